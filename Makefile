@@ -1,0 +1,128 @@
+# Ringloop's build. `make help` lists what it does.
+#
+# There are no lists in here: a folder in src/apps is an app, a folder in src/boot with a plat.mk is
+# a platform. A file x_<plat>.c, and a folder named after a platform or in a plat.mk's `dirs`, is
+# built for that platform alone; everything else is built for all.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+SHELL := /bin/bash
+
+ifneq ($(origin CC),command line)
+ifneq ($(origin CC),environment)
+CC := gcc
+endif
+endif
+AR := ar
+BUILD ?= build
+Q := $(if $(V),,@)
+
+# --- what there is --------------------------------------------------------------------------------
+APPS  := $(sort $(notdir $(patsubst %/,%,$(wildcard src/apps/*/))))
+PLATS := $(sort $(patsubst src/boot/%/plat.mk,%,$(wildcard src/boot/*/plat.mk)))
+include $(PLATS:%=src/boot/%/plat.mk)
+
+# A platform's plat.mk sets: P.dirs (folders of src/boot), P.cflags, P.ldflags, P.link_deps,
+# P.header (a header file that its package brings) and P.package.
+have_headers = $(or $(if $(value $(1).header),,yes),$(wildcard $(value $(1).header)))
+PLATS_READY := $(foreach p,$(PLATS),$(if $(call have_headers,$(p)),$(p)))
+
+APP_LIST := $(if $(APP),$(APP),$(APPS))
+PLAT_LIST := $(if $(PLAT),$(PLAT),$(PLATS_READY))
+
+# --- say what is wrong before anything fails ------------------------------------------------------
+NO_TOOLS_NEEDED := help clean
+ifneq ($(filter-out $(NO_TOOLS_NEEDED),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out $(APPS),$(APP)),)
+$(error There is no app '$(APP)'. Apps: $(APPS))
+endif
+ifneq ($(filter-out $(PLATS),$(PLAT)),)
+$(error There is no platform '$(PLAT)'. Platforms: $(PLATS))
+endif
+compiler_package = $(if $(findstring clang,$(CC)),clang,gcc)
+ifeq ($(shell command -v $(firstword $(CC))),)
+$(error There is no compiler '$(CC)'. Install it: apt-get install $(compiler_package))
+endif
+ifeq ($(shell command -v $(AR)),)
+$(error There is no '$(AR)'. Install it: apt-get install binutils)
+endif
+missing_header = $(if $(wildcard $(1)),,$(error $(1) is missing. Install it: apt-get install $(2)))
+$(call missing_header,/usr/include/xxhash.h,libxxhash-dev)
+$(call missing_header,/usr/include/linux/virtio_net.h,linux-libc-dev)
+$(foreach p,$(PLAT),$(if $(call have_headers,$(p)),,\
+	$(error $($(p).header) is missing. Install it: apt-get install $($(p).package))))
+endif
+
+# --- flags ----------------------------------------------------------------------------------------
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla \
+	-Wpointer-arith -Wwrite-strings -Wold-style-definition
+CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -fno-common -fno-omit-frame-pointer \
+	-fstack-protector-strong -ffunction-sections -fdata-sections -fno-pie \
+	-ffile-prefix-map=$(CURDIR)=. -Isrc
+LDFLAGS := -no-pie -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
+
+# --- sources --------------------------------------------------------------------------------------
+all_sources := $(sort $(wildcard src/boot/*.c src/boot/*/*.c src/boot/*/*.S src/netbuf/*.c \
+	src/netdev/*.c src/apps/*/*.c))
+tests := $(filter %_test.c,$(all_sources))
+app_sources = $(filter-out $(tests),$(filter src/apps/$(1)/%,$(all_sources)))
+# Is a file of this platform? Not if it stands in a folder of another one, or is named after one.
+plat_folders := $(sort $(foreach p,$(PLATS),$($(p).dirs)))
+other_folders = $(foreach d,$(filter-out $($(1).dirs),$(plat_folders)),src/boot/$(d)/%)
+other_names = $(foreach p,$(filter-out $(1),$(PLATS)),%_$(p).c %_$(p).S)
+of_plat = $(filter-out $(call other_folders,$(1)) $(call other_names,$(1)),$(2))
+lib_sources = $(call of_plat,$(1),$(filter-out src/apps/% $(tests),$(all_sources)))
+objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(2))
+
+# selftest runs every unit test; it links the other apps' code except their main.c.
+selftest_extra = $(call of_plat,$(1),$(tests) \
+	$(filter-out %/main.c,$(foreach a,$(filter-out selftest,$(APPS)),$(call app_sources,$(a)))))
+
+# --- rules for each platform, then for each app on it ---------------------------------------------
+define plat_rules
+$(BUILD)/obj-$(1)/flags: FORCE
+	@mkdir -p $$(@D); echo '$(CC) $(CFLAGS) $($(1).cflags) $(LDFLAGS) $($(1).ldflags)' | \
+		cmp -s - $$@ || echo '$(CC) $(CFLAGS) $($(1).cflags) $(LDFLAGS) $($(1).ldflags)' > $$@
+$(BUILD)/obj-$(1)/%.c.o: src/%.c $(BUILD)/obj-$(1)/flags
+	@mkdir -p $$(@D)
+	$(Q)$(CC) $(CFLAGS) $($(1).cflags) $$(call file_cflags,$(1),$$<) -MMD -MP -c -o $$@ $$<
+$(BUILD)/obj-$(1)/%.S.o: src/%.S $(BUILD)/obj-$(1)/flags
+	@mkdir -p $$(@D)
+	$(Q)$(CC) $(CFLAGS) $($(1).cflags) -MMD -MP -c -o $$@ $$<
+$(BUILD)/obj-$(1)/lib.a: $(call objects,$(1),$(call lib_sources,$(1)))
+	$(Q)rm -f $$@; $(AR) rcsD $$@ $$^
+endef
+
+define app_rules
+$(BUILD)/obj-$(2)/app-$(1).c:
+	@mkdir -p $$(@D)
+	@echo '#include "boot/boot.h"' > $$@; echo 'const char boot_app[] = "$(1)";' >> $$@
+$(BUILD)/obj-$(2)/app-$(1).o: $(BUILD)/obj-$(2)/app-$(1).c $(BUILD)/obj-$(2)/flags
+	$(Q)$(CC) $(CFLAGS) $($(2).cflags) -c -o $$@ $$<
+$(BUILD)/$(1)-$(2)/$(1): $(call objects,$(2),$(call app_sources,$(1)) \
+		$(if $(filter selftest,$(1)),$(call selftest_extra,$(2)))) \
+		$(BUILD)/obj-$(2)/app-$(1).o $(BUILD)/obj-$(2)/lib.a $($(2).link_deps)
+	@mkdir -p $$(@D); echo "  LINK $$@"
+	$(Q)$(CC) $(CFLAGS) $($(2).cflags) $(LDFLAGS) $($(2).ldflags) -o $$@ $$(filter %.o %.a,$$^)
+endef
+
+# Flags for single files: P.general_regs names the files that run in ring 0 before the processor is
+# set up, which may use general registers only.
+file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only)
+
+$(foreach p,$(PLATS),$(eval $(call plat_rules,$(p))))
+$(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
+
+.PHONY: FORCE all help clean
+FORCE:
+
+all: $(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),$(BUILD)/$(a)-$(p)/$(a)))
+	$(if $(PLAT),,$(foreach p,$(filter-out $(PLATS_READY),$(PLATS)),@echo \
+		"  left out: $(p), which needs the package $($(p).package)"))
+
+clean:
+	rm -rf build compile_commands.json .gdbinit
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

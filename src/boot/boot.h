@@ -1,0 +1,136 @@
+/*
+ * boot.h - the platform contract: everything that an app, a driver or a pool may ask of the
+ * machine. A platform is a folder in src/boot that implements this header.
+ *
+ * The platform starts, takes its keys and the app's from the command line, and calls app_main() on
+ * a stack of 64 KiB. There is one thread of execution and nothing interrupts it. When app_main
+ * returns, the image ends with the value returned.
+ */
+#ifndef BOOT_BOOT_H
+#define BOOT_BOOT_H
+
+#include "boot/lib.h"
+
+/* The app. Returns the exit code: 0 for success, 1 to 63 as the app's README says. */
+int app_main(void);
+
+/*
+ * Exit codes that don't come from the app. On a QEMU with isa-debug-exit, QEMU's own status is
+ * twice the code plus one; elsewhere an image switches the machine off and the code is only in the
+ * closing line on the console.
+ */
+enum boot_exit {
+    BOOT_EXIT_OK = 0,
+    BOOT_EXIT_USAGE = 64, /* the command line: a sentence on the console says what is wrong */
+    BOOT_EXIT_PANIC = 70, /* panic or assert */
+    BOOT_EXIT_FAULT = 71, /* a processor exception */
+};
+
+/* Ends the image. */
+_Noreturn void boot_exit(int code);
+
+/* True once the operator asked the image to end: Ctrl-C on the console, the power button, SIGINT
+ * or SIGTERM on linux. Cheap enough for a loop: it looks at the hardware once in 10 ms. */
+bool boot_stopping(void);
+
+/* Writes to the console. Waits for the device at most 10 ms a byte, then drops. */
+void boot_console_write(const char *text, size_t len);
+
+/* What the platform is called, "kvm", "xen" or "linux", and the app, "udpkv". */
+extern const char boot_platform[];
+extern const char boot_app[]; /* made by the Makefile */
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+/* Nanoseconds since some moment before app_main. Never goes backwards; off by at most 0.1 %. */
+uint64_t clock_ns(void);
+
+/* Seconds since 1970-01-01 00:00 UTC. */
+uint64_t clock_unix_s(void);
+
+/* The processor's cycle counter, for counting cycles a packet. Not a clock: see clock_ns. */
+static inline uint64_t clock_cycles(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* Cycles of clock_cycles() a second. */
+uint64_t clock_cycles_hz(void);
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+/*
+ * Takes `len` zeroed bytes of the machine's memory, for good: there is no free. For pools, rings
+ * and stores, at start-up only. `align` is a power of two. Returns NULL if no free region is large
+ * enough. The address is also the one that devices use, on every platform.
+ */
+void *boot_alloc(size_t len, size_t align);
+
+/* The same, but the bytes are whatever was there before: for large memory that its user writes
+ * before it reads, as zeroing a gigabyte takes longer than starting. */
+void *boot_alloc_unset(size_t len, size_t align);
+
+/* The largest block that boot_alloc can still give, in bytes. */
+size_t boot_alloc_max(void);
+
+/* All memory that the machine has, in bytes. */
+uint64_t boot_memory_bytes(void);
+
+/*
+ * Makes `len` bytes of a device's registers at the physical address `phys` readable and writable,
+ * uncached. Not on linux. Panics if the page tables are full.
+ */
+void *boot_map_device(uint64_t phys, size_t len);
+
+/* 64 bits that a stranger can't guess. Not fast: for seeds. */
+uint64_t boot_random(void);
+
+/* --- command line -------------------------------------------------------------------------- */
+
+/*
+ * A key of the command line. Parts and apps define theirs at file scope:
+ *
+ *     static uint64_t mem;
+ *     BOOT_KEY("udpkv.mem", boot_parse_size, &mem, "64M", "bytes", "memory for items");
+ *
+ * A key exists in an image only if the file that defines it is linked into it. Every key is set,
+ * to `def` or to what the command line says, before app_main is called. `def` is parsed like a
+ * value from the command line, so what `help` shows is what is used; NULL leaves `dst` as it is.
+ * A key may be given once; one with a name ending in `+` (not part of the name) may be repeated,
+ * and its parser is called for each.
+ */
+struct boot_key {
+    const char *name;
+    /* Sets *dst from text. Returns NULL, or what a good value looks like: "a size such as 64M". */
+    const char *(*parse)(const struct boot_key *key, const char *text);
+    void *dst;
+    const char *def;
+    const char *unit; /* "bytes", "ns", "" for none */
+    const char *help; /* the meaning in some words */
+    uint64_t min, max; /* for boot_parse_u64 and boot_parse_size; max 0 means no limits */
+};
+
+#define BOOT_KEY_CAT2(a, b) a##b
+#define BOOT_KEY_CAT(a, b)  BOOT_KEY_CAT2(a, b)
+#define BOOT_KEY(name, parse, dst, def, unit, help) \
+    BOOT_KEY_RANGE(name, parse, dst, def, unit, help, 0, 0)
+#define BOOT_KEY_RANGE(name, parse, dst, def, unit, help, min, max)                            \
+    static const struct boot_key BOOT_KEY_CAT(boot_key_, __LINE__)                             \
+        __attribute__((used, section("boot_keys"), aligned(8))) = {name, parse, dst, def,      \
+                                                                   unit, help,  min, max}
+
+const char *boot_parse_u64(const struct boot_key *key, const char *text);  /* dst: uint64_t */
+const char *boot_parse_size(const struct boot_key *key, const char *text); /* uint64_t; k M G */
+const char *boot_parse_bool(const struct boot_key *key, const char *text); /* bool; on off */
+const char *boot_parse_string(const struct boot_key *key, const char *text); /* const char * */
+
+/*
+ * Called by a platform once, with its command line; the text must stay. Sets every key. `help`
+ * prints all keys and exits with 0; anything wrong prints a sentence and exits with
+ * BOOT_EXIT_USAGE.
+ */
+void boot_command_line(const char *text);
+
+#endif

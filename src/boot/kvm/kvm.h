@@ -1,0 +1,20 @@
+/* kvm.h - what the parts of the kvm platform share. */
+#ifndef BOOT_KVM_KVM_H
+#define BOOT_KVM_KVM_H
+
+#include "boot/lib.h"
+
+/* clock.c: asks the host for its clock pages (ring 0), then finds the best clock. */
+void clock_init_ring0(void);
+void clock_init(void);
+
+/* acpi.c: reads the tables that the root pointer leads to; 0 searches for it as on a PC. */
+void acpi_init(uint64_t rsdp);
+
+/* acpi.c: has the power button been pressed? */
+bool acpi_power_button(void);
+
+/* acpi.c: switches the machine off, or else resets it. Returns if neither works. */
+void acpi_power_off(void);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * start.c - the kvm platform: console, end of the image, random numbers. The console is the first
+ * serial port (16550), which may be absent.
+ */
+#include "boot/io.h"
+#include "boot/kvm/kvm.h"
+#include "boot/pvh/pvh.h"
+
+enum { UART = 0x3f8, UART_DATA = UART, UART_IER = UART + 1, UART_FCR = UART + 2, UART_LCR = UART + 3,
+       UART_MCR = UART + 4, UART_LSR = UART + 5 };
+enum { LSR_RECEIVED = 0x01, LSR_EMPTY = 0x20, LSR_ABSENT = 0xff, FIFO_BYTES = 16, CTRL_C = 3 };
+enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff };
+
+const char boot_platform[] = "kvm";
+
+void machine_init_ring0(void)
+{
+    clock_init_ring0();
+}
+
+void machine_init(const struct hvm_start_info *info)
+{
+    outb(UART_LCR, 0x80); /* divisor 1: 115200 baud */
+    outb(UART_DATA, 1);
+    outb(UART_IER, 0);
+    outb(UART_LCR, 0x03); /* 8 bits, no parity */
+    outb(UART_IER, 0);    /* no interrupts */
+    outb(UART_FCR, 0x07); /* FIFOs on and empty */
+    outb(UART_MCR, 0x03);
+    clock_init();
+    acpi_init(info->rsdp_paddr);
+}
+
+/* True once the port takes FIFO_BYTES more. A port that never does, or isn't there, costs at most
+ * LOOKS reads a write; a look is a microsecond or more. */
+static bool uart_ready(void)
+{
+    enum { LOOKS = 10000 };
+
+    for (int i = 0; i < LOOKS; i++) {
+        uint8_t status = inb(UART_LSR);
+        if (status == LSR_ABSENT)
+            return false;
+        if (status & LSR_EMPTY)
+            return true;
+    }
+    return false;
+}
+
+void boot_console_write(const char *text, size_t len)
+{
+    while (len > 0 && uart_ready()) {
+        for (size_t n = MIN(len, (size_t)FIFO_BYTES); n > 0; n--, len--)
+            outb(UART_DATA, (uint8_t)*text++);
+    }
+}
+
+bool boot_stopping(void)
+{
+    static bool stopping;
+    static uint64_t next_look;
+    uint64_t now = clock_cycles();
+
+    if (stopping || now < next_look)
+        return stopping;
+    next_look = now + clock_cycles_hz() / 100;
+    uint8_t status = inb(UART_LSR);
+    if (status != LSR_ABSENT && status & LSR_RECEIVED)
+        stopping = inb(UART_DATA) == CTRL_C;
+    stopping = stopping || acpi_power_button();
+    return stopping;
+}
+
+void boot_exit(int code)
+{
+    print("Ringloop: exit %d.\n", code);
+    uart_ready();
+    if (inb(DEBUG_EXIT_PORT) != PORT_ABSENT)
+        outb(DEBUG_EXIT_PORT, (uint8_t)code);
+    acpi_power_off();
+    for (;;)
+        __asm__ volatile("pause"); /* nothing can be switched off: stand still */
+}
+
+uint64_t boot_random(void)
+{
+    static uint64_t mixed;
+    uint64_t v = 0;
+    uint8_t good = 0;
+
+    if (cpuid(1).ecx & 1u << 30)
+        for (int i = 0; i < 10 && !good; i++)
+            __asm__ volatile("rdrand %0; setc %1" : "=r"(v), "=q"(good));
+    /* Also for processors without rdrand: time, stirred (the finalizer of splitmix64). */
+    mixed += clock_cycles() ^ clock_ns() << 32 ^ pvh_first_cycle << 16;
+    v ^= mixed;
+    v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9;
+    v = (v ^ v >> 27) * 0x94d049bb133111eb;
+    return v ^ v >> 31;
+}

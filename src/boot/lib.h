@@ -1,0 +1,111 @@
+/*
+ * lib.h - what a freestanding C program needs: memory and string functions, formatting,
+ * assert and panic, byte order, fences. Everything here works before any set-up is done.
+ */
+#ifndef BOOT_LIB_H
+#define BOOT_LIB_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x)         __builtin_expect(!!(x), 1)
+#define unlikely(x)       __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a)      (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define MAX(a, b)         ((a) > (b) ? (a) : (b))
+#define ALIGN_UP(x, a)    (((x) + ((a) - 1)) & ~((__typeof__(x))(a) - 1))
+#define ALIGN_DOWN(x, a)  ((x) & ~((__typeof__(x))(a) - 1))
+#define IS_POWER_OF_2(x)  ((x) != 0 && ((x) & ((x) - 1)) == 0)
+#define CACHE_LINE        64
+#define PAGE_SIZE         4096u
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+
+/* C's own; the platform provides them (libc on linux, pvh/string.c in an image). */
+void *memcpy(void *dst, const void *src, size_t len);
+void *memmove(void *dst, const void *src, size_t len);
+void *memset(void *dst, int byte, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+void *memchr(const void *s, int byte, size_t len);
+size_t strlen(const char *s);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t len);
+char *strchr(const char *s, int c);
+
+/*
+ * Formats like snprintf: writes at most `size` bytes with the closing zero and returns the length
+ * that the whole text has. Knows %s %.*s %c %d %i %u %x %X %p %% with the flags 0 and -, a width,
+ * and the sizes h, hh, l, ll, z. No floating point.
+ */
+size_t format(char *buf, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+size_t vformat(char *buf, size_t size, const char *fmt, va_list args);
+
+/* Formats a line of at most 1023 bytes and writes it to the console. Adds no newline. */
+void print(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/*
+ * panic: the machine can't go on. Says so in one full sentence that tells what to change, prints a
+ * backtrace and exits with BOOT_EXIT_PANIC.
+ * assert: a bug of ours. Always on; its expression has no side effect.
+ */
+_Noreturn void panic(const char *fmt, ...) PRINTF_LIKE(1, 2);
+_Noreturn void assert_failed(const char *expr, const char *file, int line);
+#define assert(expr) (likely(expr) ? (void)0 : assert_failed(#expr, __FILE__, __LINE__))
+
+/*
+ * Where a test expects a panic: while this is set, panic and assert jump there in place of ending
+ * the image. Only test.h's CHECK_PANICS sets it.
+ */
+extern void **panic_catch;
+
+/*
+ * Text to number. `text` must be digits only (at most 20), value at most `max`; false otherwise,
+ * with *value untouched.
+ */
+bool parse_u64(const char *text, size_t len, uint64_t max, uint64_t *value);
+
+/* Byte order. Wire formats are big endian; loads and stores need no alignment. */
+static inline uint16_t be16(uint16_t x)
+{
+    return __builtin_bswap16(x);
+}
+static inline uint32_t be32(uint32_t x)
+{
+    return __builtin_bswap32(x);
+}
+static inline uint16_t load_be16(const void *p)
+{
+    uint16_t v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return __builtin_bswap16(v);
+}
+static inline uint32_t load_be32(const void *p)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return __builtin_bswap32(v);
+}
+static inline void store_be16(void *p, uint16_t v)
+{
+    v = __builtin_bswap16(v);
+    __builtin_memcpy(p, &v, sizeof v);
+}
+static inline void store_be32(void *p, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    __builtin_memcpy(p, &v, sizeof v);
+}
+
+/*
+ * The three fences that a shared ring needs, and the only ones in this house.
+ * load_acquire:  what the other side wrote before the value read here is seen by later reads.
+ * store_release: whoever reads the value written here sees all that was written before it.
+ * full_fence:    the stores before are seen by all before a load after it is done; wanted only
+ *                between "publish" and "does the other side want a kick?".
+ */
+#define load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define full_fence()        __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+#endif

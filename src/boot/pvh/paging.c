@@ -1,0 +1,99 @@
+/*
+ * paging.c - the page tables: everything one to one, each page with the least rights.
+ *
+ *   0          page zero: never mapped
+ *   4 KiB      low memory: read, write
+ *   1 MiB      the image: text read + execute; rodata read; data, bss, stacks read + write;
+ *              a guard page below each stack: never mapped
+ *   2 MiB ...  RAM and devices in 2 MiB pages: read, write
+ *
+ * The tables themselves are data. Later mappings only turn absent entries into present ones, which
+ * needs no flush of the TLB, and so can be done in ring 3.
+ */
+#include "boot/pvh/layout.h"
+#include "boot/pvh/pvh.h"
+
+enum { TABLE_ENTRIES = 512 };
+#define LARGE_PAGE (2ull << 20)
+#define GIB        (1ull << 30)
+#define ADDRESS    0x000ffffffffff000ull
+
+#define PTE_DATA (PTE_TABLE | PTE_DIRTY | PTE_NX)
+#define PTE_READ (PTE_PRESENT | PTE_USER | PTE_ACCESSED)
+
+extern uint64_t table_pml4[TABLE_ENTRIES], table_pd[TABLE_ENTRIES], table_pt[TABLE_ENTRIES];
+extern char image_start[], image_rodata[], image_data[], image_end[];
+extern char guard_main[], guard_trap[], guard_double[];
+
+static void fill(uintptr_t start, uintptr_t end, uint64_t flags)
+{
+    for (uintptr_t page = start; page < end; page += PAGE_SIZE)
+        table_pt[page / PAGE_SIZE] = page | flags;
+}
+
+void paging_protect_image(void)
+{
+    fill((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
+    fill((uintptr_t)image_rodata, (uintptr_t)image_data, PTE_READ | PTE_NX);
+    fill((uintptr_t)image_data, (uintptr_t)image_end, PTE_DATA);
+    table_pt[(uintptr_t)guard_main / PAGE_SIZE] = 0;
+    table_pt[(uintptr_t)guard_trap / PAGE_SIZE] = 0;
+    table_pt[(uintptr_t)guard_double / PAGE_SIZE] = 0;
+    table_pd[0] = (uintptr_t)table_pt | PTE_TABLE;
+    for (int i = 1; i < BOOT_PD_ENTRIES; i++)
+        table_pd[i] |= PTE_NX;
+    __asm__ volatile("mov %0, %%cr3" : : "r"(table_pml4) : "memory");
+}
+
+void paging_map_around_image(void)
+{
+    fill(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
+    fill((uintptr_t)image_end, LARGE_PAGE, PTE_DATA);
+}
+
+static uint64_t *table_below(uint64_t *entry)
+{
+    if (!(*entry & PTE_PRESENT))
+        *entry = (uintptr_t)memory_table_page() | PTE_TABLE;
+    return (uint64_t *)(uintptr_t)(*entry & ADDRESS);
+}
+
+static bool has_gib_pages(void)
+{
+    static int known;
+
+    if (known == 0)
+        known = cpuid(0x80000001).edx & 1u << 26 ? 2 : 1;
+    return known == 2;
+}
+
+void paging_map(uint64_t phys, uint64_t len, bool uncached)
+{
+    uint64_t flags = PTE_DATA | PTE_LARGE | (uncached ? PTE_UNCACHED : 0);
+    uint64_t end = ALIGN_UP(phys + len, LARGE_PAGE);
+
+    phys = ALIGN_DOWN(phys, LARGE_PAGE);
+    if (len == 0 || end <= phys || end > 1ull << 47)
+        panic("The VMM tells of memory at 0x%lx, 0x%lx bytes long; that can't be.", phys, len);
+    while (phys < end) {
+        uint64_t *pdpt = table_below(&table_pml4[phys / GIB / TABLE_ENTRIES]);
+        uint64_t *gib = &pdpt[phys / GIB % TABLE_ENTRIES];
+        bool whole = phys % GIB == 0 && end - phys >= GIB;
+        if (!(*gib & PTE_PRESENT) && whole && has_gib_pages())
+            *gib = phys | flags;
+        if (*gib & PTE_LARGE) {
+            phys = ALIGN_DOWN(phys, GIB) + GIB;
+            continue;
+        }
+        uint64_t *large = &table_below(gib)[phys / LARGE_PAGE % TABLE_ENTRIES];
+        if (!(*large & PTE_PRESENT))
+            *large = phys | flags;
+        phys += LARGE_PAGE;
+    }
+}
+
+void *boot_map_device(uint64_t phys, size_t len)
+{
+    paging_map(phys, len, true);
+    return (void *)(uintptr_t)phys;
+}

@@ -1,0 +1,90 @@
+/*
+ * pvh.h - what the parts of an image share below boot.h: between this folder, which is the same for
+ * every VMM that starts PVH images, and the folder of one VMM (kvm, xen).
+ *
+ * The order at start-up:
+ *   entry.S          32-bit to 64-bit, first page tables
+ *   pvh_start        ring 0: what the VMM left in memory is copied; page protection, traps,
+ *                    machine_init_ring0(), choice of the ring
+ *   pvh_main         the chosen ring: maps RAM, machine_init(), command line, app_main
+ */
+#ifndef BOOT_PVH_PVH_H
+#define BOOT_PVH_PVH_H
+
+#include "boot/boot.h" /* first: Xen's headers use its types without asking for them */
+
+#include <xen/arch-x86/hvm/start_info.h>
+#include <xen/xen.h>
+
+/* --- from the VMM's folder ------------------------------------------------------------------ */
+
+/* In ring 0, before anything else works: what needs privileged instructions. No console yet. */
+void machine_init_ring0(void);
+
+/* In the ring where the app will run: console and clock. */
+void machine_init(const struct hvm_start_info *info);
+
+/* Which clock was found, for the boot line: "kvm", "cpuid", "pit". */
+const char *machine_clock_name(void);
+
+/* --- entry.S -------------------------------------------------------------------------------- */
+
+extern uint64_t pvh_first_cycle; /* the cycle counter at the first instruction */
+_Noreturn void enter_ring3(void (*function)(void));
+
+/* --- paging.c ------------------------------------------------------------------------------- */
+
+/* Ring 0: gives every page of the image its rights; page zero and the guard pages get none. */
+void paging_protect_image(void);
+
+/* Maps the rest of the first 2 MiB, but for page zero. Apart, as ring 0 may be slow. */
+void paging_map_around_image(void);
+
+/* Maps [phys, phys + len) one to one, readable and writable, in 2 MiB pages; what is mapped already
+ * stays as it is. */
+void paging_map(uint64_t phys, uint64_t len, bool uncached);
+
+/* --- traps.c -------------------------------------------------------------------------------- */
+
+/* Ring 0: descriptor tables, trap vectors and their stacks, all I/O ports open to ring 3. */
+void traps_init(void);
+
+/* What the processor and trap_common in entry.S leave on the trap stack. */
+struct trap_frame {
+    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t vector, error;
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* --- memory.c ------------------------------------------------------------------------------- */
+
+/* Before paging_protect_image: reads the memory map, which may lie in page zero. */
+void memory_read_map(const struct hvm_start_info *info);
+
+/* Maps all RAM. */
+void memory_init(void);
+
+/* A zeroed page for a page table, from mapped memory; panics if there is none. */
+void *memory_table_page(void);
+
+/* --- processor ------------------------------------------------------------------------------ */
+
+struct cpuid {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf)
+{
+    struct cpuid r;
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                     : "a"(leaf), "c"(0));
+    return r;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value) /* ring 0 */
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * traps.c - processor exceptions. None is expected: each prints what happened and ends the image.
+ * The handler runs in ring 0 on a stack of its own, so that it works whatever the app did.
+ */
+#include "boot/backtrace.h"
+#include "boot/pvh/layout.h"
+#include "boot/pvh/pvh.h"
+
+enum { VECTORS = 32, DOUBLE_FAULT = 8, PAGE_FAULT = 14, IO_BITMAP_BYTES = 8192 };
+
+struct gate { /* Intel SDM volume 3, 6.14.1 */
+    uint16_t offset_low, selector;
+    uint8_t stack, type;
+    uint16_t offset_middle;
+    uint32_t offset_high, reserved;
+};
+
+struct task_state { /* Intel SDM volume 3, 7.7 */
+    uint32_t reserved0;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, io_base;
+    uint8_t io_bitmap[IO_BITMAP_BYTES + 1]; /* all zero but the last byte: every port is open */
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct gate) == 16, "a gate is 16 bytes");
+_Static_assert(offsetof(struct task_state, io_bitmap) == 0x68, "the bitmap follows the TSS");
+
+extern uint64_t gdt[];
+extern char trap_vectors[], trap_stack_top[], double_stack_top[], main_stack[], main_stack_top[];
+void trap(struct trap_frame *frame);
+
+static struct gate idt[VECTORS];
+static struct task_state tss;
+
+void traps_init(void)
+{
+    struct {
+        uint16_t limit;
+        const void *base;
+    } __attribute__((packed)) idtr = {sizeof idt - 1, idt};
+    uintptr_t base = (uintptr_t)&tss;
+
+    for (unsigned v = 0; v < VECTORS; v++) {
+        uintptr_t stub = (uintptr_t)trap_vectors + 16 * v;
+        idt[v].offset_low = (uint16_t)stub;
+        idt[v].offset_middle = (uint16_t)(stub >> 16);
+        idt[v].selector = SELECTOR_CODE0;
+        idt[v].stack = v == DOUBLE_FAULT ? 2 : 1;
+        idt[v].type = 0x8e; /* present, interrupt gate */
+    }
+    tss.rsp[0] = (uintptr_t)trap_stack_top;
+    tss.ist[0] = (uintptr_t)trap_stack_top;
+    tss.ist[1] = (uintptr_t)double_stack_top;
+    tss.io_base = offsetof(struct task_state, io_bitmap);
+    tss.io_bitmap[IO_BITMAP_BYTES] = 0xff;
+    gdt[SELECTOR_TSS / 8] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+                            (base & 0xff000000) << 32;
+    gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
+    __asm__ volatile("lidt %0" : : "m"(idtr));
+    __asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS));
+}
+
+static const char *trap_name(uint64_t vector)
+{
+    static const char *const names[] = {
+        "divide error", "debug", "non-maskable interrupt", "breakpoint", "overflow", "bound",
+        "invalid instruction", "no coprocessor", "double fault", "coprocessor overrun",
+        "invalid task state", "segment not present", "stack fault", "general protection",
+        "page fault", "reserved", "x87 error", "alignment check", "machine check", "SIMD error"};
+
+    return vector < ARRAY_LEN(names) ? names[vector] : "reserved";
+}
+
+static void print_page_fault(const struct trap_frame *f, uint64_t address)
+{
+    extern char guard_main[];
+    const char *access = f->error & 16 ? "execution" : f->error & 2 ? "write" : "read";
+
+    print("  %s of 0x%lx, which %s\n", access, address,
+          f->error & 1 ? "is mapped without that right" : "is not mapped");
+    if (address - (uintptr_t)guard_main < PAGE_SIZE)
+        print("  the stack has overflowed (%d bytes)\n", MAIN_STACK_BYTES);
+    else if (address < PAGE_SIZE)
+        print("  a null pointer was used\n");
+}
+
+/* Called by trap_common for every trap. */
+void trap(struct trap_frame *f)
+{
+    static bool trapped;
+    uint64_t cr2;
+
+    if (trapped)
+        boot_exit(BOOT_EXIT_FAULT); /* a fault while we report one */
+    trapped = true;
+    __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
+    print("\nfault: %s (vector %lu), error code 0x%lx, at 0x%lx in ring %lu\n",
+          trap_name(f->vector), f->vector, f->error, f->rip, f->cs & 3);
+    if (f->vector == PAGE_FAULT)
+        print_page_fault(f, cr2);
+    print("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
+    print("  rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
+    print("  r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx\n", f->r8, f->r9, f->r10, f->r11);
+    print("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx\n", f->r12, f->r13, f->r14, f->r15);
+    print("  rip %016lx  cr2 %016lx  rflags %08lx  cs %lx  ss %lx\n", f->rip, cr2, f->rflags, f->cs,
+          f->ss);
+    backtrace_print(f->rip, f->rbp);
+    boot_exit(BOOT_EXIT_FAULT);
+}
+
+bool backtrace_on_stack(uintptr_t address, size_t len)
+{
+    uintptr_t low = (uintptr_t)main_stack, high = (uintptr_t)main_stack_top;
+
+    return address >= low && address < high && len <= high - address;
+}
