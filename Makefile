@@ -95,6 +95,7 @@ $(BUILD)/obj-$(1)/lib.a: $(call objects,$(1),$(call lib_sources,$(1)))
 	$(Q)rm -f $$@; $(AR) rcsD $$@ $$^
 endef
 
+# The folder of the app gives the boot line its name.
 define app_rules
 $(BUILD)/obj-$(2)/app-$(1).c:
 	@mkdir -p $$(@D)
@@ -115,12 +116,56 @@ file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only)
 $(foreach p,$(PLATS),$(eval $(call plat_rules,$(p))))
 $(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
 
-.PHONY: FORCE all help clean
+.PHONY: FORCE all help clean run debug test check size lines
 FORCE:
 
 all: $(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),$(BUILD)/$(a)-$(p)/$(a)))
 	$(if $(PLAT),,$(foreach p,$(filter-out $(PLATS_READY),$(PLATS)),@echo \
 		"  left out: $(p), which needs the package $($(p).package)"))
+
+help:
+	@echo 'make                       every app for every platform whose headers are installed'
+	@echo 'make APP=udpkv PLAT=kvm    one: build/udpkv-kvm/udpkv. Either word alone works, too'
+	@echo 'make run   [APP= PLAT=]    build, start and try an image (the same as ./run)'
+	@echo 'make debug [APP= KEYS=]    an image under QEMU that waits for gdb, and gdb on it'
+	@echo 'make test                  all tests (the same as ./test)'
+	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
+	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'
+	@echo 'make lines APP= PLAT= AT="0x.. 0x.."   source lines of a backtrace'
+	@echo 'make compile_commands.json for editors'
+	@echo 'make clean                 removes what was built'
+	@echo
+	@echo 'CC=clang, V=1 (show commands), SAN=1 (sanitizers, PLAT=linux), BUILD=folder'
+	@echo 'Apps:      $(APPS)'
+	@echo 'Platforms: $(PLATS)'
+
+run:
+	@./run $(APP) $(PLAT)
+
+test:
+	@./test
+
+debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)
+	@tests/debug $< $(KEYS)
+
+check:
+	@tests/check
+
+# A backtrace holds return addresses: the call is the instruction before.
+lines: $(BUILD)/$(APP)-$(PLAT)/$(APP)
+	@addr2line -a -f -p -i -e $< $(AT)
+
+size: all
+	@$(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),tests/size $(BUILD)/$(a)-$(p)/$(a);))
+
+# For every source file how it is compiled, for clangd and its kin; files of one platform as for it.
+compile_commands.json: FORCE
+	$(file >$@.tmp,[)
+	$(foreach p,$(PLATS),$(foreach s,$(call of_plat,$(p),$(filter %.c,$(all_sources))),$(file \
+		>>$@.tmp,{"directory":"$(CURDIR)"$(comma)"file":"$(s)"$(comma)"command":"$(CC) $(CFLAGS) $($(p).cflags) -c $(s)"}$(comma))))
+	@sed '$$ s/,$$//' $@.tmp > $@ && echo ']' >> $@ && rm $@.tmp
+	@echo "  wrote $@"
+comma := ,
 
 clean:
 	rm -rf build compile_commands.json .gdbinit

@@ -1,4 +1,5 @@
-/* backtrace.c - walks frame pointers: [frame] is the caller's frame, [frame + 8] its return address.
+/* backtrace.c - walks frame pointers: [frame] is the caller's frame, [frame + 8] its return
+ * address.
  */
 #include "boot/backtrace.h"
 

@@ -107,23 +107,23 @@ struct boot_key {
     const char *(*parse)(const struct boot_key *key, const char *text);
     void *dst;
     const char *def;
-    const char *unit; /* "bytes", "ns", "" for none */
-    const char *help; /* the meaning in some words */
+    const char *unit;  /* "bytes", "ns", "" for none */
+    const char *help;  /* the meaning in some words */
     uint64_t min, max; /* for boot_parse_u64 and boot_parse_size; max 0 means no limits */
 };
 
 #define BOOT_KEY_CAT2(a, b) a##b
 #define BOOT_KEY_CAT(a, b)  BOOT_KEY_CAT2(a, b)
-#define BOOT_KEY(name, parse, dst, def, unit, help) \
+#define BOOT_KEY(name, parse, dst, def, unit, help)                                                \
     BOOT_KEY_RANGE(name, parse, dst, def, unit, help, 0, 0)
-#define BOOT_KEY_RANGE(name, parse, dst, def, unit, help, min, max)                            \
-    static const struct boot_key BOOT_KEY_CAT(boot_key_, __LINE__)                             \
-        __attribute__((used, section("boot_keys"), aligned(8))) = {name, parse, dst, def,      \
+#define BOOT_KEY_RANGE(name, parse, dst, def, unit, help, min, max)                                \
+    static const struct boot_key BOOT_KEY_CAT(boot_key_, __LINE__)                                 \
+        __attribute__((used, section("boot_keys"), aligned(8))) = {name, parse, dst, def,          \
                                                                    unit, help,  min, max}
 
-const char *boot_parse_u64(const struct boot_key *key, const char *text);  /* dst: uint64_t */
-const char *boot_parse_size(const struct boot_key *key, const char *text); /* uint64_t; k M G */
-const char *boot_parse_bool(const struct boot_key *key, const char *text); /* bool; on off */
+const char *boot_parse_u64(const struct boot_key *key, const char *text);    /* dst: uint64_t */
+const char *boot_parse_size(const struct boot_key *key, const char *text);   /* uint64_t; k M G */
+const char *boot_parse_bool(const struct boot_key *key, const char *text);   /* bool; on off */
 const char *boot_parse_string(const struct boot_key *key, const char *text); /* const char * */
 
 /*

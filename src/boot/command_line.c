@@ -40,8 +40,8 @@ _Noreturn static void help(void)
     print("Keys of this image, as key=value words on its command line:\n\n");
     for (size_t i = 0; i < key_count(); i++) {
         const struct boot_key *key = &__start_boot_keys[i];
-        print("  %.*s%s\n      %s.", (int)name_len(key), key->name, repeats(key) ? "  (repeatable)" : "",
-              key->help);
+        print("  %.*s%s\n      %s.", (int)name_len(key), key->name,
+              repeats(key) ? "  (repeatable)" : "", key->help);
         if (key->unit[0])
             print(" Unit: %s.", key->unit);
         if (key->max)

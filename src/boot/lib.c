@@ -19,7 +19,7 @@ static void put(struct out *o, char c)
 struct spec {
     bool left, zero;
     unsigned width;
-    int precision; /* -1: none */
+    int precision;  /* -1: none */
     unsigned longs; /* 0: int, 1: long or size_t, 2: long long */
 };
 
@@ -194,8 +194,8 @@ void panic(const char *fmt, ...)
     vprint(fmt, args);
     va_end(args);
     print("\n");
-    backtrace_print((uintptr_t)__builtin_return_address(0),
-                    (uintptr_t)__builtin_frame_address(0));
+    const uintptr_t *frame = __builtin_frame_address(0);
+    backtrace_print((uintptr_t)__builtin_return_address(0), frame[0]);
     boot_exit(BOOT_EXIT_PANIC);
 }
 

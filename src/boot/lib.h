@@ -15,9 +15,9 @@
 #define ARRAY_LEN(a)      (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b)         ((a) < (b) ? (a) : (b))
 #define MAX(a, b)         ((a) > (b) ? (a) : (b))
-#define ALIGN_UP(x, a)    (((x) + ((a) - 1)) & ~((__typeof__(x))(a) - 1))
-#define ALIGN_DOWN(x, a)  ((x) & ~((__typeof__(x))(a) - 1))
-#define IS_POWER_OF_2(x)  ((x) != 0 && ((x) & ((x) - 1)) == 0)
+#define ALIGN_UP(x, a)    (((x) + ((a)-1)) & ~((__typeof__(x))(a)-1))
+#define ALIGN_DOWN(x, a)  ((x) & ~((__typeof__(x))(a)-1))
+#define IS_POWER_OF_2(x)  ((x) != 0 && ((x) & ((x)-1)) == 0)
 #define CACHE_LINE        64
 #define PAGE_SIZE         4096u
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))

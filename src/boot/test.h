@@ -19,11 +19,11 @@ struct unit_test {
     void (*run)(void);
 };
 
-#define TEST(test_name)                                                                        \
-    static void test_##test_name(void);                                                        \
-    static const struct unit_test unit_test_##test_name                                        \
-        __attribute__((used, section("unit_tests"), aligned(8))) = {#test_name, __FILE__,      \
-                                                                    test_##test_name};         \
+#define TEST(test_name)                                                                            \
+    static void test_##test_name(void);                                                            \
+    static const struct unit_test unit_test_##test_name                                            \
+        __attribute__((used, section("unit_tests"), aligned(8))) = {#test_name, __FILE__,          \
+                                                                    test_##test_name};             \
     static void test_##test_name(void)
 
 /* Ends the test as failed, saying where. Defined by selftest. */
@@ -31,41 +31,41 @@ _Noreturn void test_failed(const char *file, int line, const char *what);
 
 #define CHECK(expr) ((expr) ? (void)0 : test_failed(__FILE__, __LINE__, #expr))
 
-#define CHECK_EQ(got, want)                                                                    \
-    do {                                                                                       \
-        long long got_ = (long long)(got), want_ = (long long)(want);                          \
-        if (got_ != want_) {                                                                   \
-            char what_[200];                                                                   \
-            format(what_, sizeof what_, "%s is %lld, expected %lld (%s)", #got, got_, want_,   \
-                   #want);                                                                     \
-            test_failed(__FILE__, __LINE__, what_);                                            \
-        }                                                                                      \
+#define CHECK_EQ(got, want)                                                                        \
+    do {                                                                                           \
+        long long got_ = (long long)(got), want_ = (long long)(want);                              \
+        if (got_ != want_) {                                                                       \
+            char what_[200];                                                                       \
+            format(what_, sizeof what_, "%s is %lld, expected %lld (%s)", #got, got_, want_,       \
+                   #want);                                                                         \
+            test_failed(__FILE__, __LINE__, what_);                                                \
+        }                                                                                          \
     } while (0)
 
-#define CHECK_STR(got, want)                                                                   \
-    do {                                                                                       \
-        const char *got_ = (got), *want_ = (want);                                             \
-        if (strcmp(got_, want_) != 0) {                                                        \
-            char what_[400];                                                                   \
-            format(what_, sizeof what_, "%s is \"%s\", expected \"%s\"", #got, got_, want_);   \
-            test_failed(__FILE__, __LINE__, what_);                                            \
-        }                                                                                      \
+#define CHECK_STR(got, want)                                                                       \
+    do {                                                                                           \
+        const char *got_ = (got), *want_ = (want);                                                 \
+        if (strcmp(got_, want_) != 0) {                                                            \
+            char what_[400];                                                                       \
+            format(what_, sizeof what_, "%s is \"%s\", expected \"%s\"", #got, got_, want_);       \
+            test_failed(__FILE__, __LINE__, what_);                                                \
+        }                                                                                          \
     } while (0)
 
 /* The statement must end in panic or a failed assert. Its locals are lost. */
-#define CHECK_PANICS(statement)                                                                \
-    do {                                                                                       \
-        void *catch_[5];                                                                       \
-        void **volatile outer_ = panic_catch;                                                  \
-        volatile bool panicked_ = true;                                                        \
-        if (__builtin_setjmp(catch_) == 0) {                                                   \
-            panic_catch = catch_;                                                              \
-            statement;                                                                         \
-            panicked_ = false;                                                                 \
-        }                                                                                      \
-        panic_catch = outer_;                                                                  \
-        if (!panicked_)                                                                        \
-            test_failed(__FILE__, __LINE__, "no panic from " #statement);                      \
+#define CHECK_PANICS(statement)                                                                    \
+    do {                                                                                           \
+        void *catch_[5];                                                                           \
+        void **volatile outer_ = panic_catch;                                                      \
+        volatile bool panicked_ = true;                                                            \
+        if (__builtin_setjmp(catch_) == 0) {                                                       \
+            panic_catch = catch_;                                                                  \
+            statement;                                                                             \
+            panicked_ = false;                                                                     \
+        }                                                                                          \
+        panic_catch = outer_;                                                                      \
+        if (!panicked_)                                                                            \
+            test_failed(__FILE__, __LINE__, "no panic from " #statement);                          \
     } while (0)
 
 #endif

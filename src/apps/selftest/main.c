@@ -1,7 +1,10 @@
 /*
  * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
- * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none.
+ * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Two keys make it do
+ * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
+ * host.
  */
+#include "apps/selftest/fault.h"
 #include "boot/boot.h"
 #include "boot/test.h"
 
@@ -9,6 +12,14 @@ extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];
 
 static const char *only;
 BOOT_KEY("only", boot_parse_string, &only, "", "", "run only tests whose name begins with this");
+
+static const char *fault;
+BOOT_KEY("fault", boot_parse_string, &fault, "", "",
+         "provoke this fault instead of running tests; a wrong name lists them");
+
+static uint64_t clock_s;
+BOOT_KEY_RANGE("clock", boot_parse_u64, &clock_s, "0", "s",
+               "show the clock for that long instead of running tests", 0, 3600);
 
 static void *next_test[5]; /* where test_failed goes on */
 
@@ -27,10 +38,35 @@ static bool passes(const struct unit_test *test)
     return true;
 }
 
+/* Prints the clock about ten times a second; looks at it all the time, as it may not go back. */
+static int show_clock(void)
+{
+    uint64_t start = clock_ns(), last = start, next = start;
+
+    while (last - start <= clock_s * 1000000000ull && !boot_stopping()) {
+        uint64_t now = clock_ns();
+        if (now < last) {
+            print("clock went back from %lu to %lu\n", last, now);
+            return 1;
+        }
+        last = now;
+        if (now >= next) {
+            print("clock %lu date %lu cycles a second %lu\n", now, clock_unix_s(),
+                  clock_cycles_hz());
+            next += 100000000;
+        }
+    }
+    return 0;
+}
+
 int app_main(void)
 {
     static uint32_t passed, failed; /* static: kept over the jump */
 
+    if (fault[0])
+        return fault_provoke(fault) ? 0 : 1;
+    if (clock_s)
+        return show_clock();
     for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {
         if (strncmp(test->name, only, strlen(only)) != 0)
             continue;

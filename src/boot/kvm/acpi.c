@@ -8,8 +8,15 @@
 #include "boot/pvh/pvh.h"
 
 enum { TABLE_MAX = 1 << 20, HEADER_BYTES = 36 };
-enum { FADT_DSDT = 40, FADT_PM1A_EVENT = 56, FADT_PM1A_CONTROL = 64, FADT_FLAGS = 112,
-       FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_SLEEP_CONTROL = 244 };
+enum {
+    FADT_DSDT = 40,
+    FADT_PM1A_EVENT = 56,
+    FADT_PM1A_CONTROL = 64,
+    FADT_FLAGS = 112,
+    FADT_RESET_REG = 116,
+    FADT_RESET_VALUE = 128,
+    FADT_SLEEP_CONTROL = 244
+};
 enum { POWER_BUTTON = 1 << 8, SLEEP_ENABLE = 1 << 13, SLEEP_ENABLE_REDUCED = 1 << 5 };
 
 static struct {
@@ -48,8 +55,8 @@ static const uint8_t *find_fadt(const uint8_t *rsdp)
 {
     bool extended = rsdp[15] >= 2 && field(rsdp, 24, 8) != 0;
     size_t width = extended ? 8 : 4;
-    const uint8_t *root = table_at(extended ? field(rsdp, 24, 8) : field(rsdp, 16, 4),
-                                   extended ? "XSDT" : "RSDT");
+    const uint8_t *root =
+        table_at(extended ? field(rsdp, 24, 8) : field(rsdp, 16, 4), extended ? "XSDT" : "RSDT");
 
     if (!root)
         return NULL;

@@ -25,13 +25,14 @@ static volatile struct {
 static const char *clock_name;
 static uint64_t cycles_hz;
 static uint64_t ns_per_cycle; /* times 2^32 */
-static uint64_t unix_s_at_0; /* the date when clock_ns() was 0 */
+static uint64_t unix_s_at_0;  /* the date when clock_ns() was 0 */
 
 static bool has_kvm_clock(void)
 {
     struct cpuid id = cpuid(0x40000000);
 
-    if (!(cpuid(1).ecx & 1u << 31) || id.ebx != 0x4b4d564b || id.ecx != 0x564b4d56 || id.edx != 0x4d)
+    if (!(cpuid(1).ecx & 1u << 31) || id.ebx != 0x4b4d564b || id.ecx != 0x564b4d56 ||
+        id.edx != 0x4d)
         return false;
     return cpuid(0x40000001).eax & 1u << KVM_FEATURE_CLOCKSOURCE2;
 }
@@ -151,7 +152,8 @@ static uint32_t rtc(uint8_t index, bool bcd)
     return bcd ? (v >> 4) * 10 + (v & 15) : v;
 }
 
-/* Days from 1970-01-01 to a date: years are counted from March, so that the leap day is the last. */
+/* Days from 1970-01-01 to a date: years are counted from March, so that the leap day is the last.
+ */
 static uint64_t days(uint32_t year, uint32_t month, uint32_t day)
 {
     uint64_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
@@ -195,8 +197,9 @@ void clock_init(void)
         cycles_hz = pit_cycles_hz();
     }
     if (!cycles_hz)
-        panic("The machine has no clock: neither KVM's, nor a frequency in CPUID, nor an 8254 timer. "
-              "With QEMU, leave out pit=off.");
+        panic(
+            "The machine has no clock: neither KVM's, nor a frequency in CPUID, nor an 8254 timer. "
+            "With QEMU, leave out pit=off.");
     ns_per_cycle = (NS_PER_S << 32) / cycles_hz;
     if (!unix_s_at_0)
         unix_s_at_0 = rtc_unix_s() - clock_ns() / NS_PER_S;

@@ -6,8 +6,15 @@
 #include "boot/kvm/kvm.h"
 #include "boot/pvh/pvh.h"
 
-enum { UART = 0x3f8, UART_DATA = UART, UART_IER = UART + 1, UART_FCR = UART + 2, UART_LCR = UART + 3,
-       UART_MCR = UART + 4, UART_LSR = UART + 5 };
+enum {
+    UART = 0x3f8,
+    UART_DATA = UART,
+    UART_IER = UART + 1,
+    UART_FCR = UART + 2,
+    UART_LCR = UART + 3,
+    UART_MCR = UART + 4,
+    UART_LSR = UART + 5
+};
 enum { LSR_RECEIVED = 0x01, LSR_EMPTY = 0x20, LSR_ABSENT = 0xff, FIFO_BYTES = 16, CTRL_C = 3 };
 enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff };
 

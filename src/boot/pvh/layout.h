@@ -11,16 +11,16 @@
 
 /* Page table entries (Intel SDM volume 3, 4.5). Accessed and dirty are set from the start, so that
  * the processor never writes to the tables. Everything is open to ring 3, where the app may run. */
-#define PTE_PRESENT  0x001
-#define PTE_WRITE    0x002
-#define PTE_USER     0x004
-#define PTE_UNCACHED 0x018
-#define PTE_ACCESSED 0x020
-#define PTE_DIRTY    0x040
-#define PTE_LARGE    0x080
-#define PTE_NX       (1ull << 63)
-#define PTE_TABLE    (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
-#define PTE_BOOT     (PTE_TABLE | PTE_DIRTY | PTE_LARGE)
+#define PTE_PRESENT     0x001
+#define PTE_WRITE       0x002
+#define PTE_USER        0x004
+#define PTE_UNCACHED    0x018
+#define PTE_ACCESSED    0x020
+#define PTE_DIRTY       0x040
+#define PTE_LARGE       0x080
+#define PTE_NX          (1ull << 63)
+#define PTE_TABLE       (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
+#define PTE_BOOT        (PTE_TABLE | PTE_DIRTY | PTE_LARGE)
 #define BOOT_PD_ENTRIES 8 /* 16 MiB are mapped before paging.c runs */
 
 #define CR0_PE         0x00000001

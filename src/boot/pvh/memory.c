@@ -33,9 +33,10 @@ static void check_reach(const char *what, uint64_t address, uint64_t len)
     uint64_t limit = BOOT_PD_ENTRIES * (2ull << 20);
 
     if (address == 0 || address >= limit || len > limit - address)
-        panic("The VMM has put its %s at 0x%lx, outside of the first 16 MiB; another version of the "
-              "VMM or less in its memory map may help.",
-              what, address);
+        panic(
+            "The VMM has put its %s at 0x%lx, outside of the first 16 MiB; another version of the "
+            "VMM or less in its memory map may help.",
+            what, address);
 }
 
 void memory_read_map(const struct hvm_start_info *info)

@@ -53,8 +53,8 @@ void traps_init(void)
     tss.ist[1] = (uintptr_t)double_stack_top;
     tss.io_base = offsetof(struct task_state, io_bitmap);
     tss.io_bitmap[IO_BITMAP_BYTES] = 0xff;
-    gdt[SELECTOR_TSS / 8] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-                            (base & 0xff000000) << 32;
+    gdt[SELECTOR_TSS / 8] =
+        (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base & 0xff000000) << 32;
     gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
     __asm__ volatile("lidt %0" : : "m"(idtr));
     __asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS));
@@ -62,11 +62,26 @@ void traps_init(void)
 
 static const char *trap_name(uint64_t vector)
 {
-    static const char *const names[] = {
-        "divide error", "debug", "non-maskable interrupt", "breakpoint", "overflow", "bound",
-        "invalid instruction", "no coprocessor", "double fault", "coprocessor overrun",
-        "invalid task state", "segment not present", "stack fault", "general protection",
-        "page fault", "reserved", "x87 error", "alignment check", "machine check", "SIMD error"};
+    static const char *const names[] = {"divide error",
+                                        "debug",
+                                        "non-maskable interrupt",
+                                        "breakpoint",
+                                        "overflow",
+                                        "bound",
+                                        "invalid instruction",
+                                        "no coprocessor",
+                                        "double fault",
+                                        "coprocessor overrun",
+                                        "invalid task state",
+                                        "segment not present",
+                                        "stack fault",
+                                        "general protection",
+                                        "page fault",
+                                        "reserved",
+                                        "x87 error",
+                                        "alignment check",
+                                        "machine check",
+                                        "SIMD error"};
 
     return vector < ARRAY_LEN(names) ? names[vector] : "reserved";
 }
