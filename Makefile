@@ -61,7 +61,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -fno-common -fno-omit-frame-pointer \
 	-fstack-protector-strong -ffunction-sections -fdata-sections -fno-pie \
 	-ffile-prefix-map=$(CURDIR)=. -Isrc
-LDFLAGS := -no-pie -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
+LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 
 # --- sources --------------------------------------------------------------------------------------
 all_sources := $(sort $(wildcard src/boot/*.c src/boot/*/*.c src/boot/*/*.S src/netbuf/*.c \

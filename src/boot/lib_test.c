@@ -65,3 +65,49 @@ TEST(byte_order)
     store_be16(bytes, 0x0506);
     CHECK_EQ(bytes[0] << 8 | bytes[1], 0x0506);
 }
+
+enum { AREA = 200 };
+
+static void fill_area(uint8_t *area)
+{
+    for (int i = 0; i < AREA; i++)
+        area[i] = (uint8_t)(i * 7 + 1);
+}
+
+/* Copies of every length, apart and overlapping both ways, against a copy byte by byte. */
+TEST(memory_functions_at_every_length)
+{
+    uint8_t from[AREA], got[AREA], want[AREA];
+
+    for (volatile size_t len = 0; len < 80; len++) {
+        for (volatile size_t at = 0; at < 40; at += 3) {
+            fill_area(from);
+            memset(got, 0xee, AREA);
+            memset(want, 0xee, AREA);
+            for (size_t i = 0; i < len; i++)
+                want[at + i] = from[20 + i];
+            memcpy(got + at, from + 20, len);
+            CHECK(memcmp(got, want, AREA) == 0);
+            fill_area(got);
+            fill_area(want);
+            for (size_t i = 0; i < len; i++)
+                want[at + i] = from[20 + i];
+            memmove(got + at, got + 20, len);
+            CHECK(memcmp(got, want, AREA) == 0);
+        }
+    }
+}
+
+TEST(comparisons)
+{
+    volatile size_t eight = 8, nine = 9;
+
+    CHECK(memcmp("12345678a", "12345678b", eight) == 0);
+    CHECK(memcmp("12345678a", "12345678b", nine) < 0);
+    CHECK(memcmp("a2345678", "12345678", eight) > 0);
+    CHECK(strcmp("abc", "abc") == 0 && strcmp("abc", "abd") < 0 && strcmp("abc", "ab") > 0);
+    CHECK(strncmp("abc", "abd", 2) == 0);
+    CHECK(strlen("") == 0 && strlen("abc") == 3);
+    CHECK(memchr("abc", 'd', 3) == NULL && *(char *)memchr("abc", 'c', 3) == 'c');
+    CHECK(strchr("abc", 'd') == NULL && *strchr("abc", 'b') == 'b');
+}

@@ -12,7 +12,7 @@ enum {
     FADT_DSDT = 40,
     FADT_PM1A_EVENT = 56,
     FADT_PM1A_CONTROL = 64,
-    FADT_FLAGS = 112,
+    FADT_PM1_EVENT_LEN = 88,
     FADT_RESET_REG = 116,
     FADT_RESET_VALUE = 128,
     FADT_SLEEP_CONTROL = 244
@@ -132,6 +132,8 @@ void acpi_init(uint64_t rsdp)
     if (field(fadt, 4, 4) > FADT_RESET_VALUE)
         acpi.reset_value = fadt[FADT_RESET_VALUE];
     acpi.sleep_control = read_register(fadt, FADT_SLEEP_CONTROL);
+    if (acpi.pm1a_event) /* the status bit is set only if the event is enabled */
+        outw((uint16_t)(acpi.pm1a_event + fadt[FADT_PM1_EVENT_LEN] / 2), POWER_BUTTON);
 }
 
 bool acpi_power_button(void)

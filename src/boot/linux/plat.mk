@@ -1,5 +1,5 @@
 # linux: a host process, for unit tests, sanitizers, debuggers and fuzzers. SAN=1 adds ASan and UBSan.
 linux.dirs := linux
 linux.cflags := $(if $(SAN),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
-linux.ldflags :=
+linux.ldflags := -no-pie
 linux.link_deps :=
