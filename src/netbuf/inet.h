@@ -1,0 +1,138 @@
+/*
+ * inet.h - a host's part of IPv4 over Ethernet, as a pure step over buffers: it answers ARP and
+ * ping, checks UDP and hands it to the app. It touches no device, keeps no packet and never waits.
+ *
+ *     inet_init(&inet, info.mac, inet_ip);
+ *     inet_announce(&inet, nb);                   once at start: send nb
+ *     for each packet received:
+ *         switch (inet_input(&inet, nb, &udp)) {
+ *         case INET_DROPPED: free nb
+ *         case INET_REPLY:   send nb
+ *         case INET_UDP:     free nb, or write an answer behind INET_UDP_HEADROOM and
+ *                            inet_udp_build(&inet, nb, &udp.from, len, offload), send nb
+ *         }
+ *
+ * The caller owns the buffer all the time. Addresses, ports and lengths are in host order.
+ * Limits, all counted as drops: frames up to the size of one buffer, no IPv4 options or fragments,
+ * no multicast or broadcast but ARP's, no routing: an answer goes to the MAC address that asked.
+ */
+#ifndef NETBUF_INET_H
+#define NETBUF_INET_H
+
+#include "netbuf/eth.h"
+#include "netbuf/ipv4.h"
+#include "netbuf/netbuf.h"
+
+enum {
+    INET_UDP_HEADROOM = 42, /* from nb->data to a UDP payload: Ethernet, IPv4 and UDP header */
+    INET_ARP_ENTRIES = 64,
+    INET_TTL = 64,
+};
+
+/* The address that the command line gives with net.ip: an app that uses this header has the key. */
+extern struct ipv4_prefix inet_ip;
+
+/* Why a packet went no further. inet_drop_names has a word for each. */
+enum inet_drop {
+    INET_DROP_CHAIN,           /* a chained packet that doesn't fit into its first buffer */
+    INET_DROP_ETH_SHORT,       /* shorter than an Ethernet header */
+    INET_DROP_ETH_DESTINATION, /* for another host */
+    INET_DROP_ETH_MULTICAST,   /* for a group */
+    INET_DROP_ETH_SOURCE,      /* from no host's address, or from our own */
+    INET_DROP_ETH_TYPE,        /* neither ARP nor IPv4 */
+    INET_DROP_ARP_SHORT,       /* shorter than an ARP packet */
+    INET_DROP_ARP_FORMAT,      /* not IPv4 over Ethernet, or neither request nor reply */
+    INET_DROP_ARP_TARGET,      /* about another host */
+    INET_DROP_ARP_CONFLICT,    /* another host uses our IP address (RFC 5227, section 2.4) */
+    INET_DROP_ARP_SENDER,      /* the sender's addresses can't be a host's */
+    INET_DROP_ARP_REPLY,       /* nothing wrong: learned from, and needs no answer */
+    INET_DROP_IP_SHORT,        /* shorter than an IPv4 header */
+    INET_DROP_IP_VERSION,      /* not version 4 */
+    INET_DROP_IP_OPTIONS,      /* has options */
+    INET_DROP_IP_LENGTH,       /* its lengths contradict each other or the frame's */
+    INET_DROP_IP_CHECKSUM,     /* wrong header checksum */
+    INET_DROP_IP_TTL,          /* time to live is over */
+    INET_DROP_IP_FRAGMENT,     /* part of a datagram */
+    INET_DROP_IP_BROADCAST,    /* to all, by its Ethernet or its IPv4 destination */
+    INET_DROP_IP_DESTINATION,  /* for another host */
+    INET_DROP_IP_SOURCE,       /* from no host's address, or from our own */
+    INET_DROP_IP_PROTOCOL,     /* neither ICMP nor UDP */
+    INET_DROP_ICMP_SHORT,      /* shorter than an ICMP header */
+    INET_DROP_ICMP_TYPE,       /* not an echo request */
+    INET_DROP_ICMP_CHECKSUM,   /* wrong checksum */
+    INET_DROP_UDP_SHORT,       /* shorter than a UDP header */
+    INET_DROP_UDP_LENGTH,      /* its length contradicts IPv4's */
+    INET_DROP_UDP_PORT,        /* port 0 can't be answered */
+    INET_DROP_UDP_CHECKSUM,    /* wrong checksum */
+    INET_DROP_REASONS
+};
+
+extern const char *const inet_drop_names[INET_DROP_REASONS];
+
+/* Whose IPv4 address belongs to whose MAC address, as ARP told. */
+struct inet_arp_entry {
+    uint32_t ip; /* 0: empty */
+    uint8_t mac[ETH_MAC_BYTES];
+};
+
+struct inet {
+    uint64_t mac_number; /* eth_mac_number of mac */
+    uint8_t mac[ETH_MAC_BYTES];
+    uint16_t next_identification;
+    struct ipv4_prefix prefix; /* our address and network */
+    uint32_t broadcast;        /* the network's */
+    uint32_t arp_next;         /* entry that the next new neighbour takes: the oldest one */
+    uint64_t arp_replies, echo_replies, udp_packets; /* packets that inet_input had a use for */
+    uint64_t drops[INET_DROP_REASONS];
+    struct inet_arp_entry arp[INET_ARP_ENTRIES];
+};
+
+/* The other end of an exchange of UDP datagrams. */
+struct inet_peer {
+    uint32_t ip;
+    uint16_t port;
+    uint16_t local_port; /* ours */
+    uint8_t mac[ETH_MAC_BYTES];
+};
+
+/* A datagram as inet_input found it. */
+struct inet_udp {
+    struct inet_peer from;
+    uint8_t *payload; /* nb->data + INET_UDP_HEADROOM */
+    uint32_t payload_len;
+};
+
+enum inet_verdict {
+    INET_DROPPED, /* of no use; counted in inet.drops */
+    INET_REPLY,   /* the packet has become its own answer, ready to be sent */
+    INET_UDP,     /* a UDP datagram for the app */
+};
+
+/* Sets up *inet. Panics if prefix.address can't be a host's. */
+void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix);
+
+/*
+ * Looks at one packet that was received, from its Ethernet header at nb->data on. A chained packet
+ * is made one piece first. *udp is set with INET_UDP only; nb->data then still is the Ethernet
+ * header. Rules of RFC 826, 1122 (section 3.2 and 4.1), 5227.
+ */
+enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp);
+
+/*
+ * Makes nb a UDP datagram to a peer: writes the headers to nb->data and sets the length and the
+ * flags. The payload of payload_len bytes already lies at nb->data + INET_UDP_HEADROOM; the caller
+ * has seen to it that it fits the buffer and the MTU. nb is the buffer that brought a request, for
+ * a reply in place, or a fresh one, for a further datagram. With csum_offload, for a device with
+ * NETDEV_OFFLOAD_TX_CSUM, the checksum is left to the device.
+ */
+void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
+                    uint32_t payload_len, bool csum_offload);
+
+/* Makes the fresh buffer nb an ARP announcement of our address (RFC 5227, section 2.3), so that
+ * neighbours and switches know us from the start. */
+void inet_announce(const struct inet *inet, struct netbuf *nb);
+
+/* The MAC address of a neighbour that ARP told us of. False, leaving mac alone, if unknown. */
+bool inet_arp_lookup(const struct inet *inet, uint32_t ip, uint8_t mac[ETH_MAC_BYTES]);
+
+#endif
