@@ -73,10 +73,10 @@ void *memory_table_page(void)
 
     for (unsigned i = 0; i < region_count; i++) {
         struct region *r = &regions[i];
-        if (r->next < limit && r->end - r->next >= PAGE_SIZE) {
-            void *page = (void *)(uintptr_t)r->next;
-            r->next += PAGE_SIZE;
-            return memset(page, 0, PAGE_SIZE);
+        uint64_t at = ALIGN_UP(r->next, (uint64_t)PAGE_SIZE);
+        if (at < limit && at < r->end && r->end - at >= PAGE_SIZE) {
+            r->next = at + PAGE_SIZE;
+            return memset((void *)(uintptr_t)at, 0, PAGE_SIZE);
         }
     }
     panic("The first 16 MiB have no room left for page tables; give the machine less memory.");

@@ -1,0 +1,244 @@
+/*
+ * netdev.h - the burst API: network devices and their receive and transmit queues.
+ *
+ * The order of calls, and the states of a device:
+ *
+ *   netdev_probe()                      once: finds the devices            -> FOUND
+ *   netdev_configure(dev, conf)         FOUND, CONFIGURED, STOPPED         -> CONFIGURED
+ *   netdev_rxq_setup(dev, q, conf)      CONFIGURED: once for each queue
+ *   netdev_txq_setup(dev, q, conf)      CONFIGURED: once for each queue
+ *   netdev_start(dev)                   CONFIGURED with all queues set up  -> STARTED
+ *     netdev_rx_burst, netdev_tx_burst, netdev_tx_reclaim      STARTED
+ *   netdev_stop(dev)                    STARTED                            -> STOPPED
+ *
+ * A stopped device is configured again, with other settings if wanted. netdev_info, netdev_stats,
+ * netdev_link_up work in every state. A control call in the wrong state changes nothing and
+ * returns NETDEV_ESTATE; a burst on a device that isn't started moves no packet and returns 0.
+ * If netdev_configure or netdev_start fail, the device is as in FOUND and may be configured again.
+ *
+ * Buffers: the app owns the pools. A receive queue takes buffers from the pool it was given and
+ * hands them to the app with the packets; a transmit queue takes the packets it accepts and gives
+ * each back to its own pool once the device is done with it: in later tx bursts, and in
+ * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight.
+ *
+ * One queue is used by one core at a time. Nothing here waits, but for the control calls, which
+ * wait for the device at most NETDEV_CONTROL_TIMEOUT_NS.
+ */
+#ifndef NETDEV_NETDEV_H
+#define NETDEV_NETDEV_H
+
+#include "boot/lib.h"
+#include "netbuf/netbuf.h"
+
+#define NETDEV_MAX                8 /* devices */
+#define NETDEV_MAX_QUEUE_PAIRS    8
+#define NETDEV_MAX_BURST          256 /* packets a call; a larger n is served up to this */
+#define NETDEV_CONTROL_TIMEOUT_NS 1000000000ull
+
+struct netdev;
+
+/* Errors of control calls: 0 is success, the others are negative. */
+enum netdev_error {
+    NETDEV_OK = 0,
+    NETDEV_ESTATE = -1,   /* not allowed in the device's state */
+    NETDEV_EINVAL = -2,   /* an argument is outside the limits that netdev_info tells */
+    NETDEV_ENOTSUP = -3,  /* the device or the driver can't do it */
+    NETDEV_ENOMEM = -4,   /* memory, or the pool, is too small */
+    NETDEV_EDEVICE = -5,  /* the device refused or broke its protocol */
+    NETDEV_ETIMEOUT = -6, /* the device didn't answer in time */
+};
+
+/* One sentence part for an error: "the device refused". */
+const char *netdev_strerror(int error);
+
+enum netdev_state {
+    NETDEV_FOUND,
+    NETDEV_CONFIGURED,
+    NETDEV_STARTED,
+    NETDEV_STOPPED,
+};
+
+/* Offloads, as bits: what a device can do (info) and what the app wants (conf). */
+enum netdev_offload {
+    NETDEV_OFFLOAD_TX_CSUM = 1 << 0, /* NETBUF_CSUM_PARTIAL is honoured on transmit */
+    NETDEV_OFFLOAD_RX_CSUM = 1 << 1, /* NETBUF_CSUM_GOOD and _PARTIAL may come with a packet */
+    NETDEV_OFFLOAD_SG = 1 << 2,      /* chains are taken on transmit */
+};
+
+struct netdev_info {
+    const char *driver; /* "virtio-net over PCI" */
+    char where[24];     /* its place: "pci 00:02.0", "mmio 0xfeb02e00" */
+    uint8_t mac[6];
+    uint16_t mtu_bytes;     /* layer 3 bytes in a frame, now */
+    uint16_t mtu_max_bytes; /* what netdev_set_mtu takes at most */
+    uint16_t queue_pairs_max;
+    uint16_t rx_descs_max, tx_descs_max; /* descriptors a queue */
+    uint16_t descs_min;                  /* at least */
+    bool descs_power_of_2;               /* a number of descriptors must be a power of two */
+    uint16_t headroom_bytes;   /* needed before the data of every packet that is sent, and of a
+                                  receive pool's fresh buffers */
+    uint16_t rx_buf_min_bytes; /* room needed behind the headroom in a receive buffer */
+    uint32_t offloads;         /* enum netdev_offload that the device has */
+    enum netdev_state state;
+};
+
+struct netdev_conf {
+    uint16_t queue_pairs; /* 1 to queue_pairs_max */
+    uint32_t offloads;    /* wanted; one that the device lacks is NETDEV_ENOTSUP */
+};
+
+struct netdev_rxq_conf {
+    uint16_t descs;           /* 0: the driver's choice, at most 256 */
+    struct netbuf_pool *pool; /* buffers to receive into; best twice descs */
+};
+
+struct netdev_txq_conf {
+    uint16_t descs; /* 0: the driver's choice, at most 256 */
+};
+
+/* Why packets were dropped, per queue. */
+enum netdev_drop {
+    NETDEV_DROP_NO_BUF,   /* rx: the pool was empty when the ring wanted a buffer; counted once each
+                             time a refill falls short */
+    NETDEV_DROP_BAD_LEN,  /* rx: the device told a length that can't be */
+    NETDEV_DROP_BAD_ID,   /* both: the device returned a buffer that it hadn't */
+    NETDEV_DROP_BAD_META, /* rx: checksum or chain fields that can't be; tx: a packet that the queue
+                             can't send (empty, too long, no headroom, an offload not negotiated) */
+    NETDEV_DROP_STOP,     /* in flight when the queue was stopped */
+    NETDEV_DROP_REASONS
+};
+
+extern const char *const netdev_drop_names[NETDEV_DROP_REASONS];
+
+struct netdev_queue_stats {
+    uint64_t packets, bytes; /* handed to the app, or taken by the device; bytes without the CRC */
+    uint64_t bursts;         /* calls that moved at least one packet */
+    uint64_t kicks;          /* notifications sent to the device */
+    uint64_t drops[NETDEV_DROP_REASONS];
+};
+
+/*
+ * What every queue starts with; drivers embed it as their first member. The app reads `more` and
+ * `room` through the functions below: the last burst left them there, no ring is looked at.
+ */
+struct netdev_queue {
+    uint32_t more; /* rx: packets known to wait after the last rx burst */
+    uint32_t room; /* tx: descriptors free after the last tx burst or reclaim */
+    bool broken;   /* the device broke the protocol: the queue stands still until stop */
+    struct netdev_queue_stats stats;
+};
+
+/* What a driver implements. All of it is called through the functions of this header only, which
+ * have checked state and arguments. */
+struct netdev_ops {
+    void (*info)(struct netdev *dev, struct netdev_info *info);
+    int (*configure)(struct netdev *dev, const struct netdev_conf *conf);
+    int (*rxq_setup)(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf);
+    int (*txq_setup)(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf);
+    int (*start)(struct netdev *dev);
+    void (*stop)(struct netdev *dev); /* also after a failed configure or start: back to FOUND */
+    bool (*link_up)(struct netdev *dev);
+    int (*set_promisc)(struct netdev *dev, bool on);
+    int (*set_mtu)(struct netdev *dev, uint16_t mtu_bytes);
+    int (*rx_intr)(struct netdev *dev, uint16_t q, bool on);
+    uint32_t (*rx_burst)(struct netdev_queue *q, struct netbuf **bufs, uint32_t n);
+    uint32_t (*tx_burst)(struct netdev_queue *q, struct netbuf **bufs, uint32_t n);
+    uint32_t (*tx_reclaim)(struct netdev_queue *q);
+};
+
+/* A device: drivers embed it as their first member and hand it to netdev_register. */
+struct netdev {
+    const struct netdev_ops *ops;
+    enum netdev_state state;
+    uint16_t queue_pairs;                             /* configured */
+    struct netdev_queue *rxq[NETDEV_MAX_QUEUE_PAIRS]; /* NULL until set up */
+    struct netdev_queue *txq[NETDEV_MAX_QUEUE_PAIRS];
+};
+
+/* --- finding devices ------------------------------------------------------------------------ */
+
+/* Looks for devices, once; later calls only count. Returns how many there are. */
+uint32_t netdev_probe(void);
+
+/* Device number `index` in the order found, or NULL. */
+struct netdev *netdev_get(uint32_t index);
+
+/* For drivers: adds a device while netdev_probe runs. False if NETDEV_MAX are there already. */
+bool netdev_register(struct netdev *dev);
+
+/* For netdev_probe: registers every device of this platform. In probe_<plat>.c. */
+void netdev_probe_platform(void);
+
+/* --- control -------------------------------------------------------------------------------- */
+
+void netdev_info(struct netdev *dev, struct netdev_info *info);
+int netdev_configure(struct netdev *dev, const struct netdev_conf *conf);
+int netdev_rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf);
+int netdev_txq_setup(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf);
+int netdev_start(struct netdev *dev);
+int netdev_stop(struct netdev *dev);
+
+/* The usual way from FOUND or STOPPED to STARTED in one call: one queue pair, the offloads of
+ * `offloads` that the device has, rings of the driver's choice, receiving into `pool`. */
+int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads);
+
+bool netdev_link_up(struct netdev *dev);
+int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */
+int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes); /* any state but STARTED; 68 to max */
+
+/* Interrupts: arms or disarms a receive queue. NETDEV_ENOTSUP where a driver only polls. */
+int netdev_rx_intr(struct netdev *dev, uint16_t q, bool on); /* STARTED */
+
+/* Counters since the last configure; false if there is no such queue. */
+bool netdev_rxq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);
+bool netdev_txq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);
+
+/* --- data path ------------------------------------------------------------------------------ */
+
+/*
+ * Takes at most n received packets from queue q; the app owns them. Refills the ring with all that
+ * is missing from it, as far as the pool goes. Never waits.
+ */
+static inline uint32_t netdev_rx_burst(struct netdev *dev, uint16_t q, struct netbuf **bufs,
+                                       uint32_t n)
+{
+    if (unlikely(dev->state != NETDEV_STARTED || q >= dev->queue_pairs))
+        return 0;
+    return dev->ops->rx_burst(dev->rxq[q], bufs, n);
+}
+
+/*
+ * Sends packets bufs[0] to bufs[n - 1], reclaiming finished ones first. Returns how many it took:
+ * those belong to the queue now; the rest are still the app's (the ring was full, or n more than
+ * NETDEV_MAX_BURST). A packet that can never be sent is taken, counted and freed. At most one kick.
+ */
+static inline uint32_t netdev_tx_burst(struct netdev *dev, uint16_t q, struct netbuf **bufs,
+                                       uint32_t n)
+{
+    if (unlikely(dev->state != NETDEV_STARTED || q >= dev->queue_pairs))
+        return 0;
+    return dev->ops->tx_burst(dev->txq[q], bufs, n);
+}
+
+/* Gives finished packets back to their pools when nothing more is to be sent. Returns how many. */
+static inline uint32_t netdev_tx_reclaim(struct netdev *dev, uint16_t q)
+{
+    if (unlikely(dev->state != NETDEV_STARTED || q >= dev->queue_pairs))
+        return 0;
+    return dev->ops->tx_reclaim(dev->txq[q]);
+}
+
+/* Packets known to wait behind the last netdev_rx_burst: if not 0, call it again at once. */
+static inline uint32_t netdev_rx_more(const struct netdev *dev, uint16_t q)
+{
+    return dev->state == NETDEV_STARTED && q < dev->queue_pairs ? dev->rxq[q]->more : 0;
+}
+
+/* Descriptors free after the last netdev_tx_burst or netdev_tx_reclaim: 0 means the queue is full.
+ */
+static inline uint32_t netdev_tx_room(const struct netdev *dev, uint16_t q)
+{
+    return dev->state == NETDEV_STARTED && q < dev->queue_pairs ? dev->txq[q]->room : 0;
+}
+
+#endif

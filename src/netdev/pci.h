@@ -1,0 +1,75 @@
+/*
+ * pci.h - PCI configuration space: finding functions, their capabilities and their BARs.
+ *
+ * All of it works through a table of three calls, so that unit tests can put any configuration
+ * space behind it, however hostile; `pci_ports` is the real one. Loops over what a device tells are
+ * bounded, and a BAR is used only if its size was measured and makes sense.
+ */
+#ifndef NETDEV_PCI_H
+#define NETDEV_PCI_H
+
+#include "boot/lib.h"
+
+/* A function's address: bus << 8 | device << 3 | function. */
+#define PCI_FUNCTION(bus, device, function) ((uint16_t)((bus) << 8 | (device) << 3 | (function)))
+
+/* Registers of a configuration space, by the names of the PCI specification. */
+enum pci_register {
+    PCI_VENDOR_DEVICE = 0x00,
+    PCI_COMMAND_STATUS = 0x04,
+    PCI_HEADER_TYPE = 0x0c, /* in bits 16 to 23 */
+    PCI_BAR0 = 0x10,
+    PCI_BUS_NUMBERS = 0x18, /* of a bridge */
+    PCI_CAPABILITIES = 0x34,
+};
+
+enum pci_command {
+    PCI_COMMAND_MEMORY = 1 << 1,
+    PCI_COMMAND_MASTER = 1 << 2,
+    PCI_COMMAND_INTX_OFF = 1 << 10,
+};
+
+struct pci_access {
+    /* One 32-bit word; offset is a multiple of 4. A function that isn't there reads as ones. */
+    uint32_t (*read)(uint16_t function, uint32_t offset);
+    void (*write)(uint16_t function, uint32_t offset, uint32_t value);
+    /* boot_map_device */
+    void *(*map)(uint64_t phys, size_t len);
+};
+
+/* Configuration mechanism 1: ports 0xcf8 and 0xcfc. */
+extern const struct pci_access pci_ports;
+
+/* True if there is a host bridge. */
+bool pci_present(const struct pci_access *pci);
+
+/* Calls `visit` for every function that isn't a bridge, on bus 0 and on the buses behind bridges
+ * that the firmware has numbered. */
+void pci_scan(const struct pci_access *pci,
+              void (*visit)(const struct pci_access *pci, uint16_t function));
+
+/* Switches on memory and bus mastering, and interrupt pins off. */
+void pci_enable(const struct pci_access *pci, uint16_t function);
+
+uint8_t pci_read8(const struct pci_access *pci, uint16_t function, uint32_t offset);
+
+/*
+ * Walks the list of capabilities: *offset 0 begins, later values are those of the call before.
+ * Returns false at the end of the list. The caller counts its steps in *steps, from 0: a list that
+ * loops ends after as many as could fit.
+ */
+bool pci_next_capability(const struct pci_access *pci, uint16_t function, uint32_t *offset,
+                         uint32_t *steps);
+
+/* A memory BAR. len is a power of two and base a multiple of it. */
+struct pci_bar {
+    uint64_t base, len;
+};
+
+/*
+ * Measures BAR number `index`, and gives it an address if the firmware hasn't. False if it isn't a
+ * memory BAR that can be used. The device doesn't decode memory while it is measured.
+ */
+bool pci_bar(const struct pci_access *pci, uint16_t function, uint32_t index, struct pci_bar *bar);
+
+#endif

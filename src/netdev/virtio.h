@@ -1,0 +1,79 @@
+/*
+ * virtio.h - what a virtio driver knows of its device: a small table of calls, the transport. PCI
+ * and MMIO implement it; unit tests put a device of their own behind it.
+ *
+ * Order of calls (virtio 1.1, section 3.1): virtio_negotiate (which resets first, always: firmware
+ * may have used the device), ops->queue_enable for each queue, virtio_driver_ok; from then on
+ * ops->kick. virtio_reset ends it all.
+ *
+ * Nothing that comes from a device is trusted: waits have deadlines, and a configuration that never
+ * holds still is an error.
+ */
+#ifndef NETDEV_VIRTIO_H
+#define NETDEV_VIRTIO_H
+
+#include "boot/lib.h"
+
+#include <linux/virtio_config.h>
+
+#define VIRTIO_BIT(feature) (1ull << (feature))
+#define VIRTIO_QUEUES_MAX   17 /* queues that a transport can drive: 8 pairs and a control queue */
+
+struct virtio_transport;
+
+/* Where a queue lies in memory. Addresses are those that the device uses. */
+struct virtio_queue_place {
+    uint16_t size;
+    uint64_t desc, avail, used;
+};
+
+struct virtio_transport_ops {
+    uint8_t (*status)(struct virtio_transport *t);
+    void (*set_status)(struct virtio_transport *t, uint8_t status);
+    uint64_t (*features)(struct virtio_transport *t);
+    void (*set_features)(struct virtio_transport *t, uint64_t features);
+    /* One field of the device's own configuration: width_bytes is 1, 2 or 4, offset a multiple of
+     * it. A field that the device hasn't got reads as 0. */
+    uint32_t (*config)(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes);
+    uint32_t (*config_generation)(struct virtio_transport *t);
+    /* The largest size that the device allows for queue q; 0 if there is no such queue. */
+    uint32_t (*queue_size_max)(struct virtio_transport *t, uint16_t q);
+    /* Hands queue q (below VIRTIO_QUEUES_MAX) to the device. False if it can't be. */
+    bool (*queue_enable)(struct virtio_transport *t, uint16_t q,
+                         const struct virtio_queue_place *place);
+    /* Tells the device that queue q has something new. Only for a queue that was enabled. */
+    void (*kick)(struct virtio_transport *t, uint16_t q);
+};
+
+/* A device's transport: transports embed it as their first member. */
+struct virtio_transport {
+    const struct virtio_transport_ops *ops;
+    const char *driver; /* "virtio-net over PCI" */
+    char where[24];     /* "pci 00:02.0" */
+};
+
+/* Resets the device: it forgets its queues and touches none of our memory any more. 0, or
+ * NETDEV_ETIMEOUT if it didn't say that it has (section 2.1: status 0). */
+int virtio_reset(struct virtio_transport *t);
+
+/* Resets the device and tells it that a driver is there. */
+int virtio_acknowledge(struct virtio_transport *t);
+
+/* Resets, then offers `features` and reads back whether the device takes them: 0, NETDEV_EDEVICE if
+ * it refuses, NETDEV_ETIMEOUT. The device is then ready for its queues. */
+int virtio_negotiate(struct virtio_transport *t, uint64_t features);
+
+/* The queues are there: the device may begin. */
+void virtio_driver_ok(struct virtio_transport *t);
+
+/* True if the device says that it is broken, or has gone from its bus (all bits read as ones). */
+bool virtio_needs_reset(struct virtio_transport *t);
+
+/*
+ * Reads `count` fields of width_bytes each from the device's configuration, all of one generation
+ * (section 2.4.1): fields[i] is at offset + i * width_bytes. False if it changed all the time.
+ */
+bool virtio_config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes,
+                   uint32_t count, uint32_t *fields);
+
+#endif

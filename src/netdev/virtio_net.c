@@ -1,0 +1,429 @@
+/*
+ * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
+ * and stops. The data path is in virtio_net_burst.c, the ring in vring.h.
+ *
+ *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
+ *                            rx ring, queue 0   <----------   frames from the network
+ *                            tx ring, queue 1   ---------->   frames to the network
+ *                            control, queue 2   ---------->   commands: promiscuous mode
+ *
+ * The device is examined when it is found and left in reset. Features are negotiated in start,
+ * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
+ * so every start, first or later, takes the same way. Left out as yet: segmentation offloads,
+ * several queue pairs (VIRTIO_NET_F_MQ), packed rings, event indices, interrupts.
+ */
+#include "netdev/virtio_net.h"
+#include "boot/boot.h"
+
+enum { MTU_DEFAULT = 1500, MTU_MIN = 68, RX_BUF_MIN_MERGEABLE = 64 };
+
+/* What is negotiated whenever it is offered. ORDER_PLATFORM costs nothing on a processor that keeps
+ * stores in order. */
+#define FEATURES_ALWAYS                                                                            \
+    (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                       \
+     VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |                          \
+     VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_STATUS))
+#define FEATURES_CONTROL (VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX))
+
+#define CONFIG_OFFSET(field) offsetof(struct virtio_net_config, field)
+
+static struct virtio_net *net_of(struct netdev *dev)
+{
+    return (struct virtio_net *)dev;
+}
+
+static bool offers(const struct virtio_net *net, unsigned feature)
+{
+    return net->offered & VIRTIO_BIT(feature);
+}
+
+static uint32_t frame_max(const struct virtio_net *net)
+{
+    return net->mtu_bytes + (uint32_t)VIRTIO_NET_FRAME_EXTRA;
+}
+
+/* --- examining the device ------------------------------------------------------------------- */
+
+/* An address of our own making: random, unicast, locally administered. */
+static void make_mac(uint8_t mac[6])
+{
+    uint64_t random = boot_random();
+
+    memcpy(mac, &random, 6);
+    mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
+}
+
+static int read_mac(struct virtio_net *net)
+{
+    static const uint8_t zero[6];
+    uint32_t fields[6];
+
+    if (offers(net, VIRTIO_NET_F_MAC)) {
+        if (!virtio_config(net->transport, CONFIG_OFFSET(mac), 1, 6, fields))
+            return NETDEV_EDEVICE;
+        for (uint32_t i = 0; i < 6; i++)
+            net->mac[i] = (uint8_t)fields[i];
+    }
+    if ((net->mac[0] & 1) || memcmp(net->mac, zero, 6) == 0)
+        make_mac(net->mac); /* the device has none, or tells a group's address */
+    return 0;
+}
+
+/* A device with nonsense for an MTU is used as one that says nothing about it (section 5.1.4.1). */
+static int read_mtu(struct virtio_net *net)
+{
+    uint32_t mtu;
+
+    net->mtu_bytes = MTU_DEFAULT;
+    net->mtu_max_bytes = UINT16_MAX;
+    if (!offers(net, VIRTIO_NET_F_MTU))
+        return 0;
+    if (!virtio_config(net->transport, CONFIG_OFFSET(mtu), 2, 1, &mtu))
+        return NETDEV_EDEVICE;
+    if (mtu >= MTU_MIN && mtu <= UINT16_MAX)
+        net->mtu_bytes = net->mtu_max_bytes = (uint16_t)mtu;
+    else
+        net->offered &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
+    return 0;
+}
+
+/* The largest power of two that the device and we both allow; 0 if the queue can't be used. */
+static uint16_t descs_max(struct virtio_net *net, uint16_t index)
+{
+    uint32_t allowed = net->transport->ops->queue_size_max(net->transport, index);
+    uint32_t descs = VIRTIO_NET_DESCS_MAX;
+
+    while (descs > allowed)
+        descs /= 2;
+    return (uint16_t)(descs >= VIRTIO_NET_DESCS_MIN ? descs : 0);
+}
+
+static int examine(struct virtio_net *net)
+{
+    int error = virtio_acknowledge(net->transport);
+
+    if (error)
+        return error;
+    net->offered = net->transport->ops->features(net->transport);
+    if (!offers(net, VIRTIO_F_VERSION_1))
+        return NETDEV_EDEVICE;
+    if ((error = read_mac(net)) || (error = read_mtu(net)))
+        return error;
+    net->rx_descs_max = descs_max(net, VIRTIO_NET_RX);
+    net->tx_descs_max = descs_max(net, VIRTIO_NET_TX);
+    if (net->rx_descs_max == 0 || net->tx_descs_max == 0)
+        return NETDEV_EDEVICE;
+    net->has_control = (net->offered & FEATURES_CONTROL) == FEATURES_CONTROL &&
+                       descs_max(net, VIRTIO_NET_CONTROL) > 0;
+    return virtio_reset(net->transport);
+}
+
+/* --- memory of the rings -------------------------------------------------------------------- */
+
+/* Makes sure that the queue has memory for so many descriptors. */
+static int reserve_ring(struct virtio_net_queue *q, uint16_t descs)
+{
+    size_t bytes = vring_bytes(descs);
+
+    if (bytes > q->memory_bytes) {
+        void *memory = boot_alloc(bytes, PAGE_SIZE);
+        if (!memory)
+            return NETDEV_ENOMEM;
+        q->memory = memory;
+        q->memory_bytes = bytes;
+    }
+    q->descs = descs;
+    return 0;
+}
+
+static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
+{
+    vring_setup(&q->ring, q->memory, q->descs);
+    const struct virtio_queue_place place = {
+        .size = q->descs,
+        .desc = (uintptr_t)q->ring.desc,
+        .avail = (uintptr_t)q->ring.avail,
+        .used = (uintptr_t)q->ring.used,
+    };
+    return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
+}
+
+/* What a queue begins with; its memory stays. */
+static void clear_queue(struct virtio_net_queue *q)
+{
+    q->base = (struct netdev_queue){0};
+    q->ring = (struct vring_split){0};
+    q->pool = NULL;
+}
+
+/* --- netdev.h ------------------------------------------------------------------------------- */
+
+static void info(struct netdev *dev, struct netdev_info *info)
+{
+    const struct virtio_net *net = net_of(dev);
+    bool mergeable = offers(net, VIRTIO_NET_F_MRG_RXBUF);
+
+    info->driver = net->transport->driver;
+    memcpy(info->where, net->transport->where, sizeof info->where);
+    memcpy(info->mac, net->mac, sizeof info->mac);
+    info->mtu_bytes = net->mtu_bytes;
+    info->mtu_max_bytes = net->mtu_max_bytes;
+    info->queue_pairs_max = 1;
+    info->rx_descs_max = net->rx_descs_max;
+    info->tx_descs_max = net->tx_descs_max;
+    info->descs_min = VIRTIO_NET_DESCS_MIN;
+    info->descs_power_of_2 = true;
+    info->headroom_bytes = VIRTIO_NET_HEADER;
+    info->rx_buf_min_bytes =
+        (uint16_t)(mergeable ? RX_BUF_MIN_MERGEABLE : MIN(frame_max(net), (uint32_t)UINT16_MAX));
+    info->offloads = NETDEV_OFFLOAD_SG;
+    if (offers(net, VIRTIO_NET_F_CSUM))
+        info->offloads |= NETDEV_OFFLOAD_TX_CSUM;
+    if (offers(net, VIRTIO_NET_F_GUEST_CSUM))
+        info->offloads |= NETDEV_OFFLOAD_RX_CSUM;
+}
+
+static int configure(struct netdev *dev, const struct netdev_conf *conf)
+{
+    struct virtio_net *net = net_of(dev);
+
+    net->offloads = conf->offloads;
+    clear_queue(&net->rx);
+    clear_queue(&net->tx);
+    clear_queue(&net->control);
+    return virtio_reset(net->transport);
+}
+
+static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf)
+{
+    struct virtio_net *net = net_of(dev);
+    int error = reserve_ring(&net->rx, conf->descs);
+
+    if (error)
+        return error;
+    net->rx.pool = conf->pool;
+    dev->rxq[q] = &net->rx.base;
+    return 0;
+}
+
+static int txq_setup(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf)
+{
+    struct virtio_net *net = net_of(dev);
+    int error = reserve_ring(&net->tx, conf->descs);
+
+    if (!error)
+        dev->txq[q] = &net->tx.base;
+    return error;
+}
+
+static uint64_t wanted_features(const struct virtio_net *net)
+{
+    uint64_t wanted = FEATURES_ALWAYS;
+
+    if (net->offloads & NETDEV_OFFLOAD_TX_CSUM)
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_CSUM);
+    if (net->offloads & NETDEV_OFFLOAD_RX_CSUM)
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
+    if (net->has_control)
+        wanted |= FEATURES_CONTROL;
+    return wanted & net->offered;
+}
+
+/* Mergeable buffers cost a look at every packet, so they are taken only if a frame needs more than
+ * one buffer, or if the device insists. */
+static int negotiate(struct virtio_net *net)
+{
+    const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
+    const struct netbuf_pool_conf *bufs = netbuf_pool_conf(net->rx.pool);
+    const uint32_t room = (uint32_t)bufs->buf_bytes - bufs->headroom_bytes;
+    int error;
+
+    net->features = wanted_features(net);
+    if (room < frame_max(net)) {
+        if (!mergeable)
+            return NETDEV_EINVAL;
+        net->features |= mergeable;
+    }
+    error = virtio_negotiate(net->transport, net->features);
+    if (error == NETDEV_EDEVICE && mergeable && !(net->features & mergeable)) {
+        net->features |= mergeable;
+        error = virtio_negotiate(net->transport, net->features);
+    }
+    return error;
+}
+
+static int start(struct netdev *dev)
+{
+    struct virtio_net *net = net_of(dev);
+    int error = negotiate(net);
+
+    if (error)
+        return error;
+    net->rx.mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
+    net->rx.offloads = net->tx.offloads = net->offloads;
+    net->tx.frame_max_bytes = frame_max(net);
+    if ((error = enable_queue(net, &net->rx)) || (error = enable_queue(net, &net->tx)))
+        return error;
+    if (net->has_control && ((error = reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
+                             (error = enable_queue(net, &net->control))))
+        return error;
+    virtio_driver_ok(net->transport);
+    net->tx.base.room = vring_room(&net->tx.ring);
+    virtio_net_refill(&net->rx);
+    return 0;
+}
+
+/* Frees all that a queue has in flight; returns how many. The device must be reset. */
+static uint32_t take_back(struct virtio_net_queue *q)
+{
+    struct netbuf *packet;
+    uint32_t cursor = 0, count = 0;
+
+    for (; (packet = vring_take_back(&q->ring, &cursor)); count++)
+        netbuf_free(packet);
+    q->ring = (struct vring_split){0};
+    return count;
+}
+
+static void stop(struct netdev *dev)
+{
+    struct virtio_net *net = net_of(dev);
+    uint32_t unread = 0;
+
+    /* A device that doesn't reset leaves us no choice: the buffers are the app's, and whoever runs
+     * the device can write to all memory anyway. The next configure insists on a reset. */
+    if (virtio_reset(net->transport))
+        print("%s: the device didn't reset; its buffers are taken back all the same.\n",
+              net->transport->where);
+    if (net->tx.ring.shadow && !net->tx.base.broken)
+        virtio_net_tx_reclaim(&net->tx.base); /* what went out in time isn't a drop */
+    if (net->rx.ring.shadow && !net->rx.base.broken)
+        unread = vring_waiting(&net->rx.ring);
+    if (unread != VRING_RUNAWAY)
+        net->rx.base.stats.drops[NETDEV_DROP_STOP] += unread;
+    take_back(&net->rx);
+    net->tx.base.stats.drops[NETDEV_DROP_STOP] += take_back(&net->tx);
+    net->control.ring = (struct vring_split){0};
+}
+
+static bool link_up(struct netdev *dev)
+{
+    const struct virtio_net *net = net_of(dev);
+    uint32_t status;
+
+    if (virtio_needs_reset(net->transport))
+        return false;
+    if (!offers(net, VIRTIO_NET_F_STATUS))
+        return true;
+    return virtio_config(net->transport, CONFIG_OFFSET(status), 2, 1, &status) &&
+           (status & VIRTIO_NET_S_LINK_UP);
+}
+
+static int set_mtu(struct netdev *dev, uint16_t mtu_bytes)
+{
+    net_of(dev)->mtu_bytes = mtu_bytes;
+    return 0;
+}
+
+static int rx_intr(struct netdev *dev, uint16_t q, bool on)
+{
+    (void)dev, (void)q, (void)on;
+    return NETDEV_ENOTSUP;
+}
+
+/* --- commands, section 5.1.6.5 ---------------------------------------------------------------- */
+
+/* Waits until no command is under way. */
+static int finish_command(struct virtio_net *net, uint64_t deadline_ns)
+{
+    struct virtio_net_queue *q = &net->control;
+    uint32_t len;
+
+    while (vring_room(&q->ring) < vring_size(&q->ring)) {
+        uint32_t waiting = vring_waiting(&q->ring);
+        if (waiting == VRING_RUNAWAY || (waiting > 0 && !vring_reap(&q->ring, &len)))
+            virtio_net_broken(q);
+        if (q->base.broken)
+            return NETDEV_EDEVICE;
+        if (waiting == 0 && clock_ns() >= deadline_ns)
+            return NETDEV_ETIMEOUT;
+    }
+    return 0;
+}
+
+/* The device answers a command whenever it likes. One that came too late for its caller is waited
+ * for here before the memory of the command is used again. */
+static int command(struct virtio_net *net, uint8_t class, uint8_t cmd, uint8_t value)
+{
+    const uint64_t deadline_ns = clock_ns() + NETDEV_CONTROL_TIMEOUT_NS;
+    struct virtio_net_command *c = &net->command;
+    const struct vring_piece pieces[] = {
+        {&c->header, sizeof c->header, false},
+        {&c->value, sizeof c->value, false},
+        {&c->ack, sizeof c->ack, true},
+    };
+    int error = net->control.base.broken ? NETDEV_EDEVICE : finish_command(net, deadline_ns);
+
+    if (error)
+        return error;
+    c->header = (struct virtio_net_ctrl_hdr){class, cmd};
+    c->value = value;
+    c->ack = VIRTIO_NET_ERR;
+    vring_post(&net->control.ring, pieces, ARRAY_LEN(pieces), c);
+    virtio_net_publish(&net->control);
+    error = finish_command(net, deadline_ns);
+    if (error)
+        return error;
+    return *(volatile uint8_t *)&c->ack == VIRTIO_NET_OK ? 0 : NETDEV_EDEVICE;
+}
+
+static int set_promisc(struct netdev *dev, bool on)
+{
+    struct virtio_net *net = net_of(dev);
+
+    if (!net->has_control)
+        return NETDEV_ENOTSUP;
+    return command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, on);
+}
+
+/* --- a new device --------------------------------------------------------------------------- */
+
+static const struct netdev_ops ops = {
+    .info = info,
+    .configure = configure,
+    .rxq_setup = rxq_setup,
+    .txq_setup = txq_setup,
+    .start = start,
+    .stop = stop,
+    .link_up = link_up,
+    .set_promisc = set_promisc,
+    .set_mtu = set_mtu,
+    .rx_intr = rx_intr,
+    .rx_burst = virtio_net_rx_burst,
+    .tx_burst = virtio_net_tx_burst,
+    .tx_reclaim = virtio_net_tx_reclaim,
+};
+
+int virtio_net_init(struct virtio_net *net, struct virtio_transport *t)
+{
+    net->base.ops = &ops;
+    net->transport = net->rx.transport = net->tx.transport = net->control.transport = t;
+    net->rx.index = VIRTIO_NET_RX;
+    net->tx.index = VIRTIO_NET_TX;
+    net->control.index = VIRTIO_NET_CONTROL;
+    return examine(net);
+}
+
+void virtio_net_add(struct virtio_transport *t)
+{
+    struct virtio_net *net = boot_alloc(sizeof *net, CACHE_LINE);
+
+    if (!net)
+        panic("There is no memory for the network device at %s; give the machine more.", t->where);
+    int error = virtio_net_init(net, t);
+    if (error)
+        print("%s: this virtio-net device can't be used: %s.\n", t->where, netdev_strerror(error));
+    else if (!netdev_register(&net->base))
+        print("%s: left out, as an image drives at most %d network devices.\n", t->where,
+              NETDEV_MAX);
+}

@@ -1,0 +1,91 @@
+/*
+ * virtio_net.h - the virtio network device (virtio 1.1, section 5.1): one driver for every
+ * transport. Modern devices only.
+ *
+ * A transport that finds a network device hands it to virtio_net_add; all else goes through
+ * netdev.h. The rest of this header is shared by the driver's two files, virtio_net.c (control) and
+ * virtio_net_burst.c (the data path), and by its tests.
+ */
+#ifndef NETDEV_VIRTIO_NET_H
+#define NETDEV_VIRTIO_NET_H
+
+#include "netdev/netdev.h"
+#include "netdev/virtio.h"
+#include "netdev/vring.h"
+
+#include <linux/virtio_net.h>
+
+enum {
+    VIRTIO_NET_HEADER = sizeof(struct virtio_net_hdr_v1), /* before every frame, in its headroom */
+    VIRTIO_NET_RX = 0, /* numbers of the device's queues, while it has one pair */
+    VIRTIO_NET_TX = 1,
+    VIRTIO_NET_CONTROL = 2,
+    VIRTIO_NET_DESCS_MIN = 4,
+    VIRTIO_NET_DESCS_MAX = 4096, /* a limit of ours on the memory that a ring takes */
+    VIRTIO_NET_FRAME_MIN = 14,   /* an Ethernet header */
+    VIRTIO_NET_FRAME_EXTRA = 18, /* bytes of a frame beyond its MTU: header and one VLAN tag */
+    VIRTIO_NET_PIECES_MAX = 64,  /* of one packet that is sent */
+};
+
+_Static_assert(VIRTIO_NET_HEADER == 12, "the header of a modern device is 12 bytes long");
+
+struct virtio_net_queue {
+    struct netdev_queue base;
+    struct vring_split ring; /* owners are struct netbuf */
+    struct virtio_transport *transport;
+    struct netbuf_pool *pool; /* rx: where buffers come from */
+    uint32_t offloads;        /* enum netdev_offload, as negotiated */
+    uint32_t frame_max_bytes; /* tx: longest frame that may be sent */
+    uint16_t index;           /* the queue's number at the device */
+    uint16_t descs;
+    bool mergeable; /* rx: a packet may be spread over several buffers */
+    void *memory;   /* of the ring; kept for the next one, as it can't be given back */
+    size_t memory_bytes;
+};
+
+/* A command to the device and its answer. The device may write `ack` at any time until it is
+ * reset, however late: nothing else is ever kept there. */
+struct virtio_net_command {
+    struct virtio_net_ctrl_hdr header;
+    uint8_t value;
+    uint8_t ack;
+};
+
+struct virtio_net {
+    struct netdev base;
+    struct virtio_transport *transport;
+    uint64_t offered;  /* features that the device has */
+    uint64_t features; /* negotiated at the last start */
+    uint32_t offloads; /* wanted: enum netdev_offload */
+    uint16_t mtu_bytes, mtu_max_bytes;
+    uint16_t rx_descs_max, tx_descs_max;
+    uint8_t mac[6];
+    bool has_control; /* the device takes commands */
+    struct virtio_net_queue rx, tx, control;
+    struct virtio_net_command command;
+};
+
+/* For transports: examines the device behind `t` and registers it; says on the console why if it
+ * can't be used. `t` must stay. */
+void virtio_net_add(struct virtio_transport *t);
+
+/* Examines the device behind `t` and makes `net`, which is all zeroes, a device in state FOUND.
+ * 0, NETDEV_EDEVICE or NETDEV_ETIMEOUT. */
+int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
+
+/* --- the data path, in virtio_net_burst.c ----------------------------------------------------- */
+
+uint32_t virtio_net_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_reclaim(struct netdev_queue *base);
+
+/* Fills the receive ring as far as the pool goes and tells the device. */
+void virtio_net_refill(struct virtio_net_queue *q);
+
+/* Publishes what was posted and tells the device, if it wants to be told. */
+void virtio_net_publish(struct virtio_net_queue *q);
+
+/* The device has broken its protocol: the queue stands still until it is stopped. */
+void virtio_net_broken(struct virtio_net_queue *q);
+
+#endif

@@ -1,0 +1,340 @@
+/*
+ * virtio_net_burst.c - virtio-net's data path: packets in and out of the two rings.
+ *
+ * A packet is one descriptor: the device's header of 12 bytes lies in the buffer's headroom, right
+ * before the frame, and both are handed over as one piece.
+ *
+ *        buffer   |  headroom   | header |   frame ...            |
+ *                               ^ descriptor's address
+ *                                        ^ netbuf's data
+ *
+ * Only a chain that is sent has more descriptors, one a piece, and a mergeable receive queue may
+ * spread one packet over several buffers: the first has the header and counts them, the others are
+ * frame from their first byte, which is where the header would be.
+ */
+#include "netdev/virtio_net.h"
+
+enum {
+    BULK = 64, /* buffers taken from a pool, or given back, at a time */
+    PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
+    NEAR = 2, /* packets ahead whose header, and whose netbuf, the receive loop prefetches */
+    FAR = 4,
+};
+
+/* The header as two words, so that it is read once, whatever its alignment. */
+union header {
+    struct virtio_net_hdr_v1 fields;
+    struct {
+        uint64_t low;
+        uint32_t high;
+    } __attribute__((packed)) words;
+};
+
+static inline struct virtio_net_queue *queue_of(struct netdev_queue *base)
+{
+    return (struct virtio_net_queue *)base;
+}
+
+void virtio_net_broken(struct virtio_net_queue *q)
+{
+    q->base.broken = true;
+    q->base.more = q->base.room = 0;
+    q->base.stats.drops[NETDEV_DROP_BAD_ID]++;
+}
+
+static void drop(struct virtio_net_queue *q, enum netdev_drop reason, struct netbuf *packet)
+{
+    q->base.stats.drops[reason]++;
+    netbuf_free(packet);
+}
+
+void virtio_net_publish(struct virtio_net_queue *q)
+{
+    vring_publish(&q->ring);
+    if (vring_wants_kick(&q->ring)) {
+        q->transport->ops->kick(q->transport, q->index);
+        q->base.stats.kicks++;
+    }
+}
+
+/* Chains that are finished; none once the queue is broken. */
+static inline uint32_t count_waiting(struct virtio_net_queue *q)
+{
+    uint32_t waiting = q->base.broken ? 0 : vring_waiting(&q->ring);
+
+    if (unlikely(waiting == VRING_RUNAWAY)) {
+        virtio_net_broken(q);
+        return 0;
+    }
+    return waiting;
+}
+
+/* Takes the next finished buffer or packet; NULL, with nothing left waiting, if the queue broke. */
+static inline struct netbuf *reap(struct virtio_net_queue *q, uint32_t *waiting, uint32_t *len)
+{
+    struct netbuf *nb = vring_reap(&q->ring, len);
+
+    --*waiting;
+    if (unlikely(!nb)) {
+        virtio_net_broken(q);
+        *waiting = 0;
+    }
+    return nb;
+}
+
+/* --- receive -------------------------------------------------------------------------------- */
+
+/* The device may write to the header at any time, so what is checked must be what is used. */
+static inline struct virtio_net_hdr_v1 read_header(const struct netbuf *nb)
+{
+    const volatile union header *at = (const void *)(nb->data - VIRTIO_NET_HEADER);
+    union header h;
+
+    h.words.low = at->words.low;
+    h.words.high = at->words.high;
+    return h.fields;
+}
+
+/* Sets the packet's flags from its header. False if the header says what can't be. */
+static inline bool take_header(const struct virtio_net_queue *q, struct netbuf *nb,
+                               const struct virtio_net_hdr_v1 *h)
+{
+    if (unlikely(h->gso_type != VIRTIO_NET_HDR_GSO_NONE))
+        return false; /* we offer no segmentation: a giant packet isn't for us */
+    if (!(q->offloads & NETDEV_OFFLOAD_RX_CSUM))
+        return true;
+    if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        /* Whoever completes the sum writes there: it must be inside the first piece. */
+        if (h->csum_start + h->csum_offset + 2u > nb->len)
+            return false;
+        nb->flags = NETBUF_CSUM_PARTIAL;
+        nb->csum_start = h->csum_start;
+        nb->csum_offset = h->csum_offset;
+    } else if (h->flags & VIRTIO_NET_HDR_F_DATA_VALID) {
+        nb->flags = NETBUF_CSUM_GOOD;
+    }
+    return true;
+}
+
+/* Puts the other `count` buffers of a packet behind its first. All of them are taken from the ring
+ * in any case; false if some are missing or their lengths can't be. */
+static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t count,
+                  uint32_t *waiting)
+{
+    struct netbuf *tail = first;
+    uint32_t total = first->len, len;
+    bool good = count <= *waiting;
+
+    for (count = MIN(count, *waiting); count > 0; count--) {
+        struct netbuf *nb = reap(q, waiting, &len);
+        if (!nb)
+            return false;
+        tail = tail->next = nb;
+        if (len == 0 || len > netbuf_tailroom(nb) + VIRTIO_NET_HEADER) {
+            good = false;
+            continue;
+        }
+        nb->data -= VIRTIO_NET_HEADER;
+        nb->len = (uint16_t)len;
+        total += len;
+    }
+    return good && total <= PACKET_MAX;
+}
+
+/* Takes one packet off the ring. NULL if it was dropped or the queue broke. */
+static inline struct netbuf *rx_take(struct virtio_net_queue *q, uint32_t *waiting)
+{
+    uint32_t len;
+    struct netbuf *nb = reap(q, waiting, &len);
+
+    if (unlikely(!nb))
+        return NULL;
+    const struct virtio_net_hdr_v1 h = read_header(nb);
+    bool len_good = len >= VIRTIO_NET_HEADER + VIRTIO_NET_FRAME_MIN &&
+                    len <= VIRTIO_NET_HEADER + netbuf_tailroom(nb);
+    nb->len = (uint16_t)(likely(len_good) ? len - VIRTIO_NET_HEADER : 0);
+    bool meta_good = take_header(q, nb, &h);
+    if (unlikely(q->mergeable && h.num_buffers != 1))
+        meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, waiting);
+    if (unlikely(!len_good || !meta_good)) {
+        drop(q, len_good ? NETDEV_DROP_BAD_META : NETDEV_DROP_BAD_LEN, nb);
+        return NULL;
+    }
+    return nb;
+}
+
+/* Posts empty buffers; returns how many the ring still lacks because the pool is empty. */
+static uint32_t post_empty(struct virtio_net_queue *q, uint32_t missing)
+{
+    struct netbuf *fresh[BULK];
+    uint32_t want, n;
+
+    do {
+        want = MIN(missing, (uint32_t)BULK);
+        n = netbuf_alloc_bulk(q->pool, fresh, want);
+        for (uint32_t i = 0; i < n; i++) {
+            const struct vring_piece piece = {fresh[i]->data - VIRTIO_NET_HEADER,
+                                              VIRTIO_NET_HEADER + netbuf_tailroom(fresh[i]), true};
+            vring_post(&q->ring, &piece, 1, fresh[i]);
+        }
+        missing -= n;
+    } while (missing > 0 && n == want);
+    return missing;
+}
+
+void virtio_net_refill(struct virtio_net_queue *q)
+{
+    uint32_t missing = vring_room(&q->ring);
+
+    if (missing == 0)
+        return;
+    uint32_t lacking = post_empty(q, missing);
+    if (unlikely(lacking > 0))
+        q->base.stats.drops[NETDEV_DROP_NO_BUF]++;
+    if (lacking < missing)
+        virtio_net_publish(q);
+}
+
+uint32_t virtio_net_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    struct virtio_net_queue *q = queue_of(base);
+    uint32_t waiting = count_waiting(q), got = 0;
+    uint64_t bytes = 0;
+
+    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
+    while (got < n && waiting > 0) {
+        /* Netbufs and headers further on were last touched a whole ring ago. Not in a function of
+         * its own: gcc throws away the call of one that only prefetches. */
+        const struct netbuf *near = vring_peek(&q->ring, NEAR);
+        __builtin_prefetch(vring_peek(&q->ring, FAR));
+        if (near)
+            __builtin_prefetch(near->data - VIRTIO_NET_HEADER);
+        struct netbuf *packet = rx_take(q, &waiting);
+        if (likely(packet)) {
+            bytes += likely(!packet->next) ? packet->len : netbuf_packet_len(packet);
+            bufs[got++] = packet;
+        }
+    }
+    base->more = waiting;
+    base->stats.packets += got;
+    base->stats.bytes += bytes;
+    base->stats.bursts += got > 0;
+    if (likely(!base->broken))
+        virtio_net_refill(q);
+    return got;
+}
+
+/* --- transmit ------------------------------------------------------------------------------- */
+
+/* Gives finished packets back to their pools; returns how many. */
+static inline uint32_t reclaim(struct virtio_net_queue *q)
+{
+    struct netbuf *done[BULK];
+    uint32_t waiting = count_waiting(q), total = 0, n, len;
+
+    while (waiting > 0) {
+        for (n = 0; n < BULK && waiting > 0; n++)
+            if (!(done[n] = reap(q, &waiting, &len)))
+                break;
+        netbuf_free_bulk(done, n);
+        total += n;
+    }
+    return total;
+}
+
+/* Describes a packet's pieces for the ring. Returns how many there are; 0 if it can't be sent. */
+static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct netbuf *packet,
+                                 struct vring_piece *pieces, uint32_t *frame_bytes)
+{
+    const uint32_t max = MIN(vring_size(&q->ring), (uint32_t)VIRTIO_NET_PIECES_MAX);
+    uint32_t count = 1;
+
+    if (unlikely(netbuf_headroom(packet) < VIRTIO_NET_HEADER || packet->len == 0))
+        return 0;
+    pieces[0] = (struct vring_piece){packet->data - VIRTIO_NET_HEADER,
+                                     VIRTIO_NET_HEADER + packet->len, false};
+    *frame_bytes = packet->len;
+    if (likely(!packet->next))
+        return 1;
+    if (!(q->offloads & NETDEV_OFFLOAD_SG))
+        return 0;
+    for (const struct netbuf *nb = packet->next; nb; nb = nb->next) {
+        if (count == max || nb->len == 0)
+            return 0;
+        pieces[count++] = (struct vring_piece){nb->data, nb->len, false};
+        *frame_bytes += nb->len;
+    }
+    return count;
+}
+
+/* Writes the header before the frame. False if the packet can't be sent. */
+static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *packet,
+                              uint32_t frame_bytes)
+{
+    struct virtio_net_hdr_v1 h = {0}; /* no checksum, no segmentation */
+
+    if (unlikely(frame_bytes < VIRTIO_NET_FRAME_MIN || frame_bytes > q->frame_max_bytes))
+        return false;
+    if (packet->flags & NETBUF_CSUM_PARTIAL) {
+        if (!(q->offloads & NETDEV_OFFLOAD_TX_CSUM) ||
+            packet->csum_start + packet->csum_offset + 2u > frame_bytes)
+            return false;
+        h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        h.csum_start = packet->csum_start;
+        h.csum_offset = packet->csum_offset;
+    }
+    memcpy(packet->data - VIRTIO_NET_HEADER, &h, sizeof h);
+    return true;
+}
+
+/* A packet that can't be sent is taken all the same: the app could do nothing else with it. */
+static uint32_t post_packets(struct virtio_net_queue *q, struct netbuf **bufs, uint32_t n)
+{
+    struct vring_piece pieces[VIRTIO_NET_PIECES_MAX];
+    uint32_t taken, frame_bytes, packets = 0;
+    uint64_t bytes = 0;
+
+    for (taken = 0; taken < n; taken++) {
+        struct netbuf *packet = bufs[taken];
+        uint32_t count = tx_pieces(q, packet, pieces, &frame_bytes);
+        if (unlikely(count > vring_room(&q->ring)))
+            break;
+        if (unlikely(count == 0 || !put_header(q, packet, frame_bytes))) {
+            drop(q, NETDEV_DROP_BAD_META, packet);
+            continue;
+        }
+        if (likely(count == 1))
+            vring_post(&q->ring, pieces, 1, packet);
+        else
+            vring_post(&q->ring, pieces, count, packet);
+        bytes += frame_bytes;
+        packets++;
+    }
+    q->base.stats.packets += packets;
+    q->base.stats.bytes += bytes;
+    q->base.stats.bursts += packets > 0;
+    if (packets > 0)
+        virtio_net_publish(q);
+    return taken;
+}
+
+uint32_t virtio_net_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    struct virtio_net_queue *q = queue_of(base);
+
+    reclaim(q);
+    if (unlikely(base->broken))
+        return 0;
+    uint32_t taken = post_packets(q, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
+    base->room = vring_room(&q->ring);
+    return taken;
+}
+
+uint32_t virtio_net_tx_reclaim(struct netdev_queue *base)
+{
+    struct virtio_net_queue *q = queue_of(base);
+    uint32_t reclaimed = reclaim(q);
+
+    base->room = base->broken ? 0 : vring_room(&q->ring);
+    return reclaimed;
+}
