@@ -4,6 +4,8 @@
  */
 #include "netdev/netdev.h"
 
+uint64_t netdev_control_timeout_ns = 1000000000;
+
 enum { DEFAULT_DESCS = 256, MTU_MIN_BYTES = 68 /* RFC 791 */ };
 
 static struct netdev *devices[NETDEV_MAX];

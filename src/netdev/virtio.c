@@ -7,7 +7,7 @@ enum { CONFIG_TRIES = 100 };
 
 int virtio_reset(struct virtio_transport *t)
 {
-    const uint64_t deadline_ns = clock_ns() + NETDEV_CONTROL_TIMEOUT_NS;
+    const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
 
     t->ops->set_status(t, 0);
     while (t->ops->status(t) != 0)

@@ -355,7 +355,7 @@ static int finish_command(struct virtio_net *net, uint64_t deadline_ns)
  * for here before the memory of the command is used again. */
 static int command(struct virtio_net *net, uint8_t class, uint8_t cmd, uint8_t value)
 {
-    const uint64_t deadline_ns = clock_ns() + NETDEV_CONTROL_TIMEOUT_NS;
+    const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
     struct virtio_net_command *c = &net->command;
     const struct vring_piece pieces[] = {
         {&c->header, sizeof c->header, false},
