@@ -106,7 +106,7 @@ TEST(comparisons)
     CHECK(memcmp(a, b, 8) == 0);
     CHECK(memcmp(a, b, 9) < 0 && memcmp(b, a, 9) > 0);
     CHECK(memcmp(a + 1, a, 8) > 0);
-    CHECK(strcmp(a, a) == 0 && strcmp(a, b) < 0 && strcmp(a, shorter) > 0);
+    CHECK(strcmp(a, "12345678a") == 0 && strcmp(a, b) < 0 && strcmp(a, shorter) > 0);
     CHECK(strncmp(a, b, 8) == 0 && strncmp(a, b, 9) < 0);
     CHECK(strlen(a) == 9 && strlen(a + 9) == 0);
     CHECK(memchr(a, 'b', 9) == NULL && memchr(a, 'a', 9) == a + 8);

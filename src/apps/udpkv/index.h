@@ -1,0 +1,71 @@
+/*
+ * index.h - the hash index of the store: from a key's hash to the items that may have this key.
+ *
+ * A bucket is one cache line of ten slots. A slot is a tag, 16 bits of the hash, and a ref, which
+ * says where the item is. The index doesn't know keys: a walk gives every slot whose tag fits, and
+ * the caller compares the key.
+ *
+ *     +--- 20 bytes ---+--------- 40 bytes ---------+- 4 -+
+ *     | tag 0 .. tag 9 | ref 0        ..      ref 9 | next|
+ *     +----------------+----------------------------+--+--+
+ *                                                      +--> overflow bucket, or 0
+ *
+ * The home bucket of a hash may be followed by overflow buckets, which are shared by all: one
+ * quarter of the memory for homes is theirs. A chain has INDEX_MAX_CHAIN buckets at most; its used
+ * slots are its first ones, so a lookup ends at the first free slot.
+ */
+#ifndef UDPKV_INDEX_H
+#define UDPKV_INDEX_H
+
+#include "boot/lib.h"
+
+#define INDEX_SLOTS     10
+#define INDEX_MAX_CHAIN 4
+
+struct index_bucket {
+    uint16_t tags[INDEX_SLOTS]; /* 0: this slot and all behind it are free */
+    uint32_t refs[INDEX_SLOTS];
+    uint32_t next; /* position of the next bucket of the chain or of the free list; 0: none */
+} __attribute__((aligned(CACHE_LINE)));
+
+_Static_assert(sizeof(struct index_bucket) == CACHE_LINE, "a bucket is one cache line");
+
+struct index {
+    struct index_bucket *buckets; /* homes first, then overflow buckets */
+    uint32_t homes;
+    uint32_t free_overflow; /* list of overflow buckets; 0: none. Bucket 0 is a home. */
+};
+
+/* A walk over the slots that fit a hash; after index_next it stands on a slot. */
+struct index_walk {
+    struct index_bucket *bucket;
+    uint32_t slot; /* the next one to look at: the walk stands on slot - 1 */
+    uint16_t tag;
+};
+
+/* Lays an empty index over zeroed memory, aligned to a cache line; at least 2 buckets of bytes. */
+void index_init(struct index *index, void *memory, size_t len_bytes);
+
+/* Brings the home bucket of a hash to the cache. */
+static inline struct index_bucket *index_home(const struct index *index, uint64_t hash)
+{
+    return &index->buckets[(hash >> 32) * index->homes >> 32];
+}
+
+static inline struct index_walk index_walk(const struct index *index, uint64_t hash)
+{
+    uint16_t tag = (uint16_t)hash;
+    return (struct index_walk){index_home(index, hash), 0, tag ? tag : 1};
+}
+
+/* The ref of the next slot that fits, to read or change, or NULL. */
+uint32_t *index_next(const struct index *index, struct index_walk *walk);
+
+/* Adds a ref. False if the chain is full, or needs an overflow bucket and none is free: then remove
+ * one that index_home shows and call again. */
+bool index_insert(struct index *index, uint64_t hash, uint32_t ref);
+
+/* Frees the slot that the walk stands on; the walk ends with that. */
+void index_remove(struct index *index, uint64_t hash, struct index_walk *walk);
+
+#endif

@@ -1,0 +1,190 @@
+/* log.c - the log of items; the picture is in store.h. */
+#include "apps/udpkv/log.h"
+#include "apps/udpkv/hash.h"
+
+enum { LARGE_BYTES = 4096 }; /* a larger item may be moved on credit */
+
+static struct item *item_at(const struct store *store, size_t offset)
+{
+    return (struct item *)(store->log + offset);
+}
+
+static size_t footprint(const struct item *item)
+{
+    return item->state == STORE_PAD ? item->value_len
+                                    : log_footprint(item->key_len, item->value_len);
+}
+
+void log_born(struct store *store, const struct item *item)
+{
+    store->stats.items++;
+    store->stats.bytes += footprint(item);
+}
+
+void log_kill(struct store *store, struct item *item)
+{
+    item->state = STORE_DEAD;
+    store->stats.items--;
+    store->stats.bytes -= footprint(item);
+}
+
+static void advance_tail(struct store *store, size_t len)
+{
+    store->tail += len;
+    store->used_bytes -= len;
+    if (store->tail == store->log_bytes)
+        store->tail = 0;
+}
+
+static void advance_head(struct store *store, size_t len)
+{
+    store->head += len;
+    store->used_bytes += len;
+    if (store->head == store->log_bytes)
+        store->head = 0;
+}
+
+/* Fills the ring up to its end, so that the next item starts at its beginning. A pad may be as
+ * short as LOG_UNIT: only the first fields of its header are there. */
+static void pad_head(struct store *store, size_t len)
+{
+    struct item *pad = item_at(store, store->head);
+
+    pad->value_len = (uint32_t)len;
+    pad->key_len = 0;
+    pad->state = STORE_PAD;
+    advance_head(store, len);
+}
+
+/* The slot of an item that is alive. */
+static uint32_t *slot_of(const struct store *store, const struct item *item, uint64_t *hash,
+                         struct index_walk *walk)
+{
+    uint32_t ref = log_ref(log_offset(store, item)), *slot;
+
+    *hash = hash_bytes(item_key(item), item->key_len, store->seed);
+    *walk = index_walk(&store->index, *hash);
+    do {
+        slot = index_next(&store->index, walk);
+        assert(slot);
+    } while (*slot != ref);
+    return slot;
+}
+
+/*
+ * Slides the item at the tail to the head. If it doesn't fit before the end of the ring then the
+ * gap reaches around the end, so there is room for a pad. The old and the new place may overlap
+ * when the gap is small.
+ */
+static void move(struct store *store, struct item *item, size_t len)
+{
+    size_t to_end = store->log_bytes - store->head;
+    struct index_walk walk;
+    uint64_t hash;
+    uint32_t *slot = slot_of(store, item, &hash, &walk);
+
+    if (to_end < len) {
+        assert(to_end <= store->log_bytes - store->used_bytes);
+        pad_head(store, to_end);
+    }
+    if (store->pinned == store->tail)
+        store->pinned = store->head;
+    item->referenced = 0;
+    *slot = log_ref(store->head);
+    memmove(store->log + store->head, item, len);
+    advance_tail(store, len);
+    advance_head(store, len);
+    store->stats.moved_bytes += len;
+}
+
+static void remove_at_tail(struct store *store, struct item *item, size_t len)
+{
+    struct index_walk walk;
+    uint64_t hash;
+
+    slot_of(store, item, &hash, &walk);
+    index_remove(&store->index, hash, &walk);
+    log_kill(store, item);
+    advance_tail(store, len);
+}
+
+/* Less than three quarters of the log are alive: dead items can give way, so no live one has to. */
+static bool sparse(const struct store *store)
+{
+    return store->stats.bytes < store->log_bytes / 4 * 3;
+}
+
+/* Pays for `len` bytes of work: from the budget of this call or, if it is one large item, from what
+ * earlier calls have left. */
+static bool pay(struct store *store, size_t len, size_t *budget)
+{
+    size_t *purse = len > *budget && len > LARGE_BYTES ? &store->credit : budget;
+
+    if (len > *purse)
+        return false;
+    *purse -= len;
+    return true;
+}
+
+/* Takes the item at the tail away. False, changing nothing, if only eviction would do it and that
+ * isn't wanted. */
+static bool reclaim(struct store *store, size_t *budget, bool may_evict)
+{
+    struct item *item = item_at(store, store->tail);
+    size_t len = footprint(item);
+
+    store->stats.touched++;
+    if (item->state != STORE_LIVE) {
+        *budget -= MIN(len, *budget);
+        advance_tail(store, len);
+    } else if (log_stale(store, item)) {
+        *budget -= MIN(len, *budget);
+        store->stats.expired++;
+        remove_at_tail(store, item, len);
+    } else if (store->tail == store->pinned ||
+               ((item->referenced || sparse(store)) && pay(store, len, budget))) {
+        move(store, item, len);
+    } else if (may_evict) {
+        store->stats.evictions++;
+        remove_at_tail(store, item, len);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/*
+ * Live items may lie closely together, more of them than one call may move. So while few are alive
+ * they are moved ahead of time, until 3/16 of the log are free: one may be lost to the pad for the
+ * largest item, and while the others are used up the whole log can be moved.
+ */
+static void reclaim_ahead(struct store *store, size_t *budget)
+{
+    while (*budget > 0 && sparse(store) &&
+           store->log_bytes - store->used_bytes < store->log_bytes / 16 * 3)
+        if (!reclaim(store, budget, false))
+            return;
+}
+
+struct item *log_append(struct store *store, size_t len)
+{
+    size_t budget = 8 * len + 4096;
+
+    reclaim_ahead(store, &budget);
+    for (;;) {
+        if (store->used_bytes == 0)
+            store->head = store->tail = 0;
+        size_t gap = store->log_bytes - store->used_bytes;
+        size_t to_end = store->log_bytes - store->head;
+        if (len > to_end && gap >= to_end)
+            pad_head(store, to_end);
+        else if (len <= to_end && gap >= len)
+            break;
+        else
+            reclaim(store, &budget, true);
+    }
+    store->credit = MIN(store->credit + budget, store->max_value + LARGE_BYTES);
+    size_t offset = store->head;
+    advance_head(store, len);
+    return item_at(store, offset);
+}

@@ -1,0 +1,249 @@
+/* store.c - what a client can do with items; see store.h. The log itself is in log.c. */
+#include "apps/udpkv/store.h"
+#include "apps/udpkv/hash.h"
+#include "apps/udpkv/log.h"
+#include "apps/udpkv/number.h"
+
+struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
+{
+    struct store *store = memory;
+    size_t header = ALIGN_UP(sizeof *store, CACHE_LINE);
+    size_t index_bytes = ALIGN_DOWN(len_bytes / 8, CACHE_LINE);
+
+    assert(len_bytes >= STORE_MIN_BYTES && len_bytes <= STORE_MAX_BYTES);
+    assert((uintptr_t)memory % CACHE_LINE == 0);
+    index_init(&store->index, (uint8_t *)memory + header, index_bytes);
+    store->log = (uint8_t *)memory + header + index_bytes;
+    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes, LOG_UNIT);
+    store->max_value = MIN(STORE_MAX_VALUE, store->log_bytes / 16);
+    store->pinned = SIZE_MAX;
+    store->seed = seed;
+    return store;
+}
+
+void store_tick(struct store *store, uint32_t now_s)
+{
+    store->now_s = now_s;
+    /* memcached's flush_all takes effect in the second before, and so does ours */
+    if (store->flush_at_s && now_s >= store->flush_at_s - 1) {
+        store->flush_at_s = 0;
+        store->flush_cas = store->last_cas;
+    }
+}
+
+void store_flush(struct store *store)
+{
+    store->flush_at_s = 0;
+    store->flush_cas = ++store->last_cas; /* memcached spends an id on it */
+}
+
+void store_flush_at(struct store *store, uint32_t at_s)
+{
+    store->flush_at_s = at_s > store->now_s ? at_s : 0;
+    if (!store->flush_at_s)
+        store->last_cas++; /* here, too */
+}
+
+static uint64_t key_hash(const struct store *store, struct store_key key)
+{
+    return hash_bytes(key.bytes, key.len, store->seed);
+}
+
+/* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
+static struct item *lookup(struct store *store, struct store_key key, uint64_t hash,
+                           struct index_walk *walk)
+{
+    uint32_t *ref;
+
+    *walk = index_walk(&store->index, hash);
+    while ((ref = index_next(&store->index, walk))) {
+        struct item *item = log_item(store, *ref);
+        if (item->key_len != key.len || memcmp(item->bytes, key.bytes, key.len) != 0)
+            continue;
+        if (!log_stale(store, item))
+            return item;
+        store->stats.expired++;
+        index_remove(&store->index, hash, walk);
+        log_kill(store, item);
+        return NULL;
+    }
+    return NULL;
+}
+
+struct item *store_find(struct store *store, struct store_key key)
+{
+    struct index_walk walk;
+    struct item *item = lookup(store, key, key_hash(store, key), &walk);
+
+    if (item)
+        item->referenced = 1;
+    return item;
+}
+
+bool store_delete(struct store *store, struct store_key key)
+{
+    uint64_t hash = key_hash(store, key);
+    struct index_walk walk;
+    struct item *item = lookup(store, key, hash, &walk);
+
+    if (!item)
+        return false;
+    index_remove(&store->index, hash, &walk);
+    log_kill(store, item);
+    return true;
+}
+
+/* May the mode write, given the item that is there, or NULL? */
+static enum store_result permitted(enum store_mode mode, const struct item *old, uint64_t cas)
+{
+    switch (mode) {
+    case STORE_ADD:
+        return old ? STORE_NOT_STORED : STORE_OK;
+    case STORE_REPLACE:
+    case STORE_APPEND:
+    case STORE_PREPEND:
+        return old ? STORE_OK : STORE_NOT_STORED;
+    case STORE_CAS:
+        return !old ? STORE_NOT_FOUND : old->cas == cas ? STORE_OK : STORE_EXISTS;
+    case STORE_SET:
+        break;
+    }
+    return STORE_OK;
+}
+
+/* Sets all of an item but its key. */
+static void fill(struct store *store, struct item *item, const struct store_value *value)
+{
+    item->value_len = value->len;
+    item->flags = value->flags;
+    item->expire_s = value->expire_s;
+    item->cas = ++store->last_cas;
+    memcpy(item_value(item), value->bytes, value->len);
+    store->stats.total_items++;
+}
+
+/* Gives a ref a slot. A chain that is full loses an item: one that wasn't used, if there is one. */
+static void enter(struct store *store, uint64_t hash, size_t offset)
+{
+    while (!index_insert(&store->index, hash, log_ref(offset))) {
+        struct index_bucket *home = index_home(&store->index, hash);
+        uint32_t victim = 0;
+        for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++)
+            if (!log_item(store, home->refs[slot])->referenced)
+                victim = slot;
+        struct index_walk walk = {home, victim + 1, 0};
+        struct item *item = log_item(store, home->refs[victim]);
+        index_remove(&store->index, hash, &walk);
+        log_kill(store, item);
+        store->stats.evictions++;
+    }
+}
+
+/* A fresh item at the head, with its key; not in the index yet. */
+static struct item *append_item(struct store *store, struct store_key key, uint32_t value_len)
+{
+    struct item *item = log_append(store, log_footprint(key.len, value_len));
+
+    *item = (struct item){.key_len = (uint8_t)key.len, .state = STORE_LIVE};
+    memcpy(item->bytes, key.bytes, key.len);
+    return item;
+}
+
+static void replace(struct store *store, struct store_key key, uint64_t hash,
+                    const struct store_value *value)
+{
+    struct index_walk walk;
+    struct item *old = lookup(store, key, hash, &walk);
+
+    if (old && log_footprint(key.len, old->value_len) == log_footprint(key.len, value->len)) {
+        old->referenced = 1;
+        fill(store, old, value);
+        return;
+    }
+    if (old) {
+        index_remove(&store->index, hash, &walk);
+        log_kill(store, old);
+    }
+    struct item *item = append_item(store, key, value->len);
+    fill(store, item, value);
+    log_born(store, item);
+    enter(store, hash, log_offset(store, item));
+}
+
+/* The old item must stay while room is made for the longer one, which may move it: it is pinned. */
+static enum store_result extend(struct store *store, struct store_key key, uint64_t hash,
+                                const struct store_value *more, bool front)
+{
+    struct index_walk walk;
+    struct item *old = lookup(store, key, hash, &walk);
+    uint32_t len = old->value_len + more->len;
+
+    if (len > store->max_value)
+        return STORE_NOT_STORED;
+    store->pinned = log_offset(store, old);
+    struct item *item = append_item(store, key, len);
+    store->pinned = SIZE_MAX;
+    old = lookup(store, key, hash, &walk);
+    assert(old);
+    item->value_len = len;
+    item->flags = old->flags;
+    item->expire_s = old->expire_s;
+    item->cas = ++store->last_cas;
+    memcpy(item_value(item) + (front ? more->len : 0), item_value(old), old->value_len);
+    memcpy(item_value(item) + (front ? 0 : old->value_len), more->bytes, more->len);
+    store->stats.total_items++;
+    index_remove(&store->index, hash, &walk);
+    log_kill(store, old);
+    log_born(store, item);
+    enter(store, hash, log_offset(store, item));
+    return STORE_OK;
+}
+
+enum store_result store_put(struct store *store, enum store_mode mode, struct store_key key,
+                            const struct store_value *value)
+{
+    uint64_t hash = key_hash(store, key);
+    struct index_walk walk;
+    struct item *old = lookup(store, key, hash, &walk);
+
+    assert(key.len >= 1 && key.len <= STORE_MAX_KEY);
+    if (value->len > store->max_value) {
+        if (mode == STORE_SET)
+            store_delete(store, key);
+        return STORE_TOO_LARGE;
+    }
+    enum store_result result = permitted(mode, old, value->cas);
+    if (result != STORE_OK)
+        return result;
+    if (mode == STORE_APPEND || mode == STORE_PREPEND)
+        return extend(store, key, hash, value, mode == STORE_PREPEND);
+    replace(store, key, hash, value);
+    return STORE_OK;
+}
+
+enum store_result store_add(struct store *store, struct store_key key, uint64_t delta, bool down,
+                            uint64_t *result)
+{
+    uint64_t hash = key_hash(store, key), number;
+    struct index_walk walk;
+    struct item *item = lookup(store, key, hash, &walk);
+    char text[24];
+
+    if (!item)
+        return STORE_NOT_FOUND;
+    if (!number_u64(item_value(item), item->value_len, &number))
+        return STORE_NOT_NUMBER;
+    number = !down ? number + delta : number > delta ? number - delta : 0;
+    *result = number;
+    uint32_t len = (uint32_t)format(text, sizeof text, "%lu", number);
+    if (len > item->value_len) {
+        struct store_value value = {(const uint8_t *)text, len, item->flags, item->expire_s, 0};
+        replace(store, key, hash, &value);
+        return STORE_OK;
+    }
+    memcpy(item_value(item), text, len);
+    memset(item_value(item) + len, ' ', item->value_len - len);
+    item->cas = ++store->last_cas;
+    item->referenced = 1;
+    return STORE_OK;
+}

@@ -1,0 +1,34 @@
+/* store_test.h - what the tests of the store share. In store_test.c. */
+#ifndef UDPKV_STORE_TEST_H
+#define UDPKV_STORE_TEST_H
+
+#include "apps/udpkv/store.h"
+
+#define TEST_NOW_S     1700000000u /* when every test begins */
+#define TEST_STORE_MAX (1u << 20)
+
+/* A fresh, empty store of at most TEST_STORE_MAX, at TEST_NOW_S. It ends the one given before. */
+struct store *test_store(size_t len_bytes);
+
+/* Fails the test if the log's pieces don't lie one behind the other from tail to head, or a live
+ * one isn't in the index exactly once. */
+void test_check_store(const struct store *store);
+
+enum store_result test_set(struct store *store, const char *key, const char *value);
+bool test_has(struct store *store, const char *key, const char *value);
+
+static inline struct store_key test_key(const char *text)
+{
+    return (struct store_key){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+/* Pseudo-random numbers, the same ones in every run. *state isn't 0. */
+static inline uint32_t test_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (uint32_t)(*state >> 32);
+}
+
+#endif

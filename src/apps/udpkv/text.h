@@ -1,0 +1,59 @@
+/*
+ * text.h - memcached's text protocol, the commands of version 1.6.18, as a pure step: the bytes of
+ * a request in, the bytes of an answer out. The protocol is told in memcached's protocol.txt; where
+ * that is silent (what a bad request is answered) the running memcached was asked, and
+ * tests/memcached_compare.py asks it again.
+ *
+ * A request is one or more commands. Each is a line that ends with \n or \r\n, words between
+ * spaces; a storage command's line is followed by its data block. All of it is in one datagram:
+ * nothing is remembered from one request to the next.
+ */
+#ifndef UDPKV_TEXT_H
+#define UDPKV_TEXT_H
+
+#include "apps/udpkv/reply.h"
+#include "apps/udpkv/store.h"
+
+#define TEXT_VERSION "1.6.18-ringloop"
+
+/* What stats shows, in this order. */
+struct text_stats {
+    uint64_t cmd_get, cmd_set, cmd_flush, cmd_touch;
+    uint64_t get_hits, get_misses;
+    uint64_t delete_misses, delete_hits;
+    uint64_t incr_misses, incr_hits, decr_misses, decr_hits;
+    uint64_t cas_misses, cas_hits, cas_badval;
+    uint64_t touch_hits, touch_misses;
+};
+
+/* A counter of somebody else that stats shows as well. */
+struct text_counter {
+    const char *name;
+    const uint64_t *value;
+};
+
+struct text {
+    struct store *store;
+    size_t store_bytes; /* limit_maxbytes */
+    const struct text_counter *counters;
+    uint32_t counter_count;
+    uint32_t start_s;
+    uint64_t commands; /* lines run; the end of a datagram that is no whole line isn't one */
+    struct text_stats stats;
+};
+
+/* How a request ended. */
+enum text_end {
+    TEXT_WHOLE,
+    TEXT_CUT, /* its last line has no end; it was ignored, what was before it was done */
+};
+
+/* Runs the commands of a request, at the time that store_tick set last. With a reply that breaks
+ * (reply.h) it stops, and what was done stays done. */
+enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply);
+
+/* The command stats: in text_stats.c. */
+void text_show_stats(const struct text *text, struct reply *reply);
+void text_reset_stats(struct text *text);
+
+#endif
