@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""Sends the same recorded requests to memcached and to udpkv and compares the answers' bytes.
+
+    python3 tests/memcached_compare.py --memcached 127.0.0.1:11311 --udpkv 127.0.0.1:11211
+
+Both run in lock step: a request, then the answer of each, then the next request. Start memcached
+with one thread, so that it answers in order:
+
+    memcached -U 11311 -p 11311 -l 127.0.0.1 -t 1          (as root also: -u root)
+
+and udpkv with udpkv.mem of at least 2M, so that its limit for a value isn't met. Every run needs a
+fresh memcached: the last requests are quit, which it never forgets over UDP.
+
+Nothing waits for an answer that may not come: behind every request goes a `version` request, the
+marker, and whatever arrives before the marker's answer is the answer to the request.
+
+What must differ is listed right below, with the reason; everything else is an error.
+"""
+import argparse
+import os
+import re
+import socket
+import struct
+import sys
+import time
+
+HEADER = struct.Struct(">HHHH")  # request id, sequence number, total, reserved
+DATAGRAM_BYTES = 1400            # of an answer, its header included
+MARKER_TIMEOUT_S = 2.0
+MARKER_TRIES = 5
+
+# (request, memcached's answer, udpkv's answer, reason): the request is searched for the first
+# pattern; if memcached's answer matches its pattern as a whole, then udpkv's must match the other.
+MUST_DIFFER = [
+    (rb"^[\s]*version(\s|\0)", rb"VERSION \d+\.\d+\.\d+\r\n", rb"VERSION 1\.6\.18-ringloop\r\n",
+     "udpkv says what it is"),
+    (rb"^stats\r\n$", rb"(?:STAT \S+ .*\r\n)+END\r\n", rb"(?:STAT \S+ .*\r\n)+END\r\n",
+     "pid, times, values and the set of names; compare_stats holds the common names together"),
+    (rb"^get z\r\n$", rb"(?s)VALUE z 0 92400\r\n.*\r\nEND\r\n",
+     rb"SERVER_ERROR answer too long for UDP\r\n",
+     "an answer of more than 64 datagrams: udpkv refuses to amplify that far"),
+]
+
+# In longer answers only these words differ: replaced on both sides before comparing.
+SAME_AFTER = [(rb"VERSION 1\.6\.\d+(?:-ringloop)?\r\n", b"VERSION\r\n")]
+
+# Datagram headers. memcached sends a datagram, or a run of them, for every key found and for every
+# command of a request, each run with sequence numbers from 0 and its own total, and an empty
+# datagram (sequence 0, total 0) for a first key not found and for quit. By protocol.txt a client
+# takes the first such run for the whole answer. udpkv sends one run for a request, as protocol.txt
+# has it. So: udpkv's headers are always held against protocol.txt; they are also compared with
+# memcached's whenever those follow it.
+
+# Only for udpkv: memcached over UDP waits for the rest of a data block and takes the next datagrams
+# of all clients for it, so it can't be asked. (request, answer, reason)
+UDPKV_ONLY = [
+    (b"set a 0 0 5\r\nx\r\n", b"CLIENT_ERROR bad data chunk\r\n", "data block not in the datagram"),
+    (b"set a 0 0 5\r\nxxxxx", b"CLIENT_ERROR bad data chunk\r\n", "data block without its end"),
+    (b"set a 0 0 5\r\nxxxxx\r", b"CLIENT_ERROR bad data chunk\r\n", "data block without its end"),
+    (b"set a 0 0 5 noreply\r\nx\r\n", b"", "the same with noreply"),
+    (b"set a 0 0 1\r\n", b"CLIENT_ERROR bad data chunk\r\n", "no data block"),
+    (b"set a 0 0 2147483645\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n",
+     "the words that memcached has for it over TCP"),
+    (b"append a 0 0 2000000\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n", "likewise"),
+    (b"mn\r\n", b"ERROR\r\n", "no meta commands"),
+    (b"mg a v\r\n", b"ERROR\r\n", "no meta commands"),
+    (b"me a\r\n", b"ERROR\r\n", "no meta commands"),
+    (b"ms a 2\r\n", b"ERROR\r\n", "no meta commands"),
+    (b"stats settings\r\n", b"ERROR\r\n", "stats has no parts"),
+    (b"stats items\r\n", b"ERROR\r\n", "stats has no parts"),
+    (b"stats slabs\r\n", b"ERROR\r\n", "there are no slabs"),
+    (b"cache_memlimit 64\r\n", b"ERROR\r\n", "the memory is fixed"),
+    (b"watch\r\n", b"ERROR\r\n", "there is no log"),
+    (b"refresh_certs\r\n", b"ERROR\r\n", "there is no TLS"),
+]
+
+# Names that udpkv's stats share with memcached's.
+STATS_COMMON = """pid uptime time version pointer_size curr_items total_items bytes limit_maxbytes
+threads cmd_get cmd_set cmd_flush cmd_touch get_hits get_misses delete_misses delete_hits
+incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits touch_misses
+evictions""".split()
+# and those whose values must be the same, as they count what both were asked since `stats reset`
+STATS_EQUAL = """cmd_set cmd_flush cmd_touch get_hits get_misses delete_misses delete_hits
+incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits
+touch_misses""".split()
+
+
+class Endpoint:
+    """One server, asked over one UDP socket."""
+
+    def __init__(self, address):
+        host, _, port = address.rpartition(":")
+        self.name = address
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.socket.connect((host or "127.0.0.1", int(port)))
+        self.next_id = 1000
+        self.cas_base = 0
+        self.cas_seen = {}
+
+    def ask_raw(self, datagram):
+        """Sends a datagram; returns the datagrams that came back before the marker's answer."""
+        got = []
+        self.socket.send(datagram)
+        for _ in range(MARKER_TRIES):
+            self.next_id = 1000 + (self.next_id - 999) % 60000
+            marker = self.next_id
+            self.socket.send(HEADER.pack(marker, 0, 1, 0) + b"version\r\n")
+            deadline = time.monotonic() + MARKER_TIMEOUT_S
+            while (left := deadline - time.monotonic()) > 0:
+                self.socket.settimeout(left)
+                try:
+                    d = self.socket.recv(65536)
+                except socket.timeout:
+                    break
+                if len(d) < HEADER.size:
+                    raise AssertionError(f"{self.name} sent a datagram of {len(d)} bytes")
+                if HEADER.unpack_from(d)[0] == marker:
+                    return got
+                got.append(d)
+        raise AssertionError(f"{self.name} doesn't answer any more; last request: {datagram!r}")
+
+    def ask(self, payload):
+        self.next_id = 1000 + (self.next_id - 999) % 60000
+        return self.ask_raw(HEADER.pack(self.next_id, 0, 1, 0) + payload)
+
+    def text(self, payload):
+        return b"".join(d[HEADER.size:] for d in self.ask(payload))
+
+    def learn_cas_base(self):
+        """Ids count up on both sides, from where they are now."""
+        self.text(b"flush_all\r\n")
+        self.text(b"set cas_base 0 0 1\r\nx\r\n")
+        self.cas_base = int(self.text(b"gets cas_base\r\n").split()[4])
+        self.text(b"delete cas_base\r\n")
+
+    def note_cas(self, answer):
+        for key, cas in re.findall(rb"VALUE (\S+) \d+ \d+ (\d+)\r\n", answer):
+            self.cas_seen[key] = int(cas)
+
+    def without_cas_base(self, answer):
+        return re.sub(rb"(VALUE \S+ \d+ \d+ )(\d+)\r\n",
+                      lambda m: m[1] + b"%d\r\n" % (int(m[2]) - self.cas_base), answer)
+
+
+class Request:
+    """A line of the requests file."""
+
+    def __init__(self, group, number, line):
+        self.group, self.number, self.line = group, number, line
+        self.repeat, self.sleep_s, self.raw = 1, 0.0, False
+        if line.startswith("!sleep "):
+            self.sleep_s = float(line.split()[1])
+        elif line.startswith("!raw"):
+            self.raw, self.body = True, line[5:]
+        elif line.startswith("!repeat "):
+            _, count, self.body = line.split(" ", 2)
+            self.repeat = int(count)
+        else:
+            self.body = line
+
+    def payload(self, endpoint):
+        def expand(m):
+            if m[1].startswith("keys "):
+                return " ".join(f"k{i}" for i in range(int(m[1][5:])))
+            if m[1].startswith("cas "):
+                return str(endpoint.cas_seen.get(m[1][4:].encode(), 0))
+            text, _, count = m[1].rpartition("*")
+            return text * int(count)
+        text = re.sub(r"\{([^}]*)\}", expand, self.body)
+        return re.sub(rb"\\(x[0-9a-f]{2}|.)", unescape, text.encode("latin-1"))
+
+
+def unescape(m):
+    if m[1].startswith(b"x") and len(m[1]) == 3:
+        return bytes([int(m[1][1:], 16)])
+    return {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}[m[1]]
+
+
+def load(path=os.path.join(os.path.dirname(os.path.abspath(__file__)), "memcached_requests.txt")):
+    requests, group = [], ""
+    with open(path, encoding="ascii") as f:
+        for number, line in enumerate(f, 1):
+            line = line.rstrip("\n")
+            if re.fullmatch(r"\[.*\]", line):
+                group = line[1:-1]
+            elif line and not line.startswith("#"):
+                requests.append(Request(group, number, line))
+    return requests
+
+
+def body(datagrams):
+    return b"".join(d[HEADER.size:] for d in datagrams)
+
+
+def header_fault(datagrams):
+    """What is wrong with an answer's headers by protocol.txt, or None."""
+    for i, d in enumerate(datagrams):
+        ident, seq, total, reserved = HEADER.unpack_from(d)
+        if (seq, total, reserved) != (i, len(datagrams), 0):
+            return f"datagram {i} of {len(datagrams)} says {seq} of {total}, reserved {reserved}"
+        if ident != HEADER.unpack_from(datagrams[0])[0]:
+            return f"datagram {i} has another request id"
+        if len(d) > DATAGRAM_BYTES or (i + 1 < len(datagrams) and len(d) != DATAGRAM_BYTES):
+            return f"datagram {i} of {len(datagrams)} has {len(d)} bytes"
+        if len(d) == HEADER.size:
+            return f"datagram {i} is empty"
+    return None
+
+
+class Comparison:
+    def __init__(self, memcached, udpkv):
+        self.memcached, self.udpkv = memcached, udpkv
+        self.asked = self.headers_compared = 0
+        self.differed = {}  # reason -> how often
+        self.errors = []
+
+    def error(self, where, what):
+        self.errors.append(f"{where}: {what}")
+
+    def compare_stats(self, where, a, b):
+        a, b = ({k.decode(): v for k, v in re.findall(rb"STAT (\S+) (.*)\r\n", x)} for x in (a, b))
+        for name in STATS_COMMON:
+            if name not in a or name not in b:
+                self.error(where, f"stats: {name} is missing on one side")
+        for name in STATS_EQUAL:
+            if a.get(name) != b.get(name):
+                self.error(where, f"stats: {name} is {a.get(name)} for memcached, {b.get(name)} "
+                                  "for udpkv")
+
+    def compare_headers(self, where, theirs, ours, request):
+        fault = header_fault(ours)
+        if fault:
+            self.error(where, f"udpkv's headers: {fault}")
+        if ours and len(request) >= 2 and ours[0][:2] != request[:2]:
+            self.error(where, "udpkv's answer has another request id")
+        if theirs and header_fault(theirs) is None:
+            self.headers_compared += 1
+            if [d[2:8] for d in theirs] != [d[2:8] for d in ours]:
+                self.error(where, f"headers: memcached sent {len(theirs)} datagrams, udpkv "
+                                  f"{len(ours)}, or their numbers differ")
+
+    def compare_answers(self, where, request, theirs, ours):
+        for pattern, want_theirs, want_ours, reason in MUST_DIFFER:
+            if re.search(pattern, request) and re.fullmatch(want_theirs, theirs):
+                self.differed[reason] = self.differed.get(reason, 0) + 1
+                if not re.fullmatch(want_ours, ours):
+                    self.error(where, f"udpkv answered {ours[:200]!r}, expected {want_ours!r}")
+                return False
+        for pattern, with_ in SAME_AFTER:
+            theirs, ours = re.sub(pattern, with_, theirs), re.sub(pattern, with_, ours)
+        theirs = self.memcached.without_cas_base(theirs)
+        ours = self.udpkv.without_cas_base(ours)
+        if theirs != ours:
+            self.error(where, f"\n    asked      {request[:200]!r}\n"
+                              f"    memcached  {theirs[:300]!r}\n    udpkv      {ours[:300]!r}")
+        return True
+
+    def one(self, request):
+        where = f"line {request.number} [{request.group}] {request.line[:60]}"
+        for _ in range(request.repeat):
+            answers, sent = [], []
+            for endpoint in (self.memcached, self.udpkv):
+                payload = request.payload(endpoint)
+                answers.append((endpoint.ask_raw if request.raw else endpoint.ask)(payload))
+                sent.append(payload)
+                endpoint.note_cas(body(answers[-1]))
+            theirs, ours = answers
+            request_id = sent[1] if request.raw else ours[0][:2] if ours else b""
+            same = self.compare_answers(where, sent[1], body(theirs), body(ours))
+            self.compare_headers(where, theirs if same else [], ours, request_id)
+            if body(theirs).startswith(b"STAT "):
+                self.compare_stats(where, body(theirs), body(ours))
+            self.asked += 1
+
+    def run(self, requests):
+        group = None
+        if self.memcached.text(b"get a\r\nversion\r\n").count(b"\n") < 2:
+            raise AssertionError("this memcached was asked to quit before: start a fresh one")
+        self.memcached.learn_cas_base()
+        self.udpkv.learn_cas_base()
+        for endpoint in (self.memcached, self.udpkv):
+            endpoint.text(b"stats reset\r\n")
+        for request in requests:
+            if request.group != group:
+                group = request.group
+                for endpoint in (self.memcached, self.udpkv):
+                    endpoint.text(b"flush_all\r\n")
+            if request.sleep_s:
+                time.sleep(request.sleep_s)
+            else:
+                self.one(request)
+        for request, want, reason in UDPKV_ONLY:
+            got = self.udpkv.text(request)
+            self.asked += 1
+            if got != want:
+                self.error("udpkv only", f"{request[:80]!r} ({reason}): expected {want!r}, "
+                                         f"got {got[:200]!r}")
+
+
+def compare(memcached, udpkv, requests=None):
+    """Asks the two servers ("host:port") everything. Returns the Comparison; good if it has no
+    errors."""
+    comparison = Comparison(Endpoint(memcached), Endpoint(udpkv))
+    comparison.run(requests or load())
+    return comparison
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--memcached", required=True, metavar="HOST:PORT")
+    parser.add_argument("--udpkv", required=True, metavar="HOST:PORT")
+    parser.add_argument("--group", help="only groups whose name contains this")
+    args = parser.parse_args()
+    requests = [r for r in load() if not args.group or args.group in r.group]
+    c = compare(args.memcached, args.udpkv, requests)
+    for line in c.errors:
+        print(line)
+    for reason, count in c.differed.items():
+        print(f"differed as listed, {count} times: {reason}")
+    print(f"{c.asked} requests, {c.headers_compared} times headers compared with memcached's too, "
+          f"{len(c.errors)} errors")
+    return 1 if c.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

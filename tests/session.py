@@ -1,0 +1,193 @@
+"""What ./run does once the packages are there: build, boot, show the clients at work, serve."""
+
+import argparse
+import errno
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+
+import vm
+from udpkv_client import EVERY_COMMAND, Client
+from vm import ROOT, Vm, image, kvm_problem, qemu_command, user_netdev
+
+HOST = "127.0.0.1"
+CLIENT_DEADLINE_S = 60
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def fail(text):
+    sys.exit(f"run: {text}")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./run", add_help=False, usage="./run --help explains")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--port", type=int, default=vm.GUEST_PORT)
+    parser.add_argument("--machine", choices=vm.MACHINES, default="q35")
+    parser.add_argument("--accel", choices=("kvm", "tcg"))
+    parser.add_argument("--mem", default="64M")
+    parser.add_argument("--no-install", action="store_true")
+    args = parser.parse_intermixed_args()
+    names = [word for word in args.words if "=" not in word and word != "help"]
+    args.keys = " ".join(word for word in args.words if word not in names)
+    if len(names) > 2:
+        parser.error(f"what is {names[2]!r}? APP and PLAT are given already")
+    args.app, args.plat = (names + ["udpkv", "kvm"][len(names) :])[:2]
+    return args
+
+
+def build(app, plat):
+    command = ["make", "-s", f"APP={app}", f"PLAT={plat}"]
+    say(f"$ {' '.join(command)}")
+    if subprocess.run(command, cwd=ROOT).returncode != 0:
+        fail("the build failed")
+
+
+def choose_accel(wanted):
+    problem = kvm_problem()
+    if wanted == "kvm" and problem:
+        fail(f"KVM can't be used here ({problem}). Leave out --accel=kvm.")
+    accel = wanted or ("tcg" if problem else "kvm")
+    why = f": {problem}" if problem else ""
+    say(f"Accelerator: {'KVM' if accel == 'kvm' else 'TCG, software emulation' + why}.")
+    return accel
+
+
+def check_port(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                fail(f"UDP port {port} of {HOST} can't be used: {error.strerror}.")
+            fail(f"UDP port {port} of {HOST} is taken. End the program that has it"
+                 f" (ss -lunp 'sport = :{port}' names it) or choose another: ./run --port=11311")
+
+
+def readable(text):
+    return text.decode("latin-1").rstrip("\r\n").replace("\r\n", "\\r\\n")
+
+
+def show_every_command(port):
+    """Our own client asks every command and prints the dialogue; returns udpkv's counters."""
+    say("\n--- tests/udpkv_client.py: every command, as asked (>) and answered (<)")
+    with Client(HOST, port) as client:
+        for request in EVERY_COMMAND:
+            answer = client.ask(request)
+            say(f"> {readable(request)}")
+            lines = answer.split(b"\r\n")[:-1]
+            for line in lines[:6]:
+                say(f"< {readable(line)}")
+            if len(lines) > 6:
+                say(f"< ... {len(lines) - 6} more lines")
+        return client.stats()
+
+
+def run_client(*command):
+    """Runs a client that someone else wrote, prints and returns what it printed."""
+    say(f"\n$ {' '.join(command)}")
+    try:
+        done = subprocess.run(
+            command,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=CLIENT_DEADLINE_S,
+        )
+    except subprocess.TimeoutExpired:
+        fail(f"{command[0]} didn't end in {CLIENT_DEADLINE_S} s")
+    say(done.stdout.strip())
+    if done.returncode != 0:
+        fail(f"{command[0]} exited with {done.returncode}")
+    return done.stdout
+
+
+def show_memcslap(port, before):
+    """libmemcached's memcslap: sets that want no answer, so udpkv's counter tells what arrived."""
+    server = f"--servers={HOST}:{port}"
+    run_client("memcslap", "--udp", server, "--test=set", "--execute-number=50")
+    with Client(HOST, port) as client:
+        stored = client.stats()["cmd_set"] - before["cmd_set"]
+    say(f"udpkv counted {stored} sets of 50. memcslap's values have up to 4 KB: a set longer than a"
+        "\nframe comes in fragments, which udpkv drops and counts.")
+    if stored == 0:
+        fail("not one set of memcslap arrived")
+
+
+def show_memcaslap(port):
+    """libmemcached's memcaslap: sets and gets in a window, every value checked, a rate."""
+    text = run_client(
+        "memcaslap", "--udp", f"--servers={HOST}:{port}", "--threads=1", "--concurrency=16",
+        "--execute_number=50000", "--fixed_size=64", "--verify=1.0",
+    )
+    for name in ("get_misses", "verify_misses", "verify_failed", "packet_drop", "udp_timeout"):
+        if not re.search(rf"^{name}: 0$", text, re.M):
+            fail(f"memcaslap's {name} isn't 0")
+    rate = int(re.search(r"TPS: (\d+)", text)[1])
+    say(f"Rate: {rate} requests a second, every answer right.")
+
+
+def serve(args, accel):
+    command = qemu_command(
+        image(args.app), args.keys, args.machine, accel, args.mem, netdev=user_netdev(args.port)
+    )
+    say(f"$ {shlex.join(command)}")
+    with Vm(command, echo=say) as machine:
+        machine.expect("^udpkv: serves")
+        counters = show_every_command(args.port)
+        show_memcslap(args.port, counters)
+        show_memcaslap(args.port)
+        if not args.once:
+            say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
+            try:
+                machine.process.wait()
+            except KeyboardInterrupt:
+                say()
+        if machine.process.poll() is None:
+            machine.send(vm.CTRL_C)
+        return machine.exit_code()
+
+
+def boot(args, accel):
+    """An app that needs no network: shows its console until it ends."""
+    command = qemu_command(image(args.app), args.keys, args.machine, accel, args.mem)
+    say(f"$ {shlex.join(command)}")
+    with Vm(command, echo=say) as machine:
+        try:
+            machine.process.wait()
+        except KeyboardInterrupt:
+            machine.send(vm.CTRL_C)
+        return machine.exit_code()
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
+    args = arguments()
+    serves = args.app == "udpkv" and args.plat == "kvm" and args.keys != "help"
+    if serves:
+        check_port(args.port)
+    build(args.app, args.plat)
+    if args.plat == "linux":
+        return subprocess.run([image(args.app, "linux"), *args.keys.split()]).returncode
+    if args.plat != "kvm":
+        made = image(args.app, args.plat)
+        fail(f"./run boots nothing for PLAT={args.plat}; the image is {made}")
+    accel = choose_accel(args.accel)
+    return serve(args, accel) if serves else boot(args, accel)
+
+
+try:
+    sys.exit(main())
+except AssertionError as error:  # what Vm.expect and Client found wrong
+    fail(str(error).splitlines()[0])  # the rest was shown already
+except TimeoutError:
+    fail("udpkv didn't answer in time")
+except KeyboardInterrupt:
+    sys.exit(130)

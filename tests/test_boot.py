@@ -1,0 +1,239 @@
+"""Starting and ending: the boot line, keys, exit codes, faults, the clock, the power button."""
+
+import re
+import socket
+import time
+
+import pytest
+
+from vm import DEADLINE_S, MACHINES, Vm, image, qemu_command
+
+BOOT_LINE = r"^Ringloop: {app} on kvm, ring ([03]), (\d+) MiB, clock \w+, started in (\d+) us\.$"
+
+
+def boot(app, keys="", **machine):
+    return Vm(qemu_command(image(app), keys, **machine))
+
+
+# --- the boot line ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ring", ["0", "3"])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_hello_starts_and_ends(machine, accel, ring):
+    with boot("hello", f"ring={ring}", machine=machine, accel=accel) as vm:
+        line = vm.expect(BOOT_LINE.format(app="hello"))
+        assert line[1] == ring
+        assert int(line[2]) in (63, 64)  # some firmware keeps a little for itself
+        assert int(line[3]) > 0
+        vm.expect("^Hello from Ringloop on kvm.$")
+        assert vm.exit_code() == 0
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_ring_is_chosen(machine, accel):
+    with boot("hello", machine=machine, accel=accel) as vm:
+        vm.expect(BOOT_LINE.format(app="hello"))
+        assert vm.exit_code() == 0
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_a_second_processor_is_left_alone(machine, accel):
+    with boot("hello", machine=machine, accel=accel, cpus=2) as vm:
+        vm.expect(BOOT_LINE.format(app="hello"))
+        assert vm.exit_code() == 0
+
+
+@pytest.mark.parametrize("mem, mib", [("4M", 4), ("3G", 3072), ("5G", 5120)])
+def test_memory_is_what_the_machine_has(mem, mib):
+    with boot("hello", machine="q35", mem=mem) as vm:
+        assert int(vm.expect(BOOT_LINE.format(app="hello"))[2]) in (mib - 1, mib)
+        assert vm.exit_code() == 0
+
+
+# --- unit tests in the image --------------------------------------------------------------------
+
+
+def selftest(keys="", **machine):
+    with boot("selftest", keys, **machine) as vm:
+        result = vm.expect(r"^(\d+) passed, (\d+) failed, 0 skipped$", deadline_s=120)
+        assert result[2] == "0", vm.console()
+        assert int(result[1]) > 0
+        assert vm.exit_code() == 0
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_unit_tests_pass_in_the_image(machine, accel):
+    selftest(machine=machine, accel=accel)
+
+
+def test_unit_tests_pass_on_pc():
+    selftest(machine="pc")
+
+
+@pytest.mark.parametrize("ring", ["0", "3"])
+def test_unit_tests_pass_in_either_ring(ring):
+    selftest(f"ring={ring}", machine="microvm")
+
+
+def test_selftest_without_a_test_fails():
+    with boot("selftest", "only=no_test_has_this_name", machine="microvm") as vm:
+        vm.expect("^0 passed, 0 failed, 0 skipped$")
+        assert vm.exit_code() == 2
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "keys, sentence",
+    [
+        ("nonsense=1", r"no key 'nonsense' in this image\. Keys: .*\bring\b"),
+        ("ring=1", r"ring=1 can't be used: expected 0, 3 or auto"),
+        ("ring=", r"ring= can't be used: expected 0, 3 or auto"),
+        ("ring=3 ring=3", r"ring is given twice"),
+        ("ring", r"'ring' isn't of the form key=value"),
+        ("=3", r"no key '' in this image"),
+        ("helpme", r"'helpme' isn't of the form key=value"),
+        ("nonsense=" + "x" * 3000, r"no key 'nonsense' in this image"),
+        ("ring=" + "x" * 3000, r"the value of ring is longer than \d+ bytes"),
+    ],
+)
+def test_a_wrong_command_line_stops_the_image(keys, sentence):
+    with boot("hello", keys, machine="microvm") as vm:
+        vm.expect(sentence)
+        assert vm.exit_code() == 64
+        assert "Hello" not in vm.console()
+
+
+@pytest.mark.parametrize(
+    "keys, sentence",
+    [
+        ("net.ip=10.0.2.300/24", "net.ip=10.0.2.300/24 can't be used: expected"),
+        ("udpkv.mem=much", "udpkv.mem=much can't be used: expected"),
+        ("udpkv.port=65536", "udpkv.port=65536 can't be used: expected .* to 65535"),
+        ("udpkv.allow=10.0.0.0/33", "udpkv.allow=10.0.0.0/33 can't be used: expected"),
+    ],
+)
+def test_a_bad_value_of_udpkv_stops_the_image(keys, sentence):
+    with boot("udpkv", keys, machine="microvm") as vm:
+        vm.expect(sentence)
+        assert vm.exit_code() == 64
+
+
+@pytest.mark.parametrize(
+    "app, keys",
+    [("hello", ["ring"]), ("udpkv", ["net.ip", "udpkv.port", "udpkv.mem", "udpkv.allow"])],
+)
+def test_help_lists_every_key(app, keys):
+    with boot(app, "help", machine="microvm") as vm:
+        assert vm.exit_code() == 0
+        for key in keys:
+            # the key's own line, then one with its meaning and its default
+            assert re.search(rf"^ *{re.escape(key)}\b.*\n.*Default: ", vm.console(), re.M), key
+
+
+# --- ends ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_without_isa_debug_exit_the_machine_is_switched_off(machine, accel):
+    with boot("hello", machine=machine, accel=accel, debug_exit=False) as vm:
+        vm.expect(r"^Ringloop: exit 0\.$")
+        assert vm.status() == 0
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+def test_the_power_button_ends_udpkv(machine, tmp_path):
+    monitor = str(tmp_path / "monitor")
+    more = ["-monitor", f"unix:{monitor},server=on,wait=off"]
+    with boot("udpkv", machine=machine, netdev="user,id=n0", more=more) as vm:
+        vm.expect("^udpkv: serves")
+        with socket.socket(socket.AF_UNIX) as button:
+            button.connect(monitor)
+            button.sendall(b"system_powerdown\n")
+            vm.expect(r"^udpkv: every pool is whole\.$")
+            assert vm.exit_code() == 0
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+PRESENT, WRITE, FETCH = 1, 2, 16  # bits of a page fault's error code
+FAULTS = {  # the key fault=: vector, bits of the error code that say what happened, what is told
+    "div": (0, 0, "divide error"),
+    "ud": (6, 0, "invalid instruction"),
+    "gp": (13, 0, "general protection"),
+    "pf_null": (14, WRITE, "a null pointer was used"),
+    "pf_text": (14, PRESENT | WRITE, "mapped without that right"),
+    "pf_rodata": (14, PRESENT | WRITE, "mapped without that right"),
+    "pf_unmapped": (14, WRITE, "is not mapped"),
+    "nx_data": (14, PRESENT | FETCH, "mapped without that right"),
+    "nx_stack": (14, PRESENT | FETCH, "mapped without that right"),
+    "nx_heap": (14, PRESENT | FETCH, "mapped without that right"),
+    "stack_overflow": (14, WRITE, "the stack has overflowed"),
+}
+PANICS = {
+    "canary": "written past its stack frame",
+    "panic": "Asked to panic",
+    "assert": "one == 2",
+}
+WAYS = [("tcg", "0"), ("tcg", "3"), ("kvm", "auto")]
+
+
+def lines_of(make, vm):
+    """The backtrace on the console, turned into functions and lines by `make lines`."""
+    addresses = vm.expect(r"^backtrace: (0x[0-9a-f]+(?: 0x[0-9a-f]+)*)$")[1]
+    status, said = make("lines", "APP=selftest", "PLAT=kvm", f"AT={addresses}")
+    assert status == 0, said
+    return said
+
+
+@pytest.mark.parametrize("accel, ring", WAYS, indirect=["accel"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_tells_where_and_ends_the_image(fault, accel, ring, make):
+    vector, bits, told = FAULTS[fault]
+    with boot("selftest", f"ring={ring} fault={fault}", machine="microvm", accel=accel) as vm:
+        line = vm.expect(r"^fault: .* \(vector (\d+)\), error code 0x([0-9a-f]+), at 0x[0-9a-f]+")
+        assert int(line[1]) == vector
+        assert vm.exit_code() == 71
+        if vector == 14:
+            assert int(line[2], 16) & (PRESENT | WRITE | FETCH) == bits
+        assert re.search(told, vm.console())
+        for register in ("rax", "r15", "rip", "rsp", "cr2", "rflags"):
+            assert re.search(rf"\b{register} +[0-9a-f]{{8,16}}\b", vm.console()), register
+        if fault != "stack_overflow":  # whose backtrace is all one function
+            assert "app_main" in lines_of(make, vm)
+
+
+@pytest.mark.parametrize("accel, ring", WAYS, indirect=["accel"])
+@pytest.mark.parametrize("fault", PANICS)
+def test_a_panic_says_why_and_ends_the_image(fault, accel, ring, make):
+    with boot("selftest", f"ring={ring} fault={fault}", machine="microvm", accel=accel) as vm:
+        vm.expect(PANICS[fault])
+        assert vm.exit_code() == 70
+        said = lines_of(make, vm)
+        assert "app_main" in said
+        assert "src/apps/selftest/" in said
+
+
+# --- the clock ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_the_clock_runs_like_the_hosts(machine, accel):
+    """The image prints its clock each 100 ms. A line may reach us late but never early, so of
+    several lines the one that was least late tells how far apart the two clocks are."""
+    seconds, tolerance, slack_ns = 3, 0.001, 1_000_000
+    with boot("selftest", f"clock={seconds}", machine=machine, accel=accel) as vm:
+        assert vm.exit_code(deadline_s=seconds + DEADLINE_S) == 0
+        told = [(re.match(r"clock (\d+) date (\d+) cycles", text), at) for at, text in vm.lines]
+    pairs = [(int(match[1]), at) for match, at in told if match]
+    assert len(pairs) >= seconds * 5
+    third = len(pairs) // 3
+    apart_at_first = min(at - guest for guest, at in pairs[:third])
+    apart_at_last = min(at - guest for guest, at in pairs[-third:])
+    span = pairs[-1][0] - pairs[0][0]
+    assert span >= (seconds - 1) * 1_000_000_000
+    assert abs(apart_at_last - apart_at_first) <= tolerance * span + slack_ns
+    date = [int(match[2]) for match, _ in told if match][-1]
+    assert abs(date - time.time()) <= 2

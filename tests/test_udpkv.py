@@ -1,0 +1,168 @@
+"""udpkv as its clients see it, over a forwarded port of 127.0.0.1."""
+
+import contextlib
+import re
+import subprocess
+import time
+
+import pytest
+
+from memcached_compare import compare
+from udpkv_client import EVERY_COMMAND, Client, many_requests
+from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, qemu_command, user_netdev
+
+HOST = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def udpkv(keys="", **machine):
+    """Boots udpkv and yields (vm, port); then ends it in order and looks for its pools."""
+    port = free_udp_port()
+    netdev = user_netdev(port)
+    with Vm(qemu_command(image("udpkv"), keys, netdev=netdev, **machine)) as vm:
+        vm.expect("^udpkv: serves ")
+        yield vm, port
+        vm.send(CTRL_C)
+        vm.expect(r"^udpkv: every pool is whole\.$")
+        assert vm.exit_code() == 0
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_it_serves(machine, accel):
+    """Every command is answered, on every kind of machine; also with a second processor."""
+    with udpkv(machine=machine, accel=accel, cpus=2) as (vm, port), Client(HOST, port) as client:
+        answers = {request: client.ask(request) for request in EVERY_COMMAND}
+        assert answers[b"set greeting 7 0 5\r\nhello\r\n"] == b"STORED\r\n"
+        assert answers[b"incr count 1\r\n"] == b"42\r\n"
+        assert answers[b"nonsense\r\n"] == b"ERROR\r\n"
+        assert b"STAT cmd_get " in answers[b"stats\r\n"]
+        told = [b"VALUE greeting 7 15", b"...welcome, you", b"VALUE count 0 2", b"40", b"END", b""]
+        assert answers[b"get greeting count missing\r\n"].split(b"\r\n") == told
+
+
+@pytest.mark.parametrize("ring", ["0", "3"])
+def test_it_serves_in_either_ring(ring):
+    with udpkv(f"ring={ring}", machine="q35") as (vm, port), Client(HOST, port) as client:
+        assert client.ask(b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n"
+
+
+def test_keys_set_address_port_and_memory():
+    keys = "net.ip=10.0.2.99/24 udpkv.port=7777 udpkv.mem=16M"
+    port = free_udp_port()
+    netdev = user_netdev(port, 7777, "10.0.2.99")
+    with Vm(qemu_command(image("udpkv"), keys, machine="microvm", netdev=netdev)) as vm:
+        vm.expect(r"^udpkv: serves 10\.0\.2\.99:7777/udp, .* 16 MiB for items\.$")
+        with Client(HOST, port) as client:
+            assert client.ask(b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n"
+        assert vm.end() == 0
+
+
+def test_without_a_network_it_says_what_to_do():
+    with Vm(qemu_command(image("udpkv"), machine="q35")) as vm:
+        vm.expect("virtio-net")
+        assert vm.exit_code() == 70
+
+
+SMALLEST, TOO_LITTLE = "4M", "3M"
+
+
+def test_it_serves_with_8_mib():
+    with udpkv(machine="microvm", mem="8M") as (vm, port):
+        many_requests(HOST, port, 20000)
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_it_serves_with_the_smallest_memory_that_works(machine):
+    with udpkv(machine=machine, mem=SMALLEST) as (vm, port):
+        many_requests(HOST, port, 5000)
+
+
+def test_with_less_memory_it_says_so():
+    netdev = "user,id=n0"
+    command = qemu_command(image("udpkv"), machine="microvm", mem=TOO_LITTLE, netdev=netdev)
+    with Vm(command) as vm:
+        vm.expect("memory")
+        assert vm.exit_code() == 70
+
+
+def test_stats_tell_the_hosts_time():
+    with udpkv(machine="q35") as (vm, port), Client(HOST, port) as client:
+        assert abs(client.stats()["time"] - time.time()) <= 2
+
+
+def test_what_doesnt_fit_pushes_out_the_least_useful():
+    """Writes many times the memory; the server stays, and the key that is read all along, too."""
+    value = b"v" * 1000
+    with udpkv("udpkv.mem=1M", machine="microvm") as (vm, port), Client(HOST, port) as client:
+        client.ask(b"set kept 0 0 4\r\nhere\r\n")
+        for i in range(4000):
+            assert client.ask(b"set k%d 0 0 1000\r\n%s\r\n" % (i, value)) == b"STORED\r\n"
+            assert client.ask(b"get kept\r\n") == b"VALUE kept 0 4\r\nhere\r\nEND\r\n"
+        assert client.stats()["evictions"] > 1000
+        assert client.ask(b"get k0\r\n") == b"END\r\n"
+        assert client.ask(b"get k3999\r\n").startswith(b"VALUE k3999 0 1000\r\nvvv")
+
+
+def test_a_long_answer_is_several_datagrams():
+    value = b"".join(b"%07d " % i for i in range(170))
+    with udpkv(machine="microvm") as (vm, port), Client(HOST, port) as client:
+        for command in (b"set", b"append", b"append", b"append"):
+            request = b"%s long 0 0 %d\r\n%s\r\n" % (command, len(value), value)
+            assert client.ask(request) == b"STORED\r\n"
+        answer = client.ask(b"get long\r\n")
+        assert answer == b"VALUE long 0 %d\r\n%s\r\nEND\r\n" % (4 * len(value), 4 * value)
+
+
+def test_a_million_requests_without_a_wrong_answer(accel):
+    """The million in software emulation, which is everywhere; a quarter of it on KVM."""
+    with udpkv(machine="q35", accel=accel) as (vm, port):
+        many_requests(HOST, port, 1_000_000 if accel == "tcg" else 250_000)
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_memcaslap_finds_every_value(machine):
+    """libmemcached's load generator: sets and gets over UDP, each value compared."""
+    with udpkv(machine=machine) as (vm, port):
+        told = subprocess.run(
+            ["memcaslap", "--udp", f"--servers={HOST}:{port}", "--threads=1", "--concurrency=16",
+             "--execute_number=20000", "--fixed_size=64", "--verify=1.0"],
+            check=True, text=True, stdout=subprocess.PIPE, timeout=60,
+        ).stdout
+        for name in ("get_misses", "verify_misses", "verify_failed", "packet_drop", "udp_timeout"):
+            assert re.search(rf"^{name}: 0$", told, re.M), told
+        assert re.search(r"^cmd_get: 18000$", told, re.M), told
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_answers_are_memcacheds_to_the_byte(machine, memcached):
+    with udpkv(machine=machine) as (vm, port):
+        result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
+    assert not result.errors, "\n".join(result.errors)
+    assert result.asked > 500
+    assert result.headers_compared > 300
+
+
+@pytest.fixture
+def memcached():
+    """Debian's memcached on a free UDP port of 127.0.0.1.
+
+    Without its LRU maintainer, which now and then holds an item that was just read; incr and decr
+    then store a new value, where they otherwise overwrite the old one and pad it with blanks.
+    """
+    port = free_udp_port()
+    command = ["memcached", "-u", "nobody", "-l", HOST, "-p", "0", "-U", str(port), "-t", "1"]
+    process = subprocess.Popen([*command, "-o", "no_lru_maintainer,no_lru_crawler"])
+    try:
+        end = time.monotonic() + 10
+        with Client(HOST, port, timeout_s=0.1) as client:
+            while True:
+                try:
+                    client.ask(b"version\r\n")
+                    break
+                except (ConnectionRefusedError, TimeoutError):
+                    assert process.poll() is None, "memcached didn't start"
+                    assert time.monotonic() < end, "memcached doesn't answer"
+        yield port
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,252 @@
+"""Starts images under QEMU and talks to them.
+
+./run and every test build QEMU's command line here, in qemu_command(), and nowhere else.
+
+    with Vm(qemu_command(image("hello"), machine="microvm")) as vm:
+        vm.expect("Hello from Ringloop")
+        assert vm.exit_code() == 0
+"""
+
+import collections
+import fcntl
+import os
+import re
+import select
+import shlex
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINES = ("microvm", "q35", "pc")
+GUEST_IP = "10.0.2.15"  # the images' default net.ip, and the address that QEMU's user network gives
+GUEST_PORT = 11211
+CTRL_C = b"\x03"
+DEADLINE_S = 30  # for anything that takes well under a second on a quiet machine
+
+
+def image(app, plat="kvm"):
+    return ROOT / "build" / f"{app}-{plat}" / app
+
+
+def kvm_problem():
+    """Why KVM can't be used here, or None if it can: asks for a VM with a processor."""
+    KVM_CREATE_VM, KVM_CREATE_VCPU = 0xAE01, 0xAE41
+    try:
+        with open("/dev/kvm", "rb+", buffering=0) as kvm:
+            vm = fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
+            try:
+                os.close(fcntl.ioctl(vm, KVM_CREATE_VCPU, 0))
+            finally:
+                os.close(vm)
+    except OSError as error:
+        return f"/dev/kvm: {error.strerror}"
+    return None
+
+
+def qemu_command(
+    image,
+    keys="",
+    machine="q35",
+    accel="tcg",
+    mem="64M",
+    cpus=1,
+    netdev=None,
+    more=(),
+    debug_exit=True,
+):
+    """QEMU's command line for an image.
+
+    keys        the image's command line, such as "ring=3 udpkv.mem=16M"
+    netdev      the text after -netdev, with id=n0; None for a machine without network
+    more        further options of QEMU, a list of words
+    debug_exit  False leaves out the device by which an image hands QEMU its exit code
+    """
+    # Every feature that the accelerator has, but for MSR 0x10a, which a nested KVM may offer and
+    # then refuse to set, whereupon QEMU aborts.
+    command = ["qemu-system-x86_64", "-M", machine, "-accel", accel]
+    command += ["-cpu", "max,arch-capabilities=off", "-m", mem, "-smp", str(cpus)]
+    command += ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]
+    if debug_exit:
+        command += ["-device", "isa-debug-exit,iobase=0x501,iosize=1"]
+    if machine == "microvm":
+        command += ["-global", "virtio-mmio.force-legacy=false"]
+    elif accel == "kvm":
+        # SeaBIOS takes seconds on a KVM without hardware virtualization, qboot a tenth of one.
+        command += ["-bios", "qboot.rom"]
+    if netdev:
+        device = "virtio-net-device" if machine == "microvm" else "virtio-net-pci"
+        command += ["-netdev", netdev, "-device", f"{device},netdev=n0"]
+    command += [*more, "-kernel", str(image)]
+    return command + (["-append", keys] if keys else [])
+
+
+def user_netdev(host_port, guest_port=GUEST_PORT, guest_ip=GUEST_IP):
+    """User-mode networking, with one UDP port of 127.0.0.1 forwarded to the guest."""
+    return f"user,id=n0,hostfwd=udp:127.0.0.1:{host_port}-{guest_ip}:{guest_port}"
+
+
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Vm:
+    """A running QEMU: its console line by line, what it is told, its end. Killed on leaving."""
+
+    def __init__(self, command, echo=None):
+        self.command = shlex.join(command)
+        self.lines = []  # (arrival in monotonic nanoseconds, text) of every line so far
+        self._next = 0  # the first line that expect() hasn't looked at
+        self._ended = False
+        self._echo = echo
+        self._news = threading.Condition()
+        # A session of its own, so that a Ctrl-C in the terminal doesn't reach QEMU.
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for raw in self.process.stdout:
+            text = raw.decode("utf-8", "replace").rstrip("\r\n")
+            with self._news:
+                self.lines.append((time.monotonic_ns(), text))
+                self._news.notify_all()
+            if self._echo:
+                self._echo(text)
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def console(self):
+        return "\n".join(text for _, text in self.lines)
+
+    def _fail(self, what):
+        shown = f"--- command\n{self.command}\n--- console\n{self.console()}\n---"
+        raise AssertionError(f"{what}\n{shown}")
+
+    def expect(self, pattern, deadline_s=DEADLINE_S):
+        """The match of the next console line that has `pattern`. Earlier lines are passed over."""
+        end = time.monotonic() + deadline_s
+        with self._news:
+            while True:
+                while self._next < len(self.lines):
+                    text = self.lines[self._next][1]
+                    self._next += 1
+                    match = re.search(pattern, text)
+                    if match:
+                        return match
+                    if "KVM internal error" in text:  # QEMU stops the machine and stays
+                        self._fail(f"KVM gave up before {pattern!r}")
+                if self._ended:
+                    self._fail(f"the machine ended without {pattern!r}")
+                left = end - time.monotonic()
+                if left <= 0:
+                    self._fail(f"no {pattern!r} in {deadline_s} s")
+                self._news.wait(left)
+
+    def send(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def status(self, deadline_s=DEADLINE_S):
+        """QEMU's exit status, once it has ended by itself."""
+        try:
+            status = self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            self._fail(f"the machine still runs after {deadline_s} s")
+        self._reader.join()
+        return status
+
+    def exit_code(self, deadline_s=DEADLINE_S):
+        """The image's exit code, which QEMU's status and the closing line must both tell."""
+        status = self.status(deadline_s)
+        if status % 2 == 0:
+            self._fail(f"QEMU's status is {status}: the image didn't end by isa-debug-exit")
+        code = (status - 1) // 2
+        if self.lines[-1][1] != f"Ringloop: exit {code}.":
+            self._fail(f"QEMU's status says exit {code}, but the last line differs")
+        return code
+
+    def end(self):
+        """Asks the image to end, as an operator does; returns its exit code."""
+        self.send(CTRL_C)
+        return self.exit_code()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Link:
+    """A cable to the guest: sends and receives whole Ethernet frames. Needs no privileges."""
+
+    def __init__(self, folder):
+        self._ours, self._guests = f"{folder}/host", f"{folder}/guest"
+        self.netdev = (
+            f"dgram,id=n0,local.type=unix,local.path={self._guests}"
+            f",remote.type=unix,remote.path={self._ours}"
+        )
+        self._received = collections.deque()
+        self._connected = False
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self._ours)
+        self._socket.setblocking(False)
+
+    def close(self):
+        self._socket.close()
+
+    def _drain(self):
+        try:
+            while True:
+                self._received.append(self._socket.recv(65536))
+        except BlockingIOError:
+            pass
+
+    def send(self, frame, read=True, deadline_s=DEADLINE_S):
+        """Waits while the guest is behind. With read=False nothing is received meanwhile, and
+        False comes back if the guest took no frame for the time given."""
+        end = time.monotonic() + deadline_s
+        while True:
+            try:
+                if not self._connected:  # not before QEMU has made its end
+                    self._socket.connect(self._guests)
+                    self._connected = True
+                self._socket.send(frame)
+                return True
+            except BlockingIOError:
+                if read:
+                    self._drain()
+            left = end - time.monotonic()
+            if left <= 0:
+                assert not read, f"the guest took no frame for {deadline_s} s"
+                return False
+            select.select([self._socket] if read else [], [self._socket], [], left)
+
+    def recv(self, deadline_s=DEADLINE_S):
+        """The next frame from the guest; None if none came in time."""
+        end = time.monotonic() + deadline_s
+        while not self._received:
+            self._drain()
+            left = end - time.monotonic()
+            if not self._received:
+                if left <= 0:
+                    return None
+                select.select([self._socket], [], [], left)
+        return self._received.popleft()
