@@ -29,7 +29,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="./run", add_help=False, usage="./run --help explains")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--once", action="store_true")
-    parser.add_argument("--port", type=int, default=vm.GUEST_PORT)
+    parser.add_argument("--port", type=int)
     parser.add_argument("--machine", choices=vm.MACHINES, default="q35")
     parser.add_argument("--accel", choices=("kvm", "tcg"))
     parser.add_argument("--mem", default="64M")
@@ -156,8 +156,12 @@ def serve(args, accel):
 
 
 def boot(args, accel):
-    """An app that needs no network: shows its console until it ends."""
-    command = qemu_command(image(args.app), args.keys, args.machine, accel, args.mem)
+    """Any other app: shows its console until it ends. With --port it is reached like udpkv."""
+    netdev = "user,id=n0"
+    if args.port:
+        check_port(args.port)
+        netdev = user_netdev(args.port)
+    command = qemu_command(image(args.app), args.keys, args.machine, accel, args.mem, netdev=netdev)
     say(f"$ {shlex.join(command)}")
     with Vm(command, echo=say) as machine:
         try:

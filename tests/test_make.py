@@ -1,11 +1,13 @@
 """The build: what it says, what it finds, what comes out of it."""
 
+import re
 import shutil
+import socket
 import subprocess
 
 import pytest
 
-from vm import ROOT, image
+from vm import DEADLINE_S, ROOT, Vm, free_udp_port, image, qemu_command, user_netdev
 
 
 @pytest.fixture
@@ -73,6 +75,24 @@ def test_a_new_app_is_found_without_touching_the_makefile(make, tree):
     done = subprocess.run([tree / "build/greeter-linux/greeter"], stdout=subprocess.PIPE, text=True)
     assert "greetings" in done.stdout
     assert done.returncode == 3
+
+
+def test_the_app_in_the_docs_builds_and_reflects(make, tree):
+    page = (ROOT / "docs/writing-an-app.md").read_text()
+    (tree / "src/apps/reflect").mkdir()
+    (tree / "src/apps/reflect/main.c").write_text(re.search(r"^```c\n(.*?)^```", page, re.M | re.S)[1])
+    status, said = make("APP=reflect", "PLAT=kvm", cwd=tree)
+    assert status == 0, said
+    port = free_udp_port()
+    command = qemu_command(tree / "build/reflect-kvm/reflect", machine="microvm", netdev=user_netdev(port))
+    with Vm(command) as vm, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        vm.expect("^reflect: ready")
+        peer.settimeout(DEADLINE_S)
+        peer.connect(("127.0.0.1", port))
+        for text in (b"hello", b"", b"x" * 1472):
+            peer.send(text)
+            assert peer.recv(2000) == text
+        assert vm.end() == 0
 
 
 def test_a_new_platform_is_found_without_touching_the_makefile(make, tree):
