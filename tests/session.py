@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import vm
-from udpkv_client import EVERY_COMMAND, Client
+from udpkv_client import EVERY_COMMAND, MEMCASLAP_FAULTS, Client, memcaslap_command
 from vm import ROOT, Vm, image, kvm_problem, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
@@ -123,11 +123,8 @@ def show_memcslap(port, before):
 
 def show_memcaslap(port):
     """libmemcached's memcaslap: sets and gets in a window, every value checked, a rate."""
-    text = run_client(
-        "memcaslap", "--udp", f"--servers={HOST}:{port}", "--threads=1", "--concurrency=16",
-        "--execute_number=50000", "--fixed_size=64", "--verify=1.0",
-    )
-    for name in ("get_misses", "verify_misses", "verify_failed", "packet_drop", "udp_timeout"):
+    text = run_client(*memcaslap_command(f"{HOST}:{port}", 50000))
+    for name in MEMCASLAP_FAULTS:
         if not re.search(rf"^{name}: 0$", text, re.M):
             fail(f"memcaslap's {name} isn't 0")
     rate = int(re.search(r"TPS: (\d+)", text)[1])
@@ -176,6 +173,7 @@ def main():
     args = arguments()
     serves = args.app == "udpkv" and args.plat == "kvm" and args.keys != "help"
     if serves:
+        args.port = args.port or vm.GUEST_PORT
         check_port(args.port)
     build(args.app, args.plat)
     if args.plat == "linux":

@@ -8,7 +8,13 @@ import time
 import pytest
 
 from memcached_compare import compare
-from udpkv_client import EVERY_COMMAND, Client, many_requests
+from udpkv_client import (
+    EVERY_COMMAND,
+    MEMCASLAP_FAULTS,
+    Client,
+    many_requests,
+    memcaslap_command,
+)
 from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
@@ -123,12 +129,10 @@ def test_a_million_requests_without_a_wrong_answer(accel):
 def test_memcaslap_finds_every_value(machine):
     """libmemcached's load generator: sets and gets over UDP, each value compared."""
     with udpkv(machine=machine) as (vm, port):
-        told = subprocess.run(
-            ["memcaslap", "--udp", f"--servers={HOST}:{port}", "--threads=1", "--concurrency=16",
-             "--execute_number=20000", "--fixed_size=64", "--verify=1.0"],
-            check=True, text=True, stdout=subprocess.PIPE, timeout=60,
-        ).stdout
-        for name in ("get_misses", "verify_misses", "verify_failed", "packet_drop", "udp_timeout"):
+        command = memcaslap_command(f"{HOST}:{port}", 20000)
+        done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, timeout=60)
+        told = done.stdout
+        for name in MEMCASLAP_FAULTS:
             assert re.search(rf"^{name}: 0$", told, re.M), told
         assert re.search(r"^cmd_get: 18000$", told, re.M), told
 

@@ -8,6 +8,7 @@ memcached's text protocol. Requests are one datagram; long answers are several.
 import socket
 import struct
 import time
+from pathlib import Path
 
 HEADER = struct.Struct("!HHHH")
 LISTS = (b"get", b"gat", b"stats")  # commands whose answer is a list that ends in END
@@ -128,3 +129,15 @@ def many_requests(host, port, count, window=64, keys=1024):
                 waiting.add(sent & 0xFFFF)
                 sent += 1
         return time.monotonic() - start
+
+
+# What memcaslap counts besides requests: each must be 0.
+MEMCASLAP_FAULTS = ("get_misses", "verify_misses", "verify_failed", "packet_drop", "udp_timeout")
+
+
+def memcaslap_command(server, count):
+    """libmemcached's load generator: `count` sets and gets over UDP, every value compared. Its
+    configuration is given as it would write one to the home folder otherwise."""
+    config = Path(__file__).resolve().parent / "memcaslap.cnf"
+    command = ["memcaslap", "--udp", f"--servers={server}", f"--cfg_cmd={config}", "--verify=1.0"]
+    return command + ["--threads=1", "--concurrency=16", f"--execute_number={count}"]

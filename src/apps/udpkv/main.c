@@ -73,9 +73,9 @@ static struct netdev *open_device(struct netdev_info *info)
                                     .headroom_bytes = (uint16_t)headroom};
     conf.pool = netbuf_pool_create(&pool);
     if (!conf.pool)
-        panic("This machine has too little memory for %u packet buffers of %u bytes; give it "
-              "%zu KiB more.",
-              pool.count, pool.buf_bytes, netbuf_pool_bytes(&pool) >> 10);
+        panic("This machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "
+              "memory.",
+              boot_alloc_max() >> 10, pool.count, netbuf_pool_bytes(&pool) >> 10);
     int error = netdev_open(dev, conf.pool, NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
     if (error)
         panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
