@@ -6,9 +6,11 @@
 Both run in lock step: a request, then the answer of each, then the next request. Start memcached
 with one thread, so that it answers in order:
 
-    memcached -U 11311 -p 11311 -l 127.0.0.1 -t 1          (as root also: -u root)
+    memcached -U 11311 -p 11311 -l 127.0.0.1 -t 1 -o no_lru_maintainer,no_lru_crawler
+                                                            (as root also: -u root)
 
-and udpkv with udpkv.mem of at least 2M, so that its limit for a value isn't met. Every run needs a
+(its maintainer thread at times holds an item, and then incr and decr answer otherwise), and udpkv
+with udpkv.mem of at least 2M, so that its limit for a value isn't met. Every run needs a
 fresh memcached: the last requests are quit, which it never forgets over UDP.
 
 Nothing waits for an answer that may not come: behind every request goes a `version` request, the
