@@ -78,9 +78,13 @@ size_t boot_alloc_max(void);
 /* All memory that the machine has, in bytes. */
 uint64_t boot_memory_bytes(void);
 
+/* Where the addresses that an image can use end: memory and devices behind it are left out. */
+#define BOOT_ADDRESS_END (1ull << 47)
+
 /*
  * Makes `len` bytes of a device's registers at the physical address `phys` readable and writable,
- * uncached. Not on linux. Panics if the page tables are full.
+ * uncached. They end at BOOT_ADDRESS_END at the latest. Not on linux. Panics if there is no memory
+ * for page tables.
  */
 void *boot_map_device(uint64_t phys, size_t len);
 

@@ -106,7 +106,7 @@ static void take_word(const char *word, size_t len, bool *given)
     set(key, value);
 }
 
-void boot_command_line(const char *text)
+RUNS_ONCE void boot_command_line(const char *text)
 {
     bool given[MAX_KEYS] = {false};
 

@@ -111,7 +111,7 @@ static struct acpi_register read_register(const uint8_t *fadt, size_t offset)
     return r;
 }
 
-void acpi_init(uint64_t rsdp)
+RUNS_ONCE void acpi_init(uint64_t rsdp)
 {
     const uint8_t *root = NULL;
 

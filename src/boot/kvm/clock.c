@@ -181,7 +181,7 @@ static uint64_t rtc_unix_s(void)
     return 0;
 }
 
-void clock_init(void)
+RUNS_ONCE void clock_init(void)
 {
     if (time_page.version != 0) {
         clock_name = "kvm";

@@ -6,87 +6,120 @@
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { MAX_REGIONS = 16 };
+enum { ENTRIES_MAX = 64 };
 
-struct region {
-    uint64_t next, end; /* what is still free */
-};
-
-static struct region regions[MAX_REGIONS];
+static struct hvm_memmap_table_entry map[ENTRIES_MAX]; /* as the VMM told it */
+static uint32_t map_count;
+static struct memory_region regions[MEMORY_REGIONS_MAX];
 static unsigned region_count;
 static uint64_t memory_bytes;
+static uint64_t mapped_end = BOOT_PD_ENTRIES * (2ull << 20); /* RAM up to here is mapped */
 extern char image_end[];
-
-static void add_region(uint64_t start, uint64_t end)
-{
-    uint64_t lowest = (uintptr_t)image_end;
-
-    start = ALIGN_UP(MAX(start, lowest), (uint64_t)PAGE_SIZE);
-    end = ALIGN_DOWN(end, (uint64_t)PAGE_SIZE);
-    if (start >= end || region_count == MAX_REGIONS)
-        return;
-    regions[region_count++] = (struct region){start, end};
-}
 
 static void check_reach(const char *what, uint64_t address, uint64_t len)
 {
-    uint64_t limit = BOOT_PD_ENTRIES * (2ull << 20);
-
-    if (address == 0 || address >= limit || len > limit - address)
+    if (address == 0 || address >= mapped_end || len > mapped_end - address)
         panic(
             "The VMM has put its %s at 0x%lx, outside of the first 16 MiB; another version of the "
             "VMM or less in its memory map may help.",
             what, address);
 }
 
-void memory_read_map(const struct hvm_start_info *info)
+RUNS_ONCE void memory_read_map(const struct hvm_start_info *info)
 {
-    if (info->magic != XEN_HVM_START_MAGIC_VALUE || info->version < 1 || info->memmap_entries == 0)
+    const uint32_t count = info->memmap_entries;
+
+    if (info->magic != XEN_HVM_START_MAGIC_VALUE || info->version < 1 || count == 0)
         panic("The VMM gives no memory map (PVH start info version %u); use QEMU 4.0, Xen 4.11 or "
               "later.",
               info->version);
-    check_reach("memory map", info->memmap_paddr,
-                (uint64_t)info->memmap_entries * sizeof(struct hvm_memmap_table_entry));
-    const struct hvm_memmap_table_entry *map = (const void *)(uintptr_t)info->memmap_paddr;
-    for (uint32_t i = 0; i < info->memmap_entries; i++) {
-        if (map[i].type != XEN_HVM_MEMMAP_TYPE_RAM)
-            continue;
-        memory_bytes += map[i].size;
-        add_region(map[i].addr, map[i].addr + map[i].size);
-    }
-    if (region_count == 0)
-        panic("The machine has no memory above the image; give it 8 MiB or more.");
+    if (count > ENTRIES_MAX)
+        panic("The VMM's memory map has %u entries; give the machine a simpler one, of at most %d.",
+              count, ENTRIES_MAX);
+    check_reach("memory map", info->memmap_paddr, count * sizeof map[0]);
+    memcpy(map, (const void *)(uintptr_t)info->memmap_paddr, count * sizeof map[0]);
+    map_count = count;
 }
 
-void memory_init(void)
+/* An entry's end; one that would go round the end of all addresses ends there. */
+static uint64_t end_of(const struct hvm_memmap_table_entry *entry)
 {
+    uint64_t end;
+
+    return __builtin_add_overflow(entry->addr, entry->size, &end) ? UINT64_MAX : end;
+}
+
+/* How far from `start` on, `end` at most, entry `own` of the map has the place to itself; `start`
+ * if another entry has it, and then *next is where that one ends. */
+static uint64_t own_until(const struct hvm_memmap_table_entry *entries, uint32_t count,
+                          uint32_t own, uint64_t start, uint64_t end, uint64_t *next)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bool cuts = entries[i].type != XEN_HVM_MEMMAP_TYPE_RAM || i < own;
+        if (!cuts || end_of(&entries[i]) <= start || entries[i].addr >= end)
+            continue;
+        *next = end_of(&entries[i]);
+        end = MAX(entries[i].addr, start);
+    }
+    return end;
+}
+
+RUNS_ONCE unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count,
+                              uint64_t lowest, struct memory_region *result)
+{
+    unsigned n = 0;
+
+    for (uint32_t own = 0; own < count; own++) {
+        uint64_t start = MAX(entries[own].addr, lowest), next;
+        uint64_t end = MIN(end_of(&entries[own]), BOOT_ADDRESS_END);
+        if (entries[own].type != XEN_HVM_MEMMAP_TYPE_RAM)
+            continue;
+        for (; start < end && n < MEMORY_REGIONS_MAX; start = next) {
+            next = end;
+            uint64_t until = own_until(entries, count, own, start, end, &next);
+            struct memory_region r = {ALIGN_UP(start, (uint64_t)PAGE_SIZE),
+                                      ALIGN_DOWN(until, (uint64_t)PAGE_SIZE)};
+            if (r.next < r.end)
+                result[n++] = r;
+        }
+    }
+    return n;
+}
+
+RUNS_ONCE void memory_init(void)
+{
+    for (uint32_t i = 0; i < map_count; i++)
+        if (map[i].type == XEN_HVM_MEMMAP_TYPE_RAM)
+            memory_bytes += map[i].size;
+    region_count = memory_cut(map, map_count, (uintptr_t)image_end, regions);
+    if (region_count == 0)
+        panic("The machine has no memory above the image; give it 8 MiB or more.");
     paging_map_around_image();
     for (unsigned i = 0; i < region_count; i++) {
         uint64_t start = regions[i].next, end = regions[i].end;
         paging_map(start, end - start, false);
     }
+    mapped_end = UINT64_MAX;
 }
 
 void *memory_table_page(void)
 {
-    uint64_t limit = BOOT_PD_ENTRIES * (2ull << 20);
-
     for (unsigned i = 0; i < region_count; i++) {
-        struct region *r = &regions[i];
+        struct memory_region *r = &regions[i];
         uint64_t at = ALIGN_UP(r->next, (uint64_t)PAGE_SIZE);
-        if (at < limit && at < r->end && r->end - at >= PAGE_SIZE) {
+        if (at < mapped_end && at < r->end && r->end - at >= PAGE_SIZE) {
             r->next = at + PAGE_SIZE;
             return memset((void *)(uintptr_t)at, 0, PAGE_SIZE);
         }
     }
-    panic("The first 16 MiB have no room left for page tables; give the machine less memory.");
+    panic("No memory is left for page tables; give the machine more, in its first 16 MiB too.");
 }
 
 void *boot_alloc_unset(size_t len, size_t align)
 {
     assert(IS_POWER_OF_2(align));
     for (unsigned i = 0; i < region_count; i++) {
-        struct region *r = &regions[i];
+        struct memory_region *r = &regions[i];
         uint64_t start = ALIGN_UP(r->next, (uint64_t)align);
         if (start >= r->next && start <= r->end && len <= r->end - start) {
             r->next = start + len;

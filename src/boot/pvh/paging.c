@@ -73,8 +73,7 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached)
     uint64_t end = ALIGN_UP(phys + len, LARGE_PAGE);
 
     phys = ALIGN_DOWN(phys, LARGE_PAGE);
-    if (len == 0 || end <= phys || end > 1ull << 47)
-        panic("The VMM tells of memory at 0x%lx, 0x%lx bytes long; that can't be.", phys, len);
+    assert(len > 0 && end > phys && end <= BOOT_ADDRESS_END);
     while (phys < end) {
         uint64_t *pdpt = table_below(&table_pml4[phys / GIB / TABLE_ENTRIES]);
         uint64_t *gib = &pdpt[phys / GIB % TABLE_ENTRIES];

@@ -58,13 +58,25 @@ struct trap_frame {
 
 /* --- memory.c ------------------------------------------------------------------------------- */
 
-/* Before paging_protect_image: reads the memory map, which may lie in page zero. */
+/* Ring 0, before paging_protect_image: copies the memory map, which may lie in page zero. */
 void memory_read_map(const struct hvm_start_info *info);
 
-/* Maps all RAM. */
+/* Finds in the map what is free, and maps it. */
 void memory_init(void);
 
-/* A zeroed page for a page table, from mapped memory; panics if there is none. */
+#define MEMORY_REGIONS_MAX 16
+
+struct memory_region {
+    uint64_t next, end; /* what is still free */
+};
+
+/* For memory_init and its tests: the RAM of a map from `lowest` on, in whole pages, and nothing of
+ * it twice: where entries overlap, the first of two of RAM has the place, and another kind keeps
+ * it. Sets at most MEMORY_REGIONS_MAX regions; returns how many. */
+unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count, uint64_t lowest,
+                    struct memory_region *result);
+
+/* A zeroed page for a page table, from memory that is mapped; panics if there is none. */
 void *memory_table_page(void);
 
 /* --- processor ------------------------------------------------------------------------------ */
