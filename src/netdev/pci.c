@@ -179,5 +179,6 @@ bool pci_bar(const struct pci_access *pci, uint16_t function, uint32_t index, st
         if (is_64)
             pci->write(function, at + 4, 0);
     }
-    return bar->base % bar->len == 0 && bar->base + (bar->len - 1) >= bar->base;
+    return bar->base % bar->len == 0 && bar->base <= BOOT_ADDRESS_END &&
+           bar->len <= BOOT_ADDRESS_END - bar->base;
 }

@@ -216,7 +216,8 @@ bool virtio_mmio_parse(const char *text, struct virtio_mmio_place *place)
     if (*at == ':' && !(at = take_number(at + 1, &ignored))) /* an id for Linux's own use */
         return false;
     return *at == 0 && place->len >= VIRTIO_MMIO_LEN_MIN && place->phys % 4 == 0 &&
-           place->phys + (place->len - 1) >= place->phys;
+           place->phys >= PAGE_SIZE && place->phys <= BOOT_ADDRESS_END &&
+           place->len <= BOOT_ADDRESS_END - place->phys;
 }
 
 static const char *parse_key(const struct boot_key *key, const char *text)
@@ -225,7 +226,7 @@ static const char *parse_key(const struct boot_key *key, const char *text)
 
     (void)key;
     if (!virtio_mmio_parse(text, &place))
-        return "<size>@<address>:<irq> such as 512@0xfeb00e00:12, of at least 512 bytes";
+        return "<size>@<address>:<irq> such as 512@0xfeb00e00:12, of at least 512 bytes below 2^47";
     if (place_count == PLACES_MAX)
         return "at most 32 of them";
     places[place_count++] = place.phys;

@@ -213,6 +213,9 @@ TEST(pci_bar_that_can_not_be_used)
     f->words[PCI_BAR0 / 4 + 5] = 4; /* the last one claims an upper half */
     CHECK(!pci_bar(&fake, f->address, 0, &bar));
     CHECK(!pci_bar(&fake, f->address, 5, &bar));
+    f->words[PCI_BAR0 / 4] = 0x4; /* further up than any page table reaches */
+    f->words[PCI_BAR0 / 4 + 1] = 0x8000;
+    CHECK(!pci_bar(&fake, f->address, 0, &bar));
 }
 
 /* --- virtio --------------------------------------------------------------------------------- */

@@ -106,6 +106,8 @@ static struct acpi_register read_register(const uint8_t *fadt, size_t offset)
         r.space = fadt[offset];
         r.address = field(fadt, offset + 4, 8);
     }
+    if (r.space == 0 && r.address >= BOOT_ADDRESS_END)
+        r.address = 0;
     if (r.space == 0 && r.address)
         paging_map(r.address, 1, true);
     return r;
