@@ -14,6 +14,7 @@
 enum { PIT_HZ = 1193182, PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_GATE = 0x61 };
 enum { RTC_INDEX = 0x70, RTC_DATA = 0x71 };
 #define NS_PER_S 1000000000ull
+#define HZ_MIN   1000000u /* a frequency below is nonsense, and no divisor */
 
 /* KVM's page has the layout of Xen's (Linux' Documentation/virt/kvm/x86/msr.rst). The host writes
  * them at any time; an odd version means that it is writing. */
@@ -188,15 +189,15 @@ RUNS_ONCE void clock_init(void)
         cycles_hz = kvm_cycles_hz();
         unix_s_at_0 = wall_page.sec;
     }
-    if (!cycles_hz) {
+    if (cycles_hz < HZ_MIN) {
         clock_name = "cpuid";
         cycles_hz = cpuid_cycles_hz();
     }
-    if (!cycles_hz) {
+    if (cycles_hz < HZ_MIN) {
         clock_name = "pit";
         cycles_hz = pit_cycles_hz();
     }
-    if (!cycles_hz)
+    if (cycles_hz < HZ_MIN)
         panic(
             "The machine has no clock: neither KVM's, nor a frequency in CPUID, nor an 8254 timer. "
             "With QEMU, leave out pit=off.");
