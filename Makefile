@@ -152,7 +152,8 @@ check:
 	@tests/check
 
 # A backtrace holds return addresses: the call is the instruction before.
-lines: $(BUILD)/$(APP)-$(PLAT)/$(APP)
+lines: $(if $(and $(APP),$(PLAT),$(AT)),$(BUILD)/$(APP)-$(PLAT)/$(APP))
+	$(if $(and $(APP),$(PLAT),$(AT)),,$(error Say of what: make lines APP=udpkv PLAT=kvm AT="0x100384 0x100672"))
 	@addr2line -a -f -p -i -e $< $(AT)
 
 size: all

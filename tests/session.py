@@ -25,11 +25,17 @@ def fail(text):
     sys.exit(f"run: {text}")
 
 
+def port_number(text):
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 65535")
+    return int(text)
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="./run", add_help=False, usage="./run --help explains")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--once", action="store_true")
-    parser.add_argument("--port", type=int)
+    parser.add_argument("--port", type=port_number)
     parser.add_argument("--machine", choices=vm.MACHINES, default="q35")
     parser.add_argument("--accel", choices=("kvm", "tcg"))
     parser.add_argument("--mem", default="64M")
@@ -137,7 +143,12 @@ def serve(args, accel):
     )
     say(f"$ {shlex.join(command)}")
     with Vm(command, echo=say) as machine:
-        machine.expect("^udpkv: serves")
+        try:
+            machine.expect("^udpkv: serves")
+        except AssertionError:
+            if re.search(r"^Ringloop: exit \d+\.\Z", machine.console(), re.M):
+                return machine.exit_code()  # it has said why it can't serve
+            raise
         counters = show_every_command(args.port)
         show_memcslap(args.port, counters)
         show_memcaslap(args.port)

@@ -1,0 +1,91 @@
+"""./run as a user meets it: what it says, its exit status, Ctrl-C."""
+
+import os
+import pty
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+
+from vm import CTRL_C, DEADLINE_S, GUEST_PORT, ROOT, free_udp_port
+
+RUN_DEADLINE_S = 120
+
+
+def run(*words):
+    done = subprocess.run(
+        [ROOT / "run", "--no-install", *words],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_DEADLINE_S,
+    )
+    return done.returncode, done.stdout
+
+
+def test_once_shows_clients_and_ends_well():
+    status, said = run("--once", f"--port={free_udp_port()}")
+    assert status == 0, said
+    for text in ("$ qemu-system-x86_64", "> set greeting", "$ memcslap", "Rate:", "every pool is whole"):
+        assert text in said
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        try:
+            other.bind(("127.0.0.1", GUEST_PORT))
+        except OSError:
+            pass  # somebody else has it, which is as good
+        status, said = run("--once")
+    assert status == 1
+    assert f"UDP port {GUEST_PORT} of 127.0.0.1 is taken" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--nope"], ["--port=0"], ["--port=65536"], ["--port=x"], ["--machine=isapc"], ["a", "b", "c"]],
+    ids=" ".join,
+)
+def test_a_wrong_option_is_told_without_booting(words):
+    status, said = run(*words)
+    assert status == 2
+    assert "./run: error:" in said
+    assert "Traceback" not in said and "qemu-system" not in said
+
+
+def test_the_status_is_the_images_when_it_cant_serve():
+    status, said = run("--once", f"--port={free_udp_port()}", "nope=1")
+    assert status == 64
+    assert "there is no key 'nope'" in said
+
+
+def test_another_app_shows_its_console():
+    status, said = run("hello")
+    assert status == 0
+    assert "Hello from Ringloop" in said
+
+
+def test_ctrl_c_in_a_terminal_ends_the_image_in_order():
+    words = [str(ROOT / "run"), "--no-install", f"--port={free_udp_port()}"]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(words[0], words)
+    said, asked, end = b"", False, time.monotonic() + RUN_DEADLINE_S
+    while time.monotonic() < end:
+        if not select.select([terminal], [], [], DEADLINE_S)[0]:
+            break
+        try:
+            said += os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not asked and b"until Ctrl-C" in said:
+            os.write(terminal, CTRL_C)
+            asked = True
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(terminal)
+    assert asked and status == 0, said.decode()
+    assert b"every pool is whole" in said
