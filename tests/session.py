@@ -153,8 +153,8 @@ def serve(args, accel):
         show_memcslap(args.port, counters)
         show_memcaslap(args.port)
         if not args.once:
-            say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
             try:
+                say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
                 machine.process.wait()
             except KeyboardInterrupt:
                 say()

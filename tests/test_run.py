@@ -2,7 +2,9 @@
 
 import os
 import pty
+import re
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -69,23 +71,40 @@ def test_another_app_shows_its_console():
     assert "Hello from Ringloop" in said
 
 
-def test_ctrl_c_in_a_terminal_ends_the_image_in_order():
-    words = [str(ROOT / "run"), "--no-install", f"--port={free_udp_port()}"]
+def ctrl_c_after(text, words):
+    """Runs a command in a terminal, types Ctrl-C once it has printed `text`; what it printed."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(words[0], words)
+        os.chdir(ROOT)
+        os.execvp(words[0], words)
     said, asked, end = b"", False, time.monotonic() + RUN_DEADLINE_S
     while time.monotonic() < end:
         if not select.select([terminal], [], [], DEADLINE_S)[0]:
+            os.kill(child, signal.SIGKILL)
             break
         try:
             said += os.read(terminal, 65536)
         except OSError:  # the other end is closed
             break
-        if not asked and b"until Ctrl-C" in said:
+        if not asked and text in said:
             os.write(terminal, CTRL_C)
             asked = True
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.close(terminal)
     assert asked and status == 0, said.decode()
+    return said
+
+
+def test_ctrl_c_in_a_terminal_ends_the_image_in_order():
+    said = ctrl_c_after(b"until Ctrl-C", ["./run", "--no-install", f"--port={free_udp_port()}"])
+    assert b"every pool is whole" in said
+
+
+@pytest.mark.parametrize("page", ["README.md", "src/apps/udpkv/README.md"])
+def test_the_qemu_commands_of_the_readmes_work(page):
+    """As they stand there, but for the port and the accelerator."""
+    text = (ROOT / page).read_text()
+    command = re.search(r"^    (qemu-system-x86_64(?:.*\\\n)*.*)$", text, re.M)[1]
+    command = command.replace("-accel kvm", "-accel tcg").replace(":11211-", f":{free_udp_port()}-")
+    said = ctrl_c_after(b"udpkv: serves", ["sh", "-c", f"exec {command}"])
     assert b"every pool is whole" in said
