@@ -132,6 +132,15 @@ static bool acceptable(struct server *server, const struct inet_udp *udp)
     return true;
 }
 
+/* Is it an answer, of ours or of one like us? Whatever comes back to us from an echo service, or
+ * from a server that takes our answer for a request, begins so in the second round. */
+static bool is_error(const uint8_t *text, uint32_t len)
+{
+    static const char error[] = "ERROR\r\n";
+
+    return len >= sizeof error - 1 && memcmp(text, error, sizeof error - 1) == 0;
+}
+
 /* Runs a request and answers it in nb, which it owns. Returns how many packets it put to out. */
 static uint32_t serve(struct server *server, struct netbuf *nb, const struct inet_udp *udp,
                       struct netbuf **out, uint32_t room)
@@ -144,6 +153,11 @@ static uint32_t serve(struct server *server, struct netbuf *nb, const struct ine
     memcpy(server->request, udp->payload, len);
     if (unlikely(load_be16(request + 4) != 1)) {
         server->drops[SERVER_DROP_PARTS]++;
+        netbuf_free(nb);
+        return 0;
+    }
+    if (unlikely(is_error(request + SERVER_HEADER_BYTES, len - SERVER_HEADER_BYTES))) {
+        server->drops[SERVER_DROP_LOOP]++;
         netbuf_free(nb);
         return 0;
     }

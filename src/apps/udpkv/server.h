@@ -38,13 +38,14 @@ enum {
 
 /* Why a datagram that reached us went without an answer, or a part of it did. */
 enum server_drop {
-    SERVER_DROP_PORT,   /* not for our port */
-    SERVER_DROP_DENIED, /* from no allowed network */
-    SERVER_DROP_LOOP,   /* from our own port number: two servers would answer each other for ever */
-    SERVER_DROP_HEADER, /* too short for a frame header */
-    SERVER_DROP_PARTS,  /* a request of several datagrams */
-    SERVER_DROP_CUT,    /* its last line has no end; the lines before it were done */
-    SERVER_DROP_NO_BUF, /* the pool was short of buffers for the answer */
+    SERVER_DROP_PORT,    /* not for our port */
+    SERVER_DROP_DENIED,  /* from no allowed network */
+    SERVER_DROP_LOOP,    /* from our own port number, or an ERROR: two servers would answer each
+                            other for ever */
+    SERVER_DROP_HEADER,  /* too short for a frame header */
+    SERVER_DROP_PARTS,   /* a request of several datagrams */
+    SERVER_DROP_CUT,     /* its last line has no end; the lines before it were done */
+    SERVER_DROP_NO_BUF,  /* the pool was short of buffers for the answer */
     SERVER_DROP_NO_ROOM, /* the burst to send was full */
     SERVER_DROP_REASONS
 };

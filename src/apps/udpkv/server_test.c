@@ -275,6 +275,26 @@ TEST(server_drops_bad_headers)
     CHECK_EQ(drops_of(SERVER_DROP_LOOP, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
 }
 
+/* An echo service, or a server on another port: what we answer comes back as a request. */
+TEST(server_ends_an_exchange_of_errors)
+{
+    static const char *const requests[] = {"nonsense\r\n", "get a b\r\nverbosity 1\r\n",
+                                           "set a 0 0 7\r\nversion\r\nget a\r\n"};
+
+    fresh();
+    for (uint32_t i = 0; i < ARRAY_LEN(requests); i++) {
+        struct netbuf *nb = request(7, requests[i]);
+        for (uint32_t answers = 0; burst(&nb, 1, OUT_MAX) == 1; answers++) {
+            CHECK(answers < 2);
+            nb = request(7, take_answer(7, 1));
+        }
+        CHECK_EQ(server.drops[SERVER_DROP_LOOP], i + 1);
+        CHECK(netbuf_pool_whole(pool));
+    }
+    CHECK_STR(ask(8, "ERRORS\r\n"), "ERROR\r\n"); /* that is nobody's answer */
+    CHECK_STR(ask(8, "version\r\nERROR\r\n"), "VERSION " TEXT_VERSION "\r\nERROR\r\n");
+}
+
 TEST(server_serves_its_port_only)
 {
     fresh();
