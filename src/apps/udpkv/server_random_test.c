@@ -1,0 +1,124 @@
+/* Random requests, good and broken, at a server whose store is full and whose room to answer is
+ * short: the store must stay in order and every buffer come back. */
+#include "apps/udpkv/server.h"
+#include "apps/udpkv/store_test.h"
+#include "boot/test.h"
+
+enum { ROUNDS = 6000, BUFS = 96, IN_MAX = 8, OUT_MAX = 72, REQUEST_MAX = 1472 };
+
+static const uint8_t server_mac[6] = {0x52, 0x54, 0, 0, 0, 1};
+static const uint8_t client_mac[6] = {0x52, 0x54, 0, 0, 0, 2};
+
+static struct netbuf_pool *pool;
+static struct server server;
+static struct inet client;
+static uint64_t state;
+
+static uint32_t below(uint32_t limit)
+{
+    return test_random(&state) % limit;
+}
+
+static const char *pick(const char *const *texts, uint32_t count)
+{
+    return texts[below(count)];
+}
+#define PICK(...)                                                                                  \
+    pick((const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+
+/* Writes a command, its data included, and returns its length; 0 if it has no room. */
+static size_t put_command(char *text, size_t room)
+{
+    const char *exptime = below(8) ? "0" : PICK("1", "-1", "3000000000", "1700000100", "x");
+    const char *noreply = PICK("", "", "", " noreply");
+    char key[300];
+    size_t key_len = format(key, sizeof key, "key%u", below(600));
+
+    if (below(20) == 0) { /* of 250 or 251 bytes */
+        memset(key + key_len, 'k', sizeof key - key_len);
+        key[250 + below(2)] = 0;
+    }
+    switch (below(5)) {
+    case 0:
+        return format(text, room, "%s %s key1 key2 key3 %s\r\n", PICK("get", "gets", "gat 9"), key,
+                      PICK("", "key4", "get", "key5 key6"));
+    case 1:
+        return format(text, room, "%s %s %s%s\r\n",
+                      PICK("delete", "incr", "decr", "touch", "verbosity"), key, exptime, noreply);
+    case 2:
+        if (below(3000) == 0)
+            return format(text, room, "flush_all 1\r\n");
+        return format(text, room, "%s\r\n",
+                      PICK("stats", "version", "quit", "nonsense", "", "get",
+                           "set a 0 0 4294967297", "incr a 18446744073709551616"));
+    default:
+        break;
+    }
+    uint32_t len = below(2) ? below(40) : below(1300);
+    size_t at = format(text, room, "%s %s %u %s %u%s%s\r\n",
+                       PICK("set", "set", "add", "replace", "append", "prepend", "cas"), key,
+                       below(9), exptime, len, PICK("", "", "", " 5", " 7"), noreply);
+    if (at + len + 2 > room)
+        return 0;
+    memset(text + at, below(2) ? '7' : 'v', len);
+    memcpy(text + at + len, "\r\n", 2);
+    return at + len + 2;
+}
+
+static struct netbuf *make_request(void)
+{
+    char text[REQUEST_MAX] = {0, 1, 0, 0, 0, (char)(below(50) ? 1 : below(3)), 0, 0};
+    size_t at = SERVER_HEADER_BYTES, len;
+
+    for (uint32_t n = 1 + below(6); n > 0; n--, at += len)
+        if ((len = put_command(text + at, sizeof text - at)) >= sizeof text - at || len == 0)
+            break;
+    if (below(8) == 0) /* cut, or with a byte spoilt */
+        at = below((uint32_t)at + 1);
+    else if (below(8) == 0)
+        text[below((uint32_t)at)] = (char)below(256);
+
+    struct netbuf *nb = netbuf_alloc(pool);
+    struct inet_peer to = {.ip = 0x0a00020f, .port = 11211, .local_port = 4000};
+    CHECK(nb);
+    memcpy(to.mac, server_mac, sizeof server_mac);
+    memcpy(nb->data + INET_UDP_HEADROOM, text, at);
+    inet_udp_build(&client, nb, &to, (uint32_t)at, false);
+    return nb;
+}
+
+TEST(server_random_requests)
+{
+    struct netbuf *in[IN_MAX], *out[OUT_MAX];
+    struct server_conf conf = {.ip = {0x0a00020f, 24}, .port = 11211, .now_s = TEST_NOW_S};
+
+    state = 88172645463325252;
+    if (!pool)
+        pool = netbuf_pool_create(&(struct netbuf_pool_conf){
+            .name = "server_random", .count = BUFS, .buf_bytes = 2048, .headroom_bytes = 64});
+    CHECK(pool);
+    conf.pool = pool;
+    conf.store = test_store(STORE_MIN_BYTES);
+    memcpy(conf.mac, server_mac, sizeof server_mac);
+    server_init(&server, &conf);
+    inet_init(&client, client_mac, (struct ipv4_prefix){0x0a000202, 24});
+    for (uint32_t round = 0, now_s = TEST_NOW_S; round < ROUNDS; round++, now_s += below(50) == 0) {
+        uint32_t n = 1 + below(IN_MAX), room = below(4) ? OUT_MAX : below(4);
+        for (uint32_t i = 0; i < n; i++)
+            in[i] = make_request();
+        uint32_t sent = server_burst(&server, in, n, out, room, now_s);
+        CHECK(sent <= room);
+        for (uint32_t i = 0; i < sent; i++)
+            CHECK(!out[i]->next && out[i]->len > INET_UDP_HEADROOM + SERVER_HEADER_BYTES &&
+                  out[i]->len <= INET_UDP_HEADROOM + SERVER_PART_BYTES);
+        netbuf_free_bulk(out, sent);
+        CHECK(netbuf_pool_whole(pool));
+        if (round % 64 == 0)
+            test_check_store(conf.store);
+    }
+    test_check_store(conf.store);
+    const struct text_stats *text = &server.text.stats;
+    CHECK(conf.store->stats.evictions > 0 && conf.store->stats.expired > 0);
+    CHECK(text->get_hits > 0 && text->cas_badval > 0 && text->incr_hits > 0);
+    CHECK(server.drops[SERVER_DROP_CUT] > 0 && server.drops[SERVER_DROP_NO_ROOM] > 0);
+}
