@@ -140,7 +140,7 @@ help:
 	@echo 'Platforms: $(PLATS)'
 
 run:
-	@./run $(APP) $(PLAT)
+	@./run $(or $(APP),udpkv) $(or $(PLAT),kvm)
 
 test:
 	@./test

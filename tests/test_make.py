@@ -119,6 +119,19 @@ def test_images_stay_small(tmp_path, app, limit_kib):
     assert stripped.stat().st_size <= limit_kib * 1024
 
 
+@pytest.mark.parametrize(
+    "words, command",
+    [
+        ([], "./run udpkv kvm"),
+        (["APP=hello"], "./run hello kvm"),
+        (["PLAT=linux"], "./run udpkv linux"),
+        (["APP=hello", "PLAT=linux"], "./run hello linux"),
+    ],
+)
+def test_make_run_is_run(make, words, command):
+    assert make("-n", "run", *words) == (0, f"{command}\n")
+
+
 def test_size_is_told_by_section_and_by_file(make):
     status, said = make("size", "APP=hello", "PLAT=kvm")
     assert status == 0
