@@ -122,20 +122,26 @@ static void fill(struct store *store, struct item *item, const struct store_valu
     store->stats.total_items++;
 }
 
-/* Gives a ref a slot. A chain that is full loses an item: one that wasn't used, if there is one. */
+/* Gives a ref a slot. A chain that is full loses an item: one that is expired, else one that wasn't
+ * used, if there is one. */
 static void enter(struct store *store, uint64_t hash, size_t offset)
 {
     while (!index_insert(&store->index, hash, log_ref(offset))) {
         struct index_bucket *home = index_home(&store->index, hash);
-        uint32_t victim = 0;
-        for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++)
-            if (!log_item(store, home->refs[slot])->referenced)
+        uint32_t victim = 0, best = 0;
+        for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++) {
+            const struct item *item = log_item(store, home->refs[slot]);
+            uint32_t useless = log_stale(store, item) ? 2 : !item->referenced;
+            if (useless > 0 && useless >= best) {
+                best = useless;
                 victim = slot;
+            }
+        }
         struct index_walk walk = {home, victim + 1, 0};
         struct item *item = log_item(store, home->refs[victim]);
+        *(log_stale(store, item) ? &store->stats.expired : &store->stats.evictions) += 1;
         index_remove(&store->index, hash, &walk);
         log_kill(store, item);
-        store->stats.evictions++;
     }
 }
 

@@ -74,7 +74,7 @@ struct store_stats {
     uint64_t items, bytes; /* alive now; bytes with header and rounding */
     uint64_t total_items;  /* stored since the start */
     uint64_t evictions;    /* alive, but gave way to others */
-    uint64_t expired;      /* found expired or flushed, in a lookup or at the tail */
+    uint64_t expired;      /* found expired or flushed, in a lookup, at the tail, or for its slot */
     uint64_t moved_bytes;  /* slid from tail to head */
     uint64_t touched;      /* items looked at at the tail: work */
 };

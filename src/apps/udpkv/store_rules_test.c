@@ -87,3 +87,34 @@ TEST(store_wants_its_least_memory)
 {
     CHECK_PANICS(test_store(STORE_MIN_BYTES - 1));
 }
+
+/* Items so small that the index is full before the log is. */
+static void put_small(struct store *store, uint32_t first, uint32_t count, uint32_t expire_s)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        char key[8];
+        struct store_value value = {.bytes = (const uint8_t *)"", .expire_s = expire_s};
+        format(key, sizeof key, "%u", i);
+        CHECK_EQ(store_put(store, STORE_SET, test_key(key), &value), STORE_OK);
+    }
+}
+
+TEST(store_expired_items_give_their_slots_before_others)
+{
+    struct store *store = test_store(STORE_MIN_BYTES);
+
+    put_small(store, 0, 6000, TEST_NOW_S + 10);
+    uint64_t evictions = store->stats.evictions;
+    CHECK(evictions > 0 && store->used_bytes < store->log_bytes);
+    CHECK_EQ(store->stats.expired, 0);
+    store_tick(store, TEST_NOW_S + 10);
+    put_small(store, 6000, 500, 0);
+    CHECK_EQ(store->stats.evictions, evictions);
+    CHECK(store->stats.expired > 0);
+    for (uint32_t i = 6000; i < 6500; i++) {
+        char key[8];
+        format(key, sizeof key, "%u", i);
+        CHECK(test_has(store, key, ""));
+    }
+    test_check_store(store);
+}
