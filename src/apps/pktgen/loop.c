@@ -4,11 +4,11 @@
 
 enum {
     PER_S_CHORES = 1000,
-    PER_S_LINK = 100,
-    PER_S_FORWARD = 1000, /* a forwarded packet waits 1 ms for room: two reflectors that both wait
-                             for the other's ring to have room must not wait for ever */
-    PER_S_ANSWER = 10,    /* pingpong gives an answer up after 100 ms */
-    AHEAD = 4,            /* packets whose first bytes are fetched before they are swapped */
+    PER_S_LINK = 20, /* each look stops the loop for some 100 us on a KVM without hardware's help */
+    PER_S_FORWARD = 10, /* a forwarded packet waits 100 ms for room; not for ever, as two reflectors
+                           could each wait for the other's ring to have room */
+    PER_S_ANSWER = 10,  /* pingpong gives an answer up after 100 ms */
+    AHEAD = 4,          /* packets whose first bytes are fetched before they are swapped */
 };
 
 /* --- steps: each returns how many packets it moved ----------------------------------------------
@@ -157,21 +157,35 @@ static void end_warmup(struct loop *l)
     sample(l, &l->base);
 }
 
+/* A character on a serial line may stop the loop for 30 us and a line for milliseconds, in which a
+ * receive ring overflows. So a line goes out a character at a time. */
+static void write_some(struct loop *l, uint32_t len)
+{
+    len = MIN(len, l->line_end - l->line_at);
+    boot_console_write(l->line + l->line_at, len);
+    l->line_at += len;
+}
+
 static void look_at_link(struct loop *l)
 {
     bool down = !netdev_link_up(l->dev);
 
-    if (down != l->link_down)
+    if (down != l->link_down) {
+        write_some(l, LOOP_LINE);
         print("pktgen: link %s.\n", down ? "down" : "up");
+    }
     l->link_down = down;
 }
 
-static void print_line(struct loop *l)
+static void make_line(struct loop *l)
 {
     struct report_sample s;
 
+    write_some(l, LOOP_LINE);
     sample(l, &s);
-    report_line(l->options, l->hz, &l->last_line, &s);
+    size_t len = report_line(l->line, LOOP_LINE, l->options, l->hz, &l->last_line, &s);
+    l->line_at = 0;
+    l->line_end = (uint32_t)MIN(len, (size_t)LOOP_LINE - 1);
     l->last_line = s;
 }
 
@@ -195,8 +209,10 @@ static bool chores(struct loop *l)
     }
     if (o->interval_ns && l->now >= l->next_line) {
         l->next_line += value_cycles(o->interval_ns, l->hz);
-        print_line(l);
+        make_line(l);
     }
+    if (l->line_at < l->line_end)
+        write_some(l, 1);
     return boot_stopping() || passed(l, l->start, o->duration_ns) ||
            (l->received > 0 && passed(l, l->last_moved, o->idle_ns));
 }
@@ -237,6 +253,7 @@ static void finish(struct loop *l)
     l->made -= l->out.end - l->out.at; /* these the device never got */
     netbuf_free_bulk(l->out.bufs + l->out.at, l->out.end - l->out.at);
     l->out.at = l->out.end;
+    write_some(l, LOOP_LINE);
 }
 
 void loop_run(struct loop *l)

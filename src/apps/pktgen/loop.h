@@ -12,6 +12,8 @@
 #include "apps/pktgen/report.h"
 #include "apps/pktgen/traffic.h"
 
+enum { LOOP_LINE = 320 }; /* bytes of a line a second */
+
 /* Packets that wait for room in the transmit ring. */
 struct loop_outbox {
     struct netbuf *bufs[NETDEV_MAX_BURST];
@@ -39,6 +41,8 @@ struct loop {
     uint64_t first_moved, last_moved, busy_cycles;
     bool warm, link_down;
     struct report_sample base, last_line;
+    char line[LOOP_LINE]; /* from line_at to line_end still to be written */
+    uint32_t line_at, line_end;
 };
 
 void loop_run(struct loop *l);

@@ -20,8 +20,8 @@ const char *options_problem(const struct options *o)
     const bool pingpong = o->mode.chosen == OPTIONS_PINGPONG;
 
     if (!options_sends(o) && (o->rate.per_s || traffic_given(o)))
-        return "rate, size, csum, src.* and dst.* are for packets that are made, and mode=rx and "
-               "mode=fwd make none";
+        return "rate, size, csum, src.mac, dst.mac, src.ip, dst.ip, src.port and dst.port are for "
+               "packets that are made, and mode=rx and mode=fwd make none";
     if (options_sends(o) && o->idle_ns)
         return "idle is for mode=rx and mode=fwd; the other modes end by count or duration";
     if (pingpong && o->rate.per_s)

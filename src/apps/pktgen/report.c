@@ -81,21 +81,25 @@ static uint64_t packet_cycles(const struct report_sample *from, const struct rep
     return value_ratio(to->busy_cycles - from->busy_cycles, 10, packets);
 }
 
-void report_line(const struct options *o, uint64_t hz, const struct report_sample *from,
-                 const struct report_sample *to)
+size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz,
+                   const struct report_sample *from, const struct report_sample *to)
 {
     char mpps[NUMBER_TEXT], gbps[NUMBER_TEXT], each[NUMBER_TEXT], fill[NUMBER_TEXT];
     uint64_t drops =
         all_drops(&to->rx) + all_drops(&to->tx) - all_drops(&from->rx) - all_drops(&from->tx);
     struct flow f[2];
     uint32_t n = flows(f, o, hz, from, to);
+    size_t len = format(text, size, "pktgen:");
 
-    print("pktgen:");
-    for (uint32_t i = 0; i < n; i++)
-        print(" %s %s Mpps %s Gbit/s on the wire, bursts of %s;", f[i].name,
-              decimal(mpps, f[i].pps / 1000, 3), decimal(gbps, f[i].wire_bps / 1000000, 3),
-              decimal(fill, value_ratio(f[i].packets, 10, f[i].bursts), 1));
-    print(" %s cycles a packet, %lu drops\n", decimal(each, packet_cycles(from, to), 1), drops);
+    for (uint32_t i = 0; i < n && len < size; i++)
+        len +=
+            format(text + len, size - len, " %s %s Mpps %s Gbit/s on the wire, bursts of %s;",
+                   f[i].name, decimal(mpps, f[i].pps, 6), decimal(gbps, f[i].wire_bps / 1000000, 3),
+                   decimal(fill, value_ratio(f[i].packets, 10, f[i].bursts), 1));
+    if (len < size)
+        len += format(text + len, size - len, " %s cycles a packet, %lu drops\n",
+                      decimal(each, packet_cycles(from, to), 1), drops);
+    return len;
 }
 
 /* --- the summary --------------------------------------------------------------------------------

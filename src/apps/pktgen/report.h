@@ -29,9 +29,9 @@ struct report_run {
     uint64_t skipped_cycles; /* in which a paced run stood still, beyond what it made up for */
 };
 
-/* One line about what happened between two samples. */
-void report_line(const struct options *o, uint64_t hz, const struct report_sample *from,
-                 const struct report_sample *to);
+/* Writes one line about what happened between two samples; returns its length as format does. */
+size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz,
+                   const struct report_sample *from, const struct report_sample *to);
 
 void report_text(const struct report_run *run);
 
