@@ -56,7 +56,7 @@ TEST(value_rate_in_packets_and_bits)
         "0",  "",     "M",     "1.5", "1.0000001M", "1Mbits", "-1",
         "1T", "1..5", "2000G", "pps", "1 M",        ".5M",    "99999999999999999999999G",
         "1.M"};
-    struct value_rate rate;
+    struct value_rate rate = {0};
     const struct boot_key key = {.dst = &rate, .min = 1, .max = 1000000000000};
 
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
