@@ -54,6 +54,7 @@ def qemu_command(
     mem="64M",
     cpus=1,
     netdev=None,
+    vhost_user=None,
     more=(),
     debug_exit=True,
 ):
@@ -61,12 +62,18 @@ def qemu_command(
 
     keys        the image's command line, such as "ring=3 udpkv.mem=16M"
     netdev      the text after -netdev, with id=n0; None for a machine without network
+    vhost_user  in place of netdev: the socket of a vhost-user back end
     more        further options of QEMU, a list of words
     debug_exit  False leaves out the device by which an image hands QEMU its exit code
     """
     # Every feature that the accelerator has, but for MSR 0x10a, which a nested KVM may offer and
     # then refuse to set, whereupon QEMU aborts.
     command = ["qemu-system-x86_64", "-M", machine, "-accel", accel]
+    if vhost_user:  # the back end maps the machine's memory, so it must be shared
+        command[2] += ",memory-backend=mem"
+        command += ["-object", f"memory-backend-memfd,id=mem,size={mem},share=on"]
+        command += ["-chardev", f"socket,id=c0,path={vhost_user},reconnect=1"]
+        netdev = "vhost-user,id=n0,chardev=c0"
     command += ["-cpu", "max,arch-capabilities=off", "-m", mem, "-smp", str(cpus)]
     command += ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]
     if debug_exit:

@@ -77,6 +77,9 @@ const struct netbuf_pool_conf *netbuf_pool_conf(const struct netbuf_pool *pool);
 /* True if every buffer is back and each is there once. Slow: for the end of a run and for tests. */
 bool netbuf_pool_whole(const struct netbuf_pool *pool);
 
+/* The same of all pools that were made, and says so on the console: the last line of an app. */
+bool netbuf_pools_report(void);
+
 /* One buffer: empty (len 0, data after the headroom, no flags, no next), or NULL if none is left.
  */
 struct netbuf *netbuf_alloc(struct netbuf_pool *pool);

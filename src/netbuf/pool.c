@@ -140,6 +140,22 @@ bool netbuf_pool_whole(const struct netbuf_pool *pool)
     return seen == pool->free_count;
 }
 
+bool netbuf_pools_report(void)
+{
+    bool whole = true;
+
+    for (const struct netbuf_pool *pool = pools; pool; pool = pool->next) {
+        if (netbuf_pool_whole(pool))
+            continue;
+        whole = false;
+        print("%s: pool %s misses %u buffers.\n", boot_app, pool->conf.name,
+              pool->conf.count - pool->free_count);
+    }
+    if (whole)
+        print("%s: every pool is whole.\n", boot_app);
+    return whole;
+}
+
 static inline struct netbuf *hand_out(const struct netbuf_pool *pool, struct netbuf *nb)
 {
     assert(nb->state == FREE);

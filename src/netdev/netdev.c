@@ -3,10 +3,11 @@
  * and a driver: a driver is only ever called in a state, and with values, that it can serve.
  */
 #include "netdev/netdev.h"
+#include "boot/boot.h"
 
 uint64_t netdev_control_timeout_ns = 1000000000;
 
-enum { DEFAULT_DESCS = 256, MTU_MIN_BYTES = 68 /* RFC 791 */ };
+enum { DEFAULT_DESCS = 256, MTU_MIN_BYTES = 68 /* RFC 791 */, POOL_BUF_MIN = 128 };
 
 static struct netdev *devices[NETDEV_MAX];
 static uint32_t device_count;
@@ -196,19 +197,45 @@ int netdev_stop(struct netdev *dev)
     return NETDEV_OK;
 }
 
-int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
+int netdev_open_queues(struct netdev *dev, const struct netdev_rxq_conf *rx,
+                       const struct netdev_txq_conf *tx, uint32_t offloads)
 {
     struct netdev_info info;
     int error;
 
     netdev_info(dev, &info);
     const struct netdev_conf conf = {.queue_pairs = 1, .offloads = offloads & info.offloads};
-    const struct netdev_rxq_conf rx = {.pool = pool};
-    const struct netdev_txq_conf tx = {0};
-    if ((error = netdev_configure(dev, &conf)) || (error = netdev_rxq_setup(dev, 0, &rx)) ||
-        (error = netdev_txq_setup(dev, 0, &tx)))
+    if ((error = netdev_configure(dev, &conf)) || (error = netdev_rxq_setup(dev, 0, rx)) ||
+        (error = netdev_txq_setup(dev, 0, tx)))
         return error;
     return netdev_start(dev);
+}
+
+int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
+{
+    const struct netdev_rxq_conf rx = {.pool = pool};
+    const struct netdev_txq_conf tx = {0};
+
+    return netdev_open_queues(dev, &rx, &tx, offloads);
+}
+
+struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
+                                       uint32_t count, uint32_t room_bytes)
+{
+    const uint32_t headroom = ALIGN_UP(MAX((uint32_t)info->headroom_bytes, 1u), CACHE_LINE);
+    struct netbuf_pool_conf conf = {.name = name,
+                                    .count = count,
+                                    .buf_bytes = POOL_BUF_MIN,
+                                    .headroom_bytes = (uint16_t)headroom};
+
+    while (conf.buf_bytes < headroom + room_bytes && conf.buf_bytes < PAGE_SIZE)
+        conf.buf_bytes = (uint16_t)(2 * conf.buf_bytes);
+    struct netbuf_pool *pool = netbuf_pool_create(&conf);
+    if (!pool)
+        panic("This machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "
+              "memory.",
+              boot_alloc_max() >> 10, count, netbuf_pool_bytes(&conf) >> 10);
+    return pool;
 }
 
 /* --- the other control calls ---------------------------------------------------------------- */
@@ -257,4 +284,18 @@ bool netdev_rxq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_
 bool netdev_txq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats)
 {
     return q < NETDEV_MAX_QUEUE_PAIRS && copy_stats(dev->txq[q], stats);
+}
+
+void netdev_print_drops(const char *part, const char *const *names, const uint64_t *drops,
+                        uint32_t count)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        sum += drops[i];
+    print("%s: %s dropped %lu", boot_app, part, sum);
+    for (uint32_t i = 0; i < count; i++)
+        if (drops[i])
+            print(", %s %lu", names[i], drops[i]);
+    print(".\n");
 }

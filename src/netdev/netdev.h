@@ -184,6 +184,16 @@ int netdev_stop(struct netdev *dev);
  * `offloads` that the device has, rings of the driver's choice, receiving into `pool`. */
 int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads);
 
+/* The same with queues as the app wants them. */
+int netdev_open_queues(struct netdev *dev, const struct netdev_rxq_conf *rx,
+                       const struct netdev_txq_conf *tx, uint32_t offloads);
+
+/* Makes a pool whose buffers have the device's headroom and room for room_bytes behind it; no
+ * larger than need be. For a receive queue that is at least info->rx_buf_min_bytes. Panics if the
+ * machine has too little memory. */
+struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
+                                       uint32_t count, uint32_t room_bytes);
+
 bool netdev_link_up(struct netdev *dev);
 int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */
 int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes); /* any state but STARTED; 68 to max */
@@ -194,6 +204,10 @@ int netdev_rx_intr(struct netdev *dev, uint16_t q, bool on); /* STARTED */
 /* Counters since the last configure; false if there is no such queue. */
 bool netdev_rxq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);
 bool netdev_txq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);
+
+/* Prints "app: part dropped 3, no_buf 2, stop 1." for counters of drops with their names. */
+void netdev_print_drops(const char *part, const char *const *names, const uint64_t *drops,
+                        uint32_t count);
 
 /* --- data path ------------------------------------------------------------------------------ */
 

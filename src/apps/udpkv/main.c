@@ -65,17 +65,8 @@ static struct netdev *open_device(struct netdev_info *info)
     if (info->mtu_bytes < SERVER_MIN_MTU)
         panic("udpkv sends packets of up to %u bytes and the MTU of %s is %u; raise it.",
               (unsigned)SERVER_MIN_MTU, info->where, info->mtu_bytes);
-    uint32_t headroom = ALIGN_UP(MAX((uint32_t)info->headroom_bytes, 1u), CACHE_LINE);
-    uint32_t room = MAX((uint32_t)info->rx_buf_min_bytes, (uint32_t)SERVER_BUF_BYTES);
-    struct netbuf_pool_conf pool = {.name = "udpkv",
-                                    .count = POOL_COUNT,
-                                    .buf_bytes = headroom + room <= 2048 ? 2048 : 4096,
-                                    .headroom_bytes = (uint16_t)headroom};
-    conf.pool = netbuf_pool_create(&pool);
-    if (!conf.pool)
-        panic("This machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "
-              "memory.",
-              boot_alloc_max() >> 10, pool.count, netbuf_pool_bytes(&pool) >> 10);
+    conf.pool = netdev_pool_create(info, "udpkv", POOL_COUNT,
+                                   MAX((uint32_t)info->rx_buf_min_bytes, SERVER_BUF_BYTES));
     int error = netdev_open(dev, conf.pool, NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
     if (error)
         panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
@@ -148,20 +139,6 @@ static void print_serves(const struct netdev_info *info)
                                  : "");
 }
 
-static void print_drops(const char *part, const char *const *names, const uint64_t *drops,
-                        uint32_t count)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        sum += drops[i];
-    print("udpkv: %s dropped %lu", part, sum);
-    for (uint32_t i = 0; i < count; i++)
-        if (drops[i])
-            print(", %s %lu", names[i], drops[i]);
-    print(".\n");
-}
-
 static void print_summary(const struct netdev *dev)
 {
     const struct text_stats *text = &server.text.stats;
@@ -174,14 +151,14 @@ static void print_summary(const struct netdev *dev)
           text->get_misses, store->items, store->bytes, store->evictions);
     print("udpkv: answered %lu ARP requests and %lu pings.\n", server.inet.arp_replies,
           server.inet.echo_replies);
-    print_drops("server", server_drop_names, server.drops, SERVER_DROP_REASONS);
-    print_drops("inet", inet_drop_names, server.inet.drops, INET_DROP_REASONS);
+    netdev_print_drops("server", server_drop_names, server.drops, SERVER_DROP_REASONS);
+    netdev_print_drops("inet", inet_drop_names, server.inet.drops, INET_DROP_REASONS);
     if (netdev_rxq_stats(dev, 0, &rx) && netdev_txq_stats(dev, 0, &tx)) {
         print("udpkv: received %lu packets, sent %lu with %lu kicks; %lu found no room to be "
               "sent.\n",
               rx.packets, tx.packets, tx.kicks, tx_dropped);
-        print_drops("receive queue", netdev_drop_names, rx.drops, NETDEV_DROP_REASONS);
-        print_drops("transmit queue", netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
+        netdev_print_drops("receive queue", netdev_drop_names, rx.drops, NETDEV_DROP_REASONS);
+        netdev_print_drops("transmit queue", netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
     }
 }
 
@@ -216,11 +193,5 @@ int app_main(void)
 
     netdev_stop(dev);
     print_summary(dev);
-    if (netbuf_pool_whole(conf.pool)) {
-        print("udpkv: every pool is whole.\n");
-        return 0;
-    }
-    print("udpkv: pool %s misses %u buffers.\n", netbuf_pool_conf(conf.pool)->name,
-          netbuf_pool_count(conf.pool) - netbuf_pool_free_count(conf.pool));
-    return 1;
+    return netbuf_pools_report() ? 0 : 1;
 }

@@ -1,0 +1,53 @@
+/* account.c - loss, reordering and duplicates; see account.h. */
+#include "apps/pktgen/account.h"
+
+void account_init(struct account *a, bool first_seen_is_first)
+{
+    *a = (struct account){.first_seen_is_first = first_seen_is_first};
+    memset(a->came, 0xff, sizeof a->came);
+}
+
+static uint64_t *word_of(struct account *a, uint64_t sequence)
+{
+    return &a->came[sequence % ACCOUNT_WINDOW / 64];
+}
+
+/* Numbers up to `ahead` after the next one are skipped. */
+static void skip_to(struct account *a, uint32_t ahead)
+{
+    a->missing += ahead;
+    if (ahead >= ACCOUNT_WINDOW)
+        memset(a->came, 0, sizeof a->came);
+    else
+        for (uint64_t s = a->next; s < a->next + ahead; s++)
+            *word_of(a, s) &= ~(1ull << s % 64);
+    a->next += ahead;
+}
+
+bool account_add_other(struct account *a, uint32_t sequence)
+{
+    if (a->next == 0 && a->first_seen_is_first)
+        a->first = a->next = sequence;
+    /* The number's high bits are those that bring it nearest to the next one. */
+    int32_t ahead = (int32_t)(sequence - (uint32_t)a->next);
+    uint64_t number = a->next + (uint64_t)(int64_t)ahead, bit = 1ull << sequence % 64;
+    if (ahead >= 0) {
+        skip_to(a, (uint32_t)ahead);
+        *word_of(a, number) |= bit;
+        a->next = number + 1;
+        return true;
+    }
+    uint32_t back = 0u - (uint32_t)ahead;
+    if (back > ACCOUNT_WINDOW || back > a->next - a->first) {
+        a->stale++;
+        return false;
+    }
+    if (*word_of(a, number) & bit) {
+        a->duplicates++;
+        return false;
+    }
+    *word_of(a, number) |= bit;
+    a->missing--;
+    a->reordered++;
+    return true;
+}

@@ -1,0 +1,55 @@
+/*
+ * account.h - loss, reordering and duplicates of numbered packets.
+ *
+ * Numbers count up from 0, one a packet; a packet carries the low 32 bits. A window of the last
+ * 65536 numbers remembers which ones came. What is skipped is missing until it comes late.
+ *
+ *          first               next - 65536                next
+ *     ------|-----------------------|==========window========|----->
+ *            settled                  a bit each: came?        not seen yet
+ */
+#ifndef PKTGEN_ACCOUNT_H
+#define PKTGEN_ACCOUNT_H
+
+#include "boot/lib.h"
+
+enum { ACCOUNT_WINDOW = 65536 };
+
+struct account {
+    uint64_t first;      /* the first number that counts */
+    uint64_t next;       /* one more than the highest seen */
+    uint64_t missing;    /* numbers below `next` that haven't come */
+    uint64_t reordered;  /* came after a higher number */
+    uint64_t duplicates; /* came again */
+    uint64_t stale;      /* from before the window: reordered or duplicate, nobody knows */
+    bool first_seen_is_first;
+    /* A bit for each number, set if it came. Bits of numbers that are not seen yet are left over
+     * from a window ago: in order, all are set already and the fast path only reads. */
+    uint64_t came[ACCOUNT_WINDOW / 64];
+};
+
+/* From 0 on, or from the first number that comes, for a receiver that joins a running stream. */
+void account_init(struct account *a, bool first_seen_is_first);
+
+/* All that doesn't come in order. */
+bool account_add_other(struct account *a, uint32_t sequence);
+
+/* A packet came. True if its number is new. */
+static inline bool account_add(struct account *a, uint32_t sequence)
+{
+    uint64_t word = a->came[sequence % ACCOUNT_WINDOW / 64];
+
+    if (likely(sequence == (uint32_t)a->next && word >> sequence % 64 & 1)) {
+        a->next++;
+        return true;
+    }
+    return account_add_other(a, sequence);
+}
+
+/* How many different numbers came. */
+static inline uint64_t account_unique(const struct account *a)
+{
+    return a->next - a->first - a->missing;
+}
+
+#endif

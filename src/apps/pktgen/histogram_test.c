@@ -1,0 +1,54 @@
+/* histogram_test.c - the error stays in its bounds. */
+#include "apps/pktgen/histogram.h"
+#include "boot/test.h"
+
+static struct histogram h;
+
+static void clear(void)
+{
+    memset(&h, 0, sizeof h);
+}
+
+TEST(histogram_of_nothing)
+{
+    clear();
+    CHECK_EQ(histogram_quantile(&h, 500000), 0);
+}
+
+TEST(histogram_one_value_is_told_within_its_error)
+{
+    for (uint64_t v = 0; v < 1ull << HISTOGRAM_VALUE_BITS; v = v * 5 / 4 + 1) {
+        clear();
+        histogram_add(&h, v);
+        histogram_add(&h, (1ull << HISTOGRAM_VALUE_BITS) - 1); /* else max would be the answer */
+        uint64_t told = histogram_quantile(&h, 500000);
+        CHECK(told >= v && told - v <= v / 128);
+    }
+}
+
+TEST(histogram_quantiles_of_a_ramp)
+{
+    static const uint32_t parts[] = {1, 500000, 900000, 990000, 999000, 999900, 1000000};
+
+    clear();
+    for (uint64_t v = 1; v <= 100000; v++)
+        histogram_add(&h, v);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        uint64_t want = ((uint64_t)parts[i] * 100000 + 999999) / 1000000;
+        uint64_t told = histogram_quantile(&h, parts[i]);
+        CHECK(told >= want && told - want <= want / 128);
+    }
+    CHECK_EQ(h.min, 1);
+    CHECK_EQ(h.max, 100000);
+    CHECK_EQ(histogram_quantile(&h, 1000000), 100000);
+    CHECK_EQ(h.sum, 5000050000ll);
+}
+
+TEST(histogram_takes_any_value)
+{
+    clear();
+    histogram_add(&h, UINT64_MAX);
+    histogram_add(&h, 1ull << HISTOGRAM_VALUE_BITS);
+    CHECK_EQ(h.buckets[HISTOGRAM_BUCKETS - 1], 2);
+    CHECK_EQ(histogram_quantile(&h, 999999), (1ll << HISTOGRAM_VALUE_BITS) - 1);
+}

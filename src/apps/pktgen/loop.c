@@ -1,0 +1,295 @@
+/* loop.c - the loop; see loop.h. */
+#include "apps/pktgen/loop.h"
+#include "apps/pktgen/reflect.h"
+
+enum {
+    PER_S_CHORES = 1000,
+    PER_S_LINK = 20, /* each look stops the loop for some 100 us on a KVM without hardware's help */
+    PER_S_FORWARD = 10, /* a forwarded packet waits 100 ms for room; not for ever, as two reflectors
+                           could each wait for the other's ring to have room */
+    PER_S_ANSWER = 10,  /* pingpong gives an answer up after 100 ms */
+    AHEAD = 4,          /* packets whose first bytes are fetched before they are swapped */
+};
+
+/* --- steps: each returns how many packets it moved ----------------------------------------------
+ */
+
+static uint32_t flush(struct loop *l)
+{
+    struct loop_outbox *out = &l->out;
+
+    if (out->at == out->end) {
+        netdev_tx_reclaim(l->dev, 0);
+        return 0;
+    }
+    uint32_t n = netdev_tx_burst(l->dev, 0, out->bufs + out->at, out->end - out->at);
+    out->at += n;
+    return n;
+}
+
+/* How many packets the window of pingpong has room for. */
+static uint64_t window_room(struct loop *l)
+{
+    uint64_t window = MAX(l->options->window, 1u);
+    uint64_t back = account_unique(&l->receive.account) + l->written_off;
+    uint64_t in_flight = l->made - MIN(l->made, back);
+
+    if (in_flight >= window && l->now - l->last_moved > l->hz / PER_S_ANSWER) {
+        l->written_off = l->made - account_unique(&l->receive.account);
+        in_flight = 0;
+    }
+    return window - MIN(window, in_flight);
+}
+
+/* How many packets are to be made now. */
+static uint32_t count_due(struct loop *l)
+{
+    uint64_t max = MIN(l->options->burst, (uint64_t)netbuf_pool_free_count(l->tx_pool));
+    uint32_t n = 0;
+
+    if (l->options->count)
+        max = MIN(max, l->options->count - l->made);
+    if (l->options->mode.chosen == OPTIONS_PINGPONG)
+        max = MIN(max, window_room(l));
+    if (l->pace.interval == 0)
+        return (uint32_t)max;
+    while (n < max && pace_take(&l->pace, l->now,
+                                (traffic_next_bytes(&l->traffic, n) + PACKET_WIRE_EXTRA) * 8))
+        n++;
+    return n;
+}
+
+static uint32_t step_send(struct loop *l)
+{
+    struct loop_outbox *out = &l->out;
+
+    if (out->at == out->end) {
+        out->at = 0;
+        out->end = netbuf_alloc_bulk(l->tx_pool, out->bufs, count_due(l));
+        traffic_fill(&l->traffic, out->bufs, out->end);
+        l->made += out->end;
+    }
+    return flush(l);
+}
+
+/* At most a burst, and no more than are still wanted. */
+static uint32_t rx_burst(struct loop *l, struct netbuf **bufs)
+{
+    uint64_t max = l->options->burst;
+
+    if (l->options->count && !options_sends(l->options))
+        max = MIN(max, l->options->count - l->received);
+    uint32_t n = netdev_rx_burst(l->dev, 0, bufs, (uint32_t)max);
+    l->received += n;
+    return n;
+}
+
+static uint32_t step_receive(struct loop *l)
+{
+    struct netbuf *in[NETDEV_MAX_BURST];
+    uint32_t n = rx_burst(l, in);
+
+    if (n > 0)
+        receive_burst(&l->receive, in, n, l->receive.timed ? clock_cycles() : 0);
+    return n;
+}
+
+static uint32_t step_forward(struct loop *l)
+{
+    struct loop_outbox *out = &l->out;
+
+    if (out->at < out->end) {
+        uint32_t n = flush(l);
+        if (n == 0 && l->now - out->since > l->hz / PER_S_FORWARD) {
+            l->forward_drops += out->end - out->at;
+            netbuf_free_bulk(out->bufs + out->at, out->end - out->at);
+            out->at = out->end;
+        }
+        return n;
+    }
+    out->at = 0;
+    out->end = rx_burst(l, out->bufs);
+    out->since = l->now;
+    for (uint32_t i = 0; i < out->end; i++) {
+        if (i + AHEAD < out->end)
+            __builtin_prefetch(out->bufs[i + AHEAD]->data, 1);
+        reflect(out->bufs[i]);
+    }
+    return flush(l);
+}
+
+static uint32_t step(struct loop *l)
+{
+    uint32_t moved = 0;
+
+    switch ((enum options_mode)l->options->mode.chosen) {
+    case OPTIONS_TX:
+        return step_send(l);
+    case OPTIONS_RX:
+        return step_receive(l);
+    case OPTIONS_FWD:
+        return step_forward(l);
+    case OPTIONS_LATENCY:
+    case OPTIONS_PINGPONG:
+        moved = step_send(l);
+        return moved + step_receive(l);
+    }
+    return moved;
+}
+
+/* --- chores -------------------------------------------------------------------------------------
+ */
+
+static void sample(const struct loop *l, struct report_sample *s)
+{
+    s->now_cycles = l->now;
+    s->busy_cycles = l->busy_cycles;
+    netdev_rxq_stats(l->dev, 0, &s->rx);
+    netdev_txq_stats(l->dev, 0, &s->tx);
+}
+
+/* What came before counts for the sequence numbers only. */
+static void end_warmup(struct loop *l)
+{
+    l->warm = true;
+    l->first_moved = 0;
+    memset(&l->receive.latency, 0, sizeof l->receive.latency);
+    sample(l, &l->base);
+}
+
+/* A character on a serial line may stop the loop for 30 us and a line for milliseconds, in which a
+ * receive ring overflows. So a line goes out a character at a time. */
+static void write_some(struct loop *l, uint32_t len)
+{
+    len = MIN(len, l->line_end - l->line_at);
+    boot_console_write(l->line + l->line_at, len);
+    l->line_at += len;
+}
+
+static void look_at_link(struct loop *l)
+{
+    bool down = !netdev_link_up(l->dev);
+
+    if (down != l->link_down) {
+        write_some(l, LOOP_LINE);
+        print("pktgen: link %s.\n", down ? "down" : "up");
+    }
+    l->link_down = down;
+}
+
+static void make_line(struct loop *l)
+{
+    struct report_sample s;
+
+    write_some(l, LOOP_LINE);
+    sample(l, &s);
+    size_t len = report_line(l->line, LOOP_LINE, l->options, l->hz, &l->last_line, &s);
+    l->line_at = 0;
+    l->line_end = (uint32_t)MIN(len, (size_t)LOOP_LINE - 1);
+    l->last_line = s;
+}
+
+/* Has so much time passed since the moment? Never if there is no limit. */
+static bool passed(const struct loop *l, uint64_t since, uint64_t limit_ns)
+{
+    return limit_ns && l->now - since >= value_cycles(limit_ns, l->hz);
+}
+
+/* All that a burst need not know of, once in a millisecond. True at the end of the run. */
+static bool chores(struct loop *l)
+{
+    const struct options *o = l->options;
+
+    l->next_chores = l->now + l->hz / PER_S_CHORES;
+    if (!l->warm && l->now - l->start >= value_cycles(o->warmup_ns, l->hz))
+        end_warmup(l);
+    if (l->now >= l->next_link_look) {
+        l->next_link_look = l->now + l->hz / PER_S_LINK;
+        look_at_link(l);
+    }
+    if (o->interval_ns && l->now >= l->next_line) {
+        l->next_line += value_cycles(o->interval_ns, l->hz);
+        make_line(l);
+    }
+    if (l->line_at < l->line_end)
+        write_some(l, 1);
+    return boot_stopping() || passed(l, l->start, o->duration_ns) ||
+           (l->received > 0 && passed(l, l->last_moved, o->idle_ns));
+}
+
+/* Is the count reached, and all of it with the device? */
+static bool complete(const struct loop *l)
+{
+    uint64_t count = l->options->count, done = options_sends(l->options) ? l->made : l->received;
+
+    return count && done >= count && l->out.at == l->out.end;
+}
+
+/* Takes note of what the step that began at l->now moved. */
+static void note_moved(struct loop *l, uint64_t after)
+{
+    if (l->first_moved == 0)
+        l->first_moved = l->now;
+    l->last_moved = after;
+    l->busy_cycles += after - l->now;
+}
+
+/* For at most a second: sends what waits for room, has the device finish, lets answers come. */
+static void finish(struct loop *l)
+{
+    const uint64_t end = clock_cycles() + l->hz;
+
+    while ((l->now = clock_cycles()) < end) {
+        bool answers = options_round_trip(l->options) &&
+                       account_unique(&l->receive.account) < l->made - (l->out.end - l->out.at);
+        uint32_t moved = flush(l);
+        if (answers)
+            moved += step_receive(l);
+        if (moved > 0)
+            l->last_moved = l->now;
+        if (l->out.at == l->out.end && !answers && netdev_tx_room(l->dev, 0) >= l->tx_room_full)
+            break;
+    }
+    l->made -= l->out.end - l->out.at; /* these the device never got */
+    netbuf_free_bulk(l->out.bufs + l->out.at, l->out.end - l->out.at);
+    l->out.at = l->out.end;
+    write_some(l, LOOP_LINE);
+}
+
+void loop_run(struct loop *l)
+{
+    const struct options *o = l->options;
+
+    l->tx_room_full = netdev_tx_room(l->dev, 0);
+    l->start = l->now = clock_cycles();
+    l->last_moved = l->now;
+    l->next_line = l->now + value_cycles(o->interval_ns, l->hz);
+    pace_init(&l->pace, &o->rate, l->hz, l->now);
+    account_init(&l->receive.account, !options_sends(o));
+    sample(l, &l->base);
+    l->last_line = l->base;
+    while (!complete(l)) {
+        if (unlikely(l->now >= l->next_chores) && chores(l))
+            break;
+        uint32_t moved = step(l);
+        uint64_t after = clock_cycles();
+        if (moved > 0)
+            note_moved(l, after);
+        l->now = after;
+    }
+    finish(l);
+}
+
+void loop_result(const struct loop *l, struct report_run *run)
+{
+    run->options = l->options;
+    run->receive = &l->receive;
+    run->hz = l->hz;
+    run->from = l->base;
+    run->from.now_cycles = l->first_moved ? l->first_moved : l->last_moved;
+    sample(l, &run->to);
+    run->to.now_cycles = l->last_moved;
+    run->made = l->made;
+    run->forward_drops = l->forward_drops;
+    run->skipped_cycles = l->pace.skipped_cycles;
+}

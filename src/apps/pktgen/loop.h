@@ -1,0 +1,53 @@
+/*
+ * loop.h - the loop: steps that move bursts, and chores between them.
+ *
+ * loop_run goes on until a limit of the options is reached or the operator ends it. Then it waits,
+ * at most a second, for what is on its way, so that a count means packets that were sent.
+ */
+#ifndef PKTGEN_LOOP_H
+#define PKTGEN_LOOP_H
+
+#include "apps/pktgen/options.h"
+#include "apps/pktgen/pace.h"
+#include "apps/pktgen/report.h"
+#include "apps/pktgen/traffic.h"
+
+enum { LOOP_LINE = 320 }; /* bytes of a line a second */
+
+/* Packets that wait for room in the transmit ring. */
+struct loop_outbox {
+    struct netbuf *bufs[NETDEV_MAX_BURST];
+    uint32_t at, end;
+    uint64_t since; /* in cycles */
+};
+
+/* The caller sets the first part; all else is zero at first. */
+struct loop {
+    const struct options *options;
+    struct netdev *dev;          /* started */
+    struct netbuf_pool *tx_pool; /* prefilled by traffic; unused by modes that make no packets */
+    uint64_t hz;                 /* cycles a second */
+    struct traffic traffic;      /* ready, for modes that make packets */
+    struct receive receive;
+
+    struct pace pace;
+    struct loop_outbox out;
+    uint32_t tx_room_full;   /* descriptors that are free when nothing is in flight */
+    uint64_t made, received; /* packets */
+    uint64_t written_off;    /* pingpong: packets that are no longer waited for */
+    uint64_t forward_drops;
+    uint64_t now, start; /* in cycles, as all moments here */
+    uint64_t next_chores, next_line, next_link_look;
+    uint64_t first_moved, last_moved, busy_cycles;
+    bool warm, link_down;
+    struct report_sample base, last_line;
+    char line[LOOP_LINE]; /* from line_at to line_end still to be written */
+    uint32_t line_at, line_end;
+};
+
+void loop_run(struct loop *l);
+
+/* Counters and moments of the whole run, for the report. */
+void loop_result(const struct loop *l, struct report_run *run);
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * pktgen - sends, receives, reflects and times packets, to measure networks and this one's netdev.
+ * README.md has its keys and what its lines mean. This file has the keys and the set-up; loop.c has
+ * the loop.
+ *
+ * Exits with 0, or with 1 if a packet buffer got lost on the way.
+ */
+#include "apps/pktgen/loop.h"
+#include "boot/boot.h"
+
+enum {
+    DEFAULT_DESCS = 256,
+    ETH_EXTRA = 14, /* of a frame beyond its MTU */
+    VLAN_TAG = 4,
+};
+
+#define SECONDS_MAX (365 * 86400ull)
+#define COUNT_MAX   1000000000000000ull
+#define RATE_MAX    1000000000000ull
+
+static struct options options = {
+    .mode = {.words = (const char *const[]){"tx", "rx", "fwd", "latency", "pingpong", NULL},
+             .expected = "one of the words tx, rx, fwd, latency, pingpong"},
+    .csum = {.words = (const char *const[]){"sw", "offload", "none", NULL},
+             .expected = "one of the words sw, offload, none"},
+    .report = {.words = (const char *const[]){"text", "json", NULL}, .expected = "text or json"},
+};
+
+BOOT_KEY("mode", value_parse_choice, &options.mode, "tx", "",
+         "tx sends, rx receives, fwd sends back what comes with addresses and ports swapped, "
+         "latency sends at a rate and times what comes back, pingpong sends when the last one came "
+         "back");
+BOOT_KEY("size", value_parse_sizes, &options.sizes, "64", "bytes",
+         "frames to send, without the CRC as in testpmd's txpkts, 60 to 3968: 64, a list "
+         "64,128,1500, a range 64-1500, or imix (7 x 60, 4 x 590, 1 x 1514)");
+BOOT_KEY_RANGE("burst", boot_parse_u64, &options.burst, "32", "packets", "packets a call", 1,
+               NETDEV_MAX_BURST);
+BOOT_KEY_RANGE("rate", value_parse_rate, &options.rate, NULL, "",
+               "packets a second (20k, 14.88M) or bits a second on the wire (500Mbit, 10Gbit); as "
+               "fast as it goes if not given",
+               1, RATE_MAX);
+BOOT_KEY_RANGE("count", value_parse_count, &options.count, NULL, "packets",
+               "end after so many, as 5000, 20k or 100M; without count, duration and idle it ends "
+               "by Ctrl-C",
+               1, COUNT_MAX);
+BOOT_KEY_RANGE("duration", value_parse_seconds, &options.duration_ns, NULL, "s",
+               "end after this time, as 10 or 0.5", 0, SECONDS_MAX);
+BOOT_KEY_RANGE("idle", value_parse_seconds, &options.idle_ns, NULL, "s",
+               "rx, fwd: end when no packet came for this time after the last one", 0, SECONDS_MAX);
+BOOT_KEY_RANGE("warmup", value_parse_seconds, &options.warmup_ns, NULL, "s",
+               "leave this time at the beginning out of rates and latency", 0, SECONDS_MAX);
+BOOT_KEY_RANGE("window", boot_parse_u64, &options.window, NULL, "packets",
+               "pingpong: packets in flight; 1 if not given", 1, 65536);
+BOOT_KEY("src.mac", value_parse_macs, &options.src_mac, NULL, "",
+         "source MAC address or range; the device's if not given");
+BOOT_KEY("dst.mac", value_parse_macs, &options.dst_mac, "02:00:00:00:00:00", "",
+         "destination MAC address or range");
+BOOT_KEY("src.ip", value_parse_ips, &options.src_ip, "198.18.0.1", "",
+         "source IPv4 address or range a-b");
+BOOT_KEY("dst.ip", value_parse_ips, &options.dst_ip, "198.18.0.2", "",
+         "destination IPv4 address or range a-b");
+BOOT_KEY("src.port", value_parse_ports, &options.src_port, "9", "", "source UDP port or range a-b");
+BOOT_KEY("dst.port", value_parse_ports, &options.dst_port, "9", "",
+         "destination UDP port or range a-b");
+BOOT_KEY("csum", value_parse_choice, &options.csum, "sw", "",
+         "UDP checksum: sw makes it here, offload leaves it to the device, none sends 0");
+BOOT_KEY("seq", boot_parse_bool, &options.seq, "on", "",
+         "number the packets, and look for numbers in those received");
+BOOT_KEY("report", value_parse_choice, &options.report, "text", "",
+         "the summary: text, or json for one object on a line of its own");
+BOOT_KEY_RANGE("report.interval", value_parse_seconds, &options.interval_ns, "1", "s",
+               "a line about the traffic each time; 0 for none", 0, SECONDS_MAX);
+BOOT_KEY_RANGE("tx.descs", boot_parse_u64, &options.tx_descs, NULL, "",
+               "descriptors of the transmit ring; the driver's choice if not given", 1, 32768);
+BOOT_KEY_RANGE("rx.descs", boot_parse_u64, &options.rx_descs, NULL, "",
+               "descriptors of the receive ring; the driver's choice if not given", 1, 32768);
+BOOT_KEY_RANGE("pool", boot_parse_u64, &options.pool, NULL, "packets",
+               "buffers of the pool that is sent from, or in rx and fwd received into; what the "
+               "rings need if not given",
+               1, 1 << 20);
+
+static struct loop loop;
+static struct {
+    struct netbuf_pool *rx, *tx;
+} pools;
+
+/* The command line can be read, but contradicts itself. */
+static void check_options(void)
+{
+    const char *problem = options_problem(&options);
+
+    if (problem) {
+        print("command line: %s.\n", problem);
+        boot_exit(BOOT_EXIT_USAGE);
+    }
+}
+
+static uint32_t largest_size(void)
+{
+    uint32_t largest = 0;
+
+    for (uint32_t i = 0; i < options.sizes.count; i++)
+        largest = MAX(largest, (uint32_t)options.sizes.bytes[i]);
+    return largest;
+}
+
+static struct netdev *find_device(struct netdev_info *info)
+{
+    if (netdev_probe() == 0)
+        panic("pktgen needs a network device and this machine has none; with QEMU add "
+              "-netdev vhost-user or another one and -device virtio-net-pci,netdev=n0 (with "
+              "-M microvm: virtio-net-device).");
+    struct netdev *dev = netdev_get(0);
+    netdev_info(dev, info);
+    if (options_sends(&options) && largest_size() > info->mtu_bytes + (uint32_t)ETH_EXTRA)
+        panic("size=%u is more than the %u bytes that %s sends, its MTU of %u and %d; choose a "
+              "smaller size or raise the MTU.",
+              largest_size(), info->mtu_bytes + ETH_EXTRA, info->where, info->mtu_bytes, ETH_EXTRA);
+    return dev;
+}
+
+/* What is sent comes from a pool of its own whose buffers are as small as can be, so that those of
+ * a whole ring stay in the cache. */
+static void create_pools(const struct netdev_info *info)
+{
+    const uint32_t tx_descs = (uint32_t)(options.tx_descs ? options.tx_descs : DEFAULT_DESCS);
+    const uint32_t rx_descs = (uint32_t)(options.rx_descs ? options.rx_descs : DEFAULT_DESCS);
+    const uint32_t bursts = 2 * (uint32_t)options.burst, given = (uint32_t)options.pool;
+    uint32_t rx_count = rx_descs + tx_descs + bursts, tx_count = tx_descs + bursts;
+
+    if (given && options_sends(&options))
+        tx_count = given;
+    else if (given)
+        rx_count = given;
+    if (rx_count < rx_descs || tx_count < options.burst)
+        panic("pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
+              "receive ring's %u.",
+              given, options.burst, rx_descs);
+    pools.rx = netdev_pool_create(
+        info, "rx", rx_count,
+        MAX((uint32_t)info->rx_buf_min_bytes, info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG)));
+    if (options_sends(&options))
+        pools.tx = netdev_pool_create(info, "tx", tx_count, largest_size());
+}
+
+static void start_device(struct netdev *dev, const struct netdev_info *info)
+{
+    const bool offload = options.csum.chosen == TRAFFIC_CSUM_OFFLOAD;
+    const struct netdev_rxq_conf rx = {.descs = (uint16_t)options.rx_descs, .pool = pools.rx};
+    const struct netdev_txq_conf tx = {.descs = (uint16_t)options.tx_descs};
+
+    if (offload && !(info->offloads & NETDEV_OFFLOAD_TX_CSUM))
+        panic("csum=offload needs a device that makes checksums and %s at %s doesn't; use csum=sw.",
+              info->driver, info->where);
+    int error = netdev_open_queues(dev, &rx, &tx, offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
+    if (error == NETDEV_EINVAL)
+        panic("The rings can't be made so: rx.descs from %u to %u, tx.descs from %u to %u%s.",
+              info->descs_min, info->rx_descs_max, info->descs_min, info->tx_descs_max,
+              info->descs_power_of_2 ? ", both powers of two" : "");
+    if (error)
+        panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
+              netdev_strerror(error));
+    netdev_set_promisc(dev, true); /* what comes is for us; a device that can't filters nothing */
+}
+
+static void prepare_traffic(const struct netdev_info *info)
+{
+    if (options.src_mac.times_set == 0)
+        options.src_mac.first = options.src_mac.last =
+            (uint64_t)load_be16(info->mac) << 32 | load_be32(info->mac + 2);
+    const struct traffic_conf conf = {
+        .sizes = &options.sizes,
+        .src_mac = options.src_mac,
+        .dst_mac = options.dst_mac,
+        .src_ip = options.src_ip,
+        .dst_ip = options.dst_ip,
+        .src_port = options.src_port,
+        .dst_port = options.dst_port,
+        .csum = options.csum.chosen,
+        .numbered = options.seq,
+        .timed = options_round_trip(&options),
+    };
+    traffic_init(&loop.traffic, &conf);
+    traffic_prefill(&loop.traffic, pools.tx);
+}
+
+int app_main(void)
+{
+    struct report_run run;
+    struct netdev_info info;
+    char mac[ETH_MAC_TEXT_BYTES];
+
+    check_options();
+    struct netdev *dev = find_device(&info);
+    create_pools(&info);
+    if (options_sends(&options))
+        prepare_traffic(&info);
+    loop.options = &options;
+    loop.dev = dev;
+    loop.tx_pool = pools.tx;
+    loop.hz = clock_cycles_hz();
+    loop.receive.numbered = options.seq;
+    loop.receive.timed = options_round_trip(&options);
+    start_device(dev, &info);
+    print("pktgen: mode %s, MAC %s, %s at %s.\n", options.mode.words[options.mode.chosen],
+          eth_mac_format(mac, info.mac), info.driver, info.where);
+
+    loop_run(&loop);
+
+    netdev_stop(dev);
+    loop_result(&loop, &run);
+    run.info = &info;
+    if (options.report.chosen)
+        report_json(&run);
+    else
+        report_text(&run);
+    return netbuf_pools_report() ? 0 : 1;
+}

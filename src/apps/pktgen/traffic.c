@@ -1,0 +1,178 @@
+/* traffic.c - makes packets; see traffic.h. */
+#include "apps/pktgen/traffic.h"
+#include "boot/boot.h"
+#include "netbuf/checksum.h"
+
+enum { TTL = 64, PREFILL_BULK = 64 };
+
+static struct traffic_field field(const struct value_range *range)
+{
+    return (struct traffic_field){.range = *range, .now = range->first};
+}
+
+static inline void step(struct traffic_field *f)
+{
+    f->now = f->now == f->range.last ? f->range.first : f->now + 1;
+}
+
+static bool one_flow(const struct traffic *t)
+{
+    const struct traffic_field *const fields[] = {&t->src_mac, &t->dst_mac,  &t->src_ip,
+                                                  &t->dst_ip,  &t->src_port, &t->dst_port};
+
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (fields[i]->range.first != fields[i]->range.last)
+            return false;
+    return true;
+}
+
+static void put_mac(uint8_t *to, uint64_t mac)
+{
+    store_be16(to, (uint16_t)(mac >> 32));
+    store_be32(to + 2, (uint32_t)mac);
+}
+
+/* UDP says "no checksum" with 0, so a sum that comes to 0 is sent as its twin. */
+static inline uint16_t udp_checksum(uint64_t sum)
+{
+    uint16_t checksum = csum_finish(sum);
+
+    return checksum ? checksum : 0xffff;
+}
+
+static inline uint32_t magic(const struct traffic *t)
+{
+    return t->numbered ? be32(PACKET_MAGIC) : 0;
+}
+
+/* The headers' fields that follow from the size and the flow. Returns UDP's sum but for the number
+ * and the time. */
+static inline uint64_t put_flow(const struct traffic *t, struct packet *p, uint32_t bytes)
+{
+    const uint16_t ip_bytes = (uint16_t)(bytes - sizeof p->eth);
+    const uint16_t udp_bytes = (uint16_t)(ip_bytes - sizeof p->ip);
+    const uint16_t ip_len = be16(ip_bytes), udp_len = be16(udp_bytes);
+    const uint32_t from = (uint32_t)t->src_ip.now, to = (uint32_t)t->dst_ip.now;
+    const uint32_t src = be32(from), dst = be32(to);
+    const uint16_t sport = be16((uint16_t)t->src_port.now), dport = be16((uint16_t)t->dst_port.now);
+    const uint64_t pseudo = csum_pseudo(from, to, IPV4_PROTOCOL_UDP, udp_bytes);
+
+    put_mac(p->eth.destination, t->dst_mac.now);
+    put_mac(p->eth.source, t->src_mac.now);
+    p->ip.total_length = ip_len;
+    p->ip.header_checksum = csum_finish(t->ip_sum + ip_len + src + dst);
+    p->ip.source_address = src;
+    p->ip.destination_address = dst;
+    p->udp.source_port = sport;
+    p->udp.destination_port = dport;
+    p->udp.length = udp_len;
+    if (t->csum == TRAFFIC_CSUM_OFFLOAD)
+        p->udp.checksum = csum_fold(pseudo);
+    return pseudo + udp_len + sport + dport + magic(t);
+}
+
+static void step_flow(struct traffic *t)
+{
+    step(&t->src_mac);
+    step(&t->dst_mac);
+    step(&t->src_ip);
+    step(&t->dst_ip);
+    step(&t->src_port);
+    step(&t->dst_port);
+    t->size_at = t->size_at + 1 == t->sizes->count ? 0 : t->size_at + 1;
+}
+
+/* The whole of a packet: all that doesn't vary, and the fields of the next one, unnumbered. */
+static uint64_t put_packet(const struct traffic *t, struct packet *p)
+{
+    memset(p, 0, sizeof *p);
+    p->eth.type = be16(ETH_TYPE_IPV4);
+    p->ip.version_ihl = IPV4_VERSION_IHL;
+    p->ip.time_to_live = TTL;
+    p->ip.protocol = IPV4_PROTOCOL_UDP;
+    p->stamp.magic = magic(t);
+    uint64_t sum = put_flow(t, p, traffic_next_bytes(t, 0));
+    if (t->csum == TRAFFIC_CSUM_SW)
+        p->udp.checksum = udp_checksum(sum);
+    return sum;
+}
+
+void traffic_init(struct traffic *t, const struct traffic_conf *conf)
+{
+    struct packet p;
+
+    assert(conf->sizes->count > 0 && (conf->numbered || !conf->timed));
+    *t = (struct traffic){
+        .sizes = conf->sizes,
+        .src_mac = field(&conf->src_mac),
+        .dst_mac = field(&conf->dst_mac),
+        .src_ip = field(&conf->src_ip),
+        .dst_ip = field(&conf->dst_ip),
+        .src_port = field(&conf->src_port),
+        .dst_port = field(&conf->dst_port),
+        .csum = conf->csum,
+        .numbered = conf->numbered,
+        .timed = conf->timed,
+    };
+    t->varies = conf->sizes->count > 1 || !one_flow(t);
+    put_packet(t, &p); /* for its IPv4 header: the fields that vary count as zero */
+    p.ip.total_length = p.ip.header_checksum = 0;
+    p.ip.source_address = p.ip.destination_address = 0;
+    t->ip_sum = csum_add_20(0, &p.ip);
+    t->udp_sum = put_packet(t, &p);
+}
+
+void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
+{
+    uint32_t count = netbuf_pool_count(pool);
+    struct netbuf **bufs = boot_alloc(count * sizeof *bufs, CACHE_LINE);
+
+    if (!bufs)
+        panic("This machine has no memory left to fill %u packets; give it more.", count);
+    uint32_t n = netbuf_alloc_bulk(pool, bufs, count);
+    assert(n == count);
+    for (uint32_t i = 0; i < n; i++) {
+        memset(bufs[i]->data, 0, netbuf_tailroom(bufs[i]));
+        put_packet(t, (struct packet *)bufs[i]->data);
+        bufs[i]->csum_start = offsetof(struct packet, udp);
+        bufs[i]->csum_offset = offsetof(struct udp_header, checksum);
+    }
+    netbuf_free_bulk(bufs, n);
+}
+
+/* The number, the time, and the checksum over both. */
+static inline void put_stamp(struct traffic *t, struct packet *p, uint64_t sum)
+{
+    uint32_t sequence = be32((uint32_t)t->sequence++);
+
+    p->stamp.sequence = sequence;
+    sum += sequence;
+    if (t->timed) {
+        uint64_t time = clock_cycles();
+        p->stamp.time = time;
+        sum = csum_carry(sum, time);
+    }
+    if (t->csum == TRAFFIC_CSUM_SW)
+        p->udp.checksum = udp_checksum(sum);
+}
+
+void traffic_fill(struct traffic *t, struct netbuf **bufs, uint32_t n)
+{
+    const uint16_t flags = t->csum == TRAFFIC_CSUM_OFFLOAD ? NETBUF_CSUM_PARTIAL : 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct packet *p = (struct packet *)bufs[i]->data;
+        uint32_t bytes = traffic_next_bytes(t, 0);
+        uint64_t sum = t->udp_sum;
+        bufs[i]->len = (uint16_t)bytes;
+        bufs[i]->flags = flags;
+        if (t->varies) {
+            sum = put_flow(t, p, bytes);
+            step_flow(t);
+        }
+        if (t->numbered)
+            put_stamp(t, p, sum);
+        else if (t->varies && t->csum == TRAFFIC_CSUM_SW)
+            p->udp.checksum = udp_checksum(sum);
+    }
+}

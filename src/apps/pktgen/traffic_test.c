@@ -1,0 +1,306 @@
+/* traffic_test.c - the packets are right: lengths, flows, numbers, checksums; and go back right. */
+#include "apps/pktgen/receive.h"
+#include "apps/pktgen/reflect.h"
+#include "apps/pktgen/traffic.h"
+#include "boot/test.h"
+#include "netbuf/checksum.h"
+
+enum { POOL = 16, BURST = 8 };
+
+static struct traffic traffic;
+static struct value_sizes sizes;
+static struct netbuf *bufs[POOL];
+
+static const struct traffic_conf one_flow = {
+    .sizes = &sizes,
+    .src_mac = {0x020000000001, 0x020000000001, 0},
+    .dst_mac = {0x020000000002, 0x020000000002, 0},
+    .src_ip = {0x0a000001, 0x0a000001, 0},
+    .dst_ip = {0x0a000002, 0x0a000002, 0},
+    .src_port = {1000, 1000, 0},
+    .dst_port = {2000, 2000, 0},
+    .numbered = true,
+};
+
+static struct netbuf_pool *pool(void)
+{
+    static const struct netbuf_pool_conf conf = {
+        .name = "traffic_test", .count = POOL, .buf_bytes = 2048, .headroom_bytes = 64};
+    static struct netbuf_pool *made;
+
+    if (!made)
+        made = netbuf_pool_create(&conf);
+    return made;
+}
+
+static void prepare(const struct traffic_conf *conf, const char *size)
+{
+    const struct boot_key key = {.dst = &sizes};
+
+    CHECK(!value_parse_sizes(&key, size));
+    traffic_init(&traffic, conf);
+    traffic_prefill(&traffic, pool());
+}
+
+/* The next burst, in bufs. */
+static void fill(void)
+{
+    CHECK_EQ(netbuf_alloc_bulk(pool(), bufs, BURST), BURST);
+    traffic_fill(&traffic, bufs, BURST);
+}
+
+static void done(void)
+{
+    netbuf_free_bulk(bufs, BURST);
+    CHECK(netbuf_pool_whole(pool()));
+}
+
+static struct packet *packet(uint32_t i)
+{
+    return (struct packet *)bufs[i]->data;
+}
+
+static void check_lengths(const struct netbuf *nb)
+{
+    const struct packet *p = (const struct packet *)nb->data;
+
+    CHECK_EQ(be16(p->eth.type), ETH_TYPE_IPV4);
+    CHECK_EQ(be16(p->ip.total_length), nb->len - 14);
+    CHECK_EQ(be16(p->udp.length), nb->len - 34);
+    CHECK_EQ(csum_fold(csum_add_20(0, &p->ip)), 0xffff);
+}
+
+static void check_udp_sum(const struct netbuf *nb)
+{
+    const struct packet *p = (const struct packet *)nb->data;
+    uint16_t len = be16(p->udp.length);
+    uint64_t sum = csum_pseudo(be32(p->ip.source_address), be32(p->ip.destination_address),
+                               IPV4_PROTOCOL_UDP, len);
+
+    CHECK(p->udp.checksum != 0);
+    CHECK_EQ(csum_fold(csum_add(sum, &p->udp, len)), 0xffff);
+}
+
+TEST(traffic_one_flow_is_valid_and_numbered)
+{
+    prepare(&one_flow, "64");
+    for (uint32_t round = 0; round < 4; round++) {
+        fill();
+        for (uint32_t i = 0; i < BURST; i++) {
+            CHECK_EQ(bufs[i]->len, 64);
+            check_lengths(bufs[i]);
+            check_udp_sum(bufs[i]);
+            CHECK_EQ(be32(packet(i)->stamp.magic), PACKET_MAGIC);
+            CHECK_EQ(be32(packet(i)->stamp.sequence), round * BURST + i);
+            CHECK_EQ(load_be32(&packet(i)->eth.destination[2]), 2);
+            CHECK_EQ(be16(packet(i)->udp.source_port), 1000);
+        }
+        done();
+    }
+}
+
+TEST(traffic_without_numbers_rewrites_nothing)
+{
+    struct traffic_conf conf = one_flow;
+    uint8_t before[60];
+
+    conf.numbered = false;
+    prepare(&conf, "60");
+    fill();
+    check_lengths(bufs[0]);
+    check_udp_sum(bufs[0]);
+    CHECK_EQ(packet(0)->stamp.magic, 0);
+    memcpy(before, bufs[0]->data, sizeof before);
+    memset(bufs[1]->data, 0xa5, sizeof before); /* stays, as nobody writes there */
+    traffic_fill(&traffic, bufs, 2);
+    CHECK(memcmp(before, bufs[0]->data, sizeof before) == 0);
+    for (uint32_t i = 0; i < sizeof before; i++)
+        CHECK_EQ(bufs[1]->data[i], 0xa5);
+    done();
+}
+
+TEST(traffic_sizes_take_turns)
+{
+    static const uint16_t want[] = {64, 1500, 65, 66};
+
+    prepare(&one_flow, "64,1500,65-66");
+    CHECK_EQ(traffic_next_bytes(&traffic, 0), 64);
+    CHECK_EQ(traffic_next_bytes(&traffic, 9), 1500);
+    for (uint32_t round = 0; round < 3; round++) {
+        fill();
+        for (uint32_t i = 0; i < BURST; i++) {
+            CHECK_EQ(bufs[i]->len, want[i % 4]);
+            check_lengths(bufs[i]);
+            check_udp_sum(bufs[i]);
+        }
+        done();
+    }
+}
+
+TEST(traffic_flows_step_and_begin_anew)
+{
+    struct traffic_conf conf = one_flow;
+
+    conf.src_mac.last = 0x020000000100;
+    conf.dst_ip = (struct value_range){0x0a0000ff, 0x0a000101, 0};
+    conf.src_port = (struct value_range){65534, 65535, 0};
+    prepare(&conf, "128");
+    for (uint32_t n = 0; n < 5 * BURST;) {
+        fill();
+        for (uint32_t i = 0; i < BURST; i++, n++) {
+            check_lengths(bufs[i]);
+            check_udp_sum(bufs[i]);
+            CHECK_EQ(load_be32(&packet(i)->eth.source[2]), 1 + n);
+            CHECK_EQ(be32(packet(i)->ip.destination_address), 0x0a0000ff + n % 3);
+            CHECK_EQ(be32(packet(i)->ip.source_address), 0x0a000001);
+            CHECK_EQ(be16(packet(i)->udp.source_port), 65534 + n % 2);
+        }
+        done();
+    }
+}
+
+TEST(traffic_offload_leaves_the_pseudo_header)
+{
+    struct traffic_conf conf = one_flow;
+
+    conf.csum = TRAFFIC_CSUM_OFFLOAD;
+    conf.dst_port.last = 2003;
+    prepare(&conf, "64,100");
+    for (int round = 0; round < 2; round++) {
+        fill();
+        for (uint32_t i = 0; i < BURST; i++) {
+            CHECK_EQ(bufs[i]->flags, NETBUF_CSUM_PARTIAL);
+            CHECK_EQ(bufs[i]->csum_start, 34);
+            CHECK_EQ(bufs[i]->csum_offset, 6);
+            CHECK_EQ(packet(i)->udp.checksum,
+                     csum_fold(csum_pseudo(0x0a000001, 0x0a000002, 17, bufs[i]->len - 34)));
+        }
+        done();
+    }
+}
+
+TEST(traffic_no_checksum_is_zero)
+{
+    struct traffic_conf conf = one_flow;
+
+    conf.csum = TRAFFIC_CSUM_NONE;
+    prepare(&conf, "64,100");
+    fill();
+    for (uint32_t i = 0; i < BURST; i++) {
+        CHECK_EQ(packet(i)->udp.checksum, 0);
+        check_lengths(bufs[i]);
+    }
+    done();
+}
+
+/* 65536 consecutive numbers meet every checksum, 0 among them, which must be sent as 0xffff. */
+TEST(traffic_checksum_is_never_zero)
+{
+    prepare(&one_flow, "60");
+    for (uint32_t n = 0; n < 65536 + BURST; n += BURST) {
+        fill();
+        for (uint32_t i = 0; i < BURST; i++)
+            check_udp_sum(bufs[i]);
+        netbuf_free_bulk(bufs, BURST);
+    }
+}
+
+TEST(traffic_timed_packets_are_valid)
+{
+    struct traffic_conf conf = one_flow;
+
+    conf.timed = true;
+    prepare(&conf, "64");
+    fill();
+    for (uint32_t i = 0; i < BURST; i++) {
+        check_udp_sum(bufs[i]);
+        CHECK(packet(i)->stamp.time != 0);
+    }
+    done();
+}
+
+/* --- back again ---------------------------------------------------------------------------------
+ */
+
+TEST(reflect_swaps_all_and_twice_is_nothing)
+{
+    uint8_t before[64];
+
+    prepare(&one_flow, "64");
+    fill();
+    memcpy(before, bufs[0]->data, sizeof before);
+    reflect(bufs[0]);
+    check_lengths(bufs[0]);
+    check_udp_sum(bufs[0]);
+    CHECK_EQ(load_be32(&packet(0)->eth.destination[2]), 1);
+    CHECK_EQ(load_be32(&packet(0)->eth.source[2]), 2);
+    CHECK_EQ(be32(packet(0)->ip.source_address), 0x0a000002);
+    CHECK_EQ(be32(packet(0)->ip.destination_address), 0x0a000001);
+    CHECK_EQ(be16(packet(0)->udp.source_port), 2000);
+    CHECK_EQ(be16(packet(0)->udp.destination_port), 1000);
+    reflect(bufs[0]);
+    CHECK(memcmp(before, bufs[0]->data, sizeof before) == 0);
+    done();
+}
+
+/* Changes one thing of a packet, after which only so many bytes may be swapped. */
+static void check_kept(uint32_t offset, uint8_t byte, uint16_t len, uint32_t kept_from)
+{
+    uint8_t before[64];
+
+    prepare(&one_flow, "64");
+    fill();
+    bufs[0]->data[offset] = byte;
+    bufs[0]->len = len;
+    memcpy(before, bufs[0]->data, sizeof before);
+    reflect(bufs[0]);
+    CHECK(memcmp(before, bufs[0]->data + 6, 6) == 0);
+    CHECK(memcmp(before + 6, bufs[0]->data, 6) == 0);
+    CHECK(memcmp(before + kept_from, bufs[0]->data + kept_from, sizeof before - kept_from) == 0);
+    done();
+}
+
+TEST(reflect_swaps_no_more_than_there_is)
+{
+    check_kept(12, 0x86, 64, 12); /* not IPv4 */
+    check_kept(14, 0x46, 64, 12); /* with options */
+    check_kept(23, 6, 64, 12);    /* TCP */
+    check_kept(0, 1, 41, 12);     /* too short for UDP */
+    check_kept(0, 1, 14, 12);     /* nothing but an Ethernet header */
+    check_kept(21, 1, 64, 34);    /* a later fragment has addresses, but no ports */
+}
+
+TEST(receive_counts_numbers_and_others)
+{
+    static struct receive r;
+
+    memset(&r, 0, sizeof r);
+    account_init(&r.account, false);
+    r.numbered = r.timed = true;
+    prepare(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .timed = true}, "64");
+    fill();
+    packet(1)->stamp.sequence = be32(20); /* skips a dozen */
+    packet(2)->stamp.sequence = be32(20); /* a duplicate has no latency */
+    packet(3)->stamp.magic = 0;
+    bufs[4]->len = sizeof(struct packet) - 1;
+    packet(5)->stamp.time = UINT64_MAX; /* from the future */
+    receive_burst(&r, bufs, BURST, 0);
+    CHECK(netbuf_pool_whole(pool()));
+    CHECK_EQ(r.unnumbered, 2);
+    CHECK_EQ(r.account.duplicates, 1);
+    CHECK_EQ(r.latency.count, 5);
+    CHECK_EQ(account_unique(&r.account), 5);
+}
+
+TEST(receive_without_numbers_only_frees)
+{
+    static struct receive r;
+
+    memset(&r, 0, sizeof r);
+    account_init(&r.account, false);
+    prepare(&one_flow, "64");
+    fill();
+    receive_burst(&r, bufs, BURST, 0);
+    CHECK(netbuf_pool_whole(pool()));
+    CHECK_EQ(r.unnumbered + r.account.next, 0);
+}
