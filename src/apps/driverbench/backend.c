@@ -55,8 +55,12 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
     struct backend *b = backend_of(t);
     struct backend_queue *queue = q == VIRTIO_NET_RX ? &b->rx : &b->tx;
 
-    *queue = (struct backend_queue){.place = *place};
-    ((struct vring_used *)place->used)->flags = VRING_USED_F_NO_NOTIFY; /* it looks by itself */
+    *queue = (struct backend_queue){.place = *place, .wrap = true};
+    /* It looks by itself: no kicks. */
+    if (b->driver_features & VIRTIO_BIT(VIRTIO_F_RING_PACKED))
+        ((struct vring_packed_desc_event *)place->used)->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+    else
+        ((struct vring_used *)place->used)->flags = VRING_USED_F_NO_NOTIFY;
     return true;
 }
 
@@ -105,12 +109,42 @@ static void use_split(struct backend_queue *q, uint32_t n, uint32_t len)
     store_release(&used->idx, q->used_idx);
 }
 
+/* The same in a packed ring, where it takes and uses a descriptor in the same place. */
+static void use_packed(struct backend_queue *q, uint32_t n, uint32_t len)
+{
+    struct vring_packed_desc *ring = (struct vring_packed_desc *)q->place.desc;
+
+    for (; n > 0; n--) {
+        struct vring_packed_desc *d = &ring[q->used_idx];
+        uint16_t flags = load_acquire(&d->flags);
+        if (!(flags & VRING_PACKED_AVAIL) == q->wrap || !(flags & VRING_PACKED_USED) != q->wrap)
+            break;
+        if (len > 0)
+            memset((void *)d->addr, 0, VIRTIO_NET_HEADER);
+        d->len = len;
+        store_release(&d->flags, q->wrap ? VRING_PACKED_AVAIL | VRING_PACKED_USED : 0);
+        if (++q->used_idx == q->place.size) {
+            q->used_idx = 0;
+            q->wrap = !q->wrap;
+        }
+    }
+}
+
+static void use(const struct backend *b, struct backend_queue *q, uint32_t n, uint32_t len)
+{
+    if (b->driver_features & VIRTIO_BIT(VIRTIO_F_RING_PACKED))
+        use_packed(q, n, len);
+    else
+        use_split(q, n, len);
+    full_fence(); /* another core's stores don't linger in this core's store buffer */
+}
+
 void backend_transmit(struct backend *b)
 {
-    use_split(&b->tx, DESCS_MAX, 0);
+    use(b, &b->tx, DESCS_MAX, 0);
 }
 
 void backend_receive(struct backend *b, uint32_t n, uint32_t frame_bytes)
 {
-    use_split(&b->rx, n, VIRTIO_NET_HEADER + frame_bytes);
+    use(b, &b->rx, n, VIRTIO_NET_HEADER + frame_bytes);
 }

@@ -13,6 +13,7 @@
 struct backend_queue {
     struct virtio_queue_place place;
     uint16_t avail_idx, used_idx; /* the device's own */
+    bool wrap;                    /* packed: its wrap counter */
 };
 
 struct backend {

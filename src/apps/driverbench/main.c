@@ -19,6 +19,7 @@ static const struct variant {
     uint64_t features;
 } variants[] = {
     {"split", 0},
+    {"packed", VIRTIO_BIT(VIRTIO_F_RING_PACKED)},
 };
 
 static uint64_t rounds, packets;
