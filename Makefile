@@ -116,7 +116,7 @@ file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only)
 $(foreach p,$(PLATS),$(eval $(call plat_rules,$(p))))
 $(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
 
-.PHONY: FORCE all help clean run debug test check size lines
+.PHONY: FORCE all help clean run debug test check size lines bench-driver
 FORCE:
 
 all: $(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),$(BUILD)/$(a)-$(p)/$(a)))
@@ -130,6 +130,7 @@ help:
 	@echo 'make debug [APP= KEYS=]    an image under QEMU that waits for gdb, and gdb on it'
 	@echo 'make test                  all tests (the same as ./test)'
 	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
+	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
 	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'
 	@echo 'make lines APP= PLAT= AT="0x.. 0x.."   source lines of a backtrace'
 	@echo 'make compile_commands.json for editors'
@@ -150,6 +151,9 @@ debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)
 
 check:
 	@tests/check
+
+bench-driver: $(BUILD)/driverbench-linux/driverbench
+	@bench/driver $<
 
 # A backtrace holds return addresses: the call is the instruction before.
 lines: $(if $(and $(APP),$(PLAT),$(AT)),$(BUILD)/$(APP)-$(PLAT)/$(APP))

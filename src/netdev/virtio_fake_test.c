@@ -4,6 +4,7 @@
 struct fake fake;
 struct virtio_net fake_net;
 struct netdev *const fake_dev = &fake_net.base;
+enum vring_kind fake_kind;
 
 static const uint64_t all_features =
     VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |
@@ -86,24 +87,26 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
     CHECK(place->desc % 16 == 0 && place->avail % 2 == 0 && place->used % 4 == 0);
     if (fake.refuses_queues)
         return false;
-    fake.queues[q] = (struct fake_queue){.place = *place, .enabled = true};
+    CHECK(place->size <= FAKE_RING_MAX || fake_kind == VRING_SPLIT);
+    memset(&fake.queues[q], 0, sizeof fake.queues[q]);
+    fake.queues[q].place = *place;
+    fake.queues[q].enabled = fake.queues[q].avail_wrap = fake.queues[q].used_wrap = true;
     return true;
 }
 
 /* Carries out a command: the first two descriptors are to read, the third to answer in. */
 static void answer_command(void)
 {
+    struct fake_piece pieces[3];
     uint32_t id;
 
     while (!fake.silent && fake_take(VIRTIO_NET_CONTROL, &id)) {
-        struct vring_desc *header = fake_desc(VIRTIO_NET_CONTROL, id);
-        struct vring_desc *value = fake_desc(VIRTIO_NET_CONTROL, header->next);
-        struct vring_desc *ack = fake_desc(VIRTIO_NET_CONTROL, value->next);
-        CHECK(header->flags == VRING_DESC_F_NEXT && value->flags == VRING_DESC_F_NEXT);
-        CHECK(ack->flags == VRING_DESC_F_WRITE && header->len == 2 && value->len == 1);
+        CHECK_EQ(fake_chain(VIRTIO_NET_CONTROL, id, pieces, 3), 3);
+        CHECK(!pieces[0].device_writes && !pieces[1].device_writes && pieces[2].device_writes);
+        CHECK(pieces[0].len == 2 && pieces[1].len == 1 && pieces[2].len == 1);
         fake.promisc++;
-        fake.promisc_on = *(uint8_t *)value->addr;
-        *(uint8_t *)ack->addr = fake.refuses_commands ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
+        fake.promisc_on = *pieces[1].addr;
+        *pieces[2].addr = fake.refuses_commands ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
         fake_use(VIRTIO_NET_CONTROL, id, 1);
     }
 }
@@ -187,6 +190,8 @@ void fake_begin(void)
     memset(&fake, 0, sizeof fake);
     fake.base = (struct virtio_transport){.ops = &ops, .driver = "fake", .where = "fake 0"};
     fake.features = all_features;
+    if (fake_kind == VRING_PACKED)
+        fake.features |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
     memcpy(fake.config.mac, mac, 6);
     fake.config.status = VIRTIO_NET_S_LINK_UP;
     fake.config.mtu = 1500;
@@ -223,22 +228,36 @@ void fake_end(void)
 
 struct vring_desc *fake_desc(uint16_t q, uint32_t id)
 {
-    CHECK(fake.queues[q].enabled && id < fake.queues[q].place.size);
+    CHECK(fake.queues[q].enabled && id < fake.queues[q].place.size && fake_kind == VRING_SPLIT);
     return (struct vring_desc *)fake.queues[q].place.desc + id;
 }
 
 struct vring_used *fake_used(uint16_t q)
 {
-    CHECK(fake.queues[q].enabled);
+    CHECK(fake.queues[q].enabled && fake_kind == VRING_SPLIT);
     return (struct vring_used *)fake.queues[q].place.used;
 }
 
-bool fake_take(uint16_t q, uint32_t *id)
+struct vring_packed_desc *fake_slots(uint16_t q)
 {
-    struct fake_queue *queue = &fake.queues[q];
+    CHECK(fake.queues[q].enabled && fake_kind == VRING_PACKED);
+    return (struct vring_packed_desc *)fake.queues[q].place.desc;
+}
+
+void fake_needs_no_kicks(uint16_t q)
+{
+    if (fake_kind == VRING_PACKED)
+        ((struct vring_packed_desc_event *)fake.queues[q].place.used)->flags =
+            VRING_PACKED_EVENT_FLAG_DISABLE;
+    else
+        fake_used(q)->flags = VRING_USED_F_NO_NOTIFY;
+}
+
+static bool take_split(struct fake_queue *queue, uint32_t *id)
+{
     const struct vring_avail *avail = (const struct vring_avail *)queue->place.avail;
 
-    if (!queue->enabled || load_acquire(&avail->idx) == queue->avail_idx)
+    if (load_acquire(&avail->idx) == queue->avail_idx)
         return false;
     CHECK((uint16_t)(avail->idx - queue->avail_idx) <= queue->place.size);
     CHECK_EQ(avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
@@ -246,13 +265,92 @@ bool fake_take(uint16_t q, uint32_t *id)
     return true;
 }
 
+static void advance(const struct fake_queue *queue, uint16_t *idx, bool *wrap, uint32_t count)
+{
+    *idx = (uint16_t)(*idx + count);
+    if (*idx >= queue->place.size) {
+        *idx = (uint16_t)(*idx - queue->place.size);
+        *wrap = !*wrap;
+    }
+}
+
+static bool take_packed(struct fake_queue *queue, uint32_t *id)
+{
+    const struct vring_packed_desc *slots = (const void *)queue->place.desc;
+    const struct vring_packed_desc_event *event = (const void *)queue->place.avail;
+    const uint16_t first = queue->avail_idx;
+    uint16_t flags = load_acquire(&slots[first].flags), count = 0;
+
+    if (!(flags & VRING_PACKED_AVAIL) == queue->avail_wrap ||
+        !(flags & VRING_PACKED_USED) != queue->avail_wrap)
+        return false;
+    CHECK_EQ(event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+    do {
+        queue->taken[queue->avail_idx] = slots[queue->avail_idx];
+        flags = slots[queue->avail_idx].flags;
+        *id = slots[queue->avail_idx].id;
+        advance(queue, &queue->avail_idx, &queue->avail_wrap, 1);
+        if (++count > queue->place.size || *id >= queue->place.size)
+            return false; /* a test has overwritten the ring */
+    } while (flags & VRING_DESC_F_NEXT);
+    queue->chains[*id].at = first;
+    queue->chains[*id].count = count;
+    return true;
+}
+
+bool fake_take(uint16_t q, uint32_t *id)
+{
+    struct fake_queue *queue = &fake.queues[q];
+
+    if (!queue->enabled)
+        return false;
+    return fake_kind == VRING_PACKED ? take_packed(queue, id) : take_split(queue, id);
+}
+
+static void use_packed(struct fake_queue *queue, uint32_t id, uint32_t len)
+{
+    struct vring_packed_desc *slot = (void *)queue->place.desc;
+    const uint16_t flags = queue->used_wrap ? VRING_PACKED_AVAIL | VRING_PACKED_USED : 0;
+
+    slot += queue->used_idx;
+    slot->id = (uint16_t)id;
+    slot->len = len;
+    store_release(&slot->flags, flags);
+    uint32_t count = id < queue->place.size ? queue->chains[id].count : 0;
+    advance(queue, &queue->used_idx, &queue->used_wrap, MAX(count, 1u));
+}
+
 void fake_use(uint16_t q, uint32_t id, uint32_t len)
 {
     struct fake_queue *queue = &fake.queues[q];
-    struct vring_used *used = fake_used(q);
 
+    if (fake_kind == VRING_PACKED) {
+        use_packed(queue, id, len);
+        return;
+    }
+    struct vring_used *used = fake_used(q);
     used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
     store_release(&used->idx, queue->used_idx);
+}
+
+uint32_t fake_chain(uint16_t q, uint32_t id, struct fake_piece *pieces, uint32_t max)
+{
+    const struct fake_queue *queue = &fake.queues[q];
+    const bool packed = fake_kind == VRING_PACKED;
+    uint32_t at = packed ? queue->chains[id].at : id, count = 0;
+    uint16_t flags;
+
+    do {
+        const struct vring_packed_desc *taken = &queue->taken[at % queue->place.size];
+        const struct vring_desc *desc = packed ? NULL : fake_desc(q, at);
+        CHECK(count < max);
+        flags = packed ? taken->flags : desc->flags;
+        pieces[count++] =
+            (struct fake_piece){(uint8_t *)(packed ? taken->addr : desc->addr),
+                                packed ? taken->len : desc->len, flags & VRING_DESC_F_WRITE};
+        at = packed ? at + 1 : desc->next;
+    } while (flags & VRING_DESC_F_NEXT);
+    return count;
 }
 
 /* --- the network's side --------------------------------------------------------------------- */
@@ -266,10 +364,11 @@ bool fake_receive(const struct virtio_net_hdr_v1 *header, uint8_t first, uint32_
     while (at < len || count == 0) {
         if (count == ARRAY_LEN(ids) || !fake_take(VIRTIO_NET_RX, &ids[count]))
             return false;
-        struct vring_desc *desc = fake_desc(VIRTIO_NET_RX, ids[count]);
-        CHECK_EQ(desc->flags, VRING_DESC_F_WRITE);
-        uint8_t *to = (uint8_t *)desc->addr;
-        uint32_t skip = count == 0 ? VIRTIO_NET_HEADER : 0, n = MIN(len - at, desc->len - skip);
+        struct fake_piece piece;
+        CHECK_EQ(fake_chain(VIRTIO_NET_RX, ids[count], &piece, 1), 1);
+        CHECK(piece.device_writes);
+        uint8_t *to = piece.addr;
+        uint32_t skip = count == 0 ? VIRTIO_NET_HEADER : 0, n = MIN(len - at, piece.len - skip);
         head = count == 0 ? to : head;
         for (uint32_t i = 0; i < n; i++)
             to[skip + i] = (uint8_t)(first + at + i);
@@ -286,24 +385,20 @@ bool fake_receive(const struct virtio_net_hdr_v1 *header, uint8_t first, uint32_
 
 bool fake_sent(struct virtio_net_hdr_v1 *header, uint8_t *frame, uint32_t *len)
 {
-    uint32_t head, skip = VIRTIO_NET_HEADER;
+    struct fake_piece pieces[VIRTIO_NET_PIECES_MAX];
+    uint32_t id, skip = VIRTIO_NET_HEADER;
 
-    if (!fake_take(VIRTIO_NET_TX, &head))
+    if (!fake_take(VIRTIO_NET_TX, &id))
         return false;
     *len = 0;
-    for (uint32_t id = head;; skip = 0) {
-        const struct vring_desc *desc = fake_desc(VIRTIO_NET_TX, id);
-        const uint8_t *from = (const uint8_t *)desc->addr;
-        CHECK(!(desc->flags & VRING_DESC_F_WRITE) && desc->len > skip);
-        if (skip)
-            memcpy(header, from, skip);
-        memcpy(frame + *len, from + skip, desc->len - skip);
-        *len += desc->len - skip;
-        if (!(desc->flags & VRING_DESC_F_NEXT))
-            break;
-        id = desc->next;
+    uint32_t count = fake_chain(VIRTIO_NET_TX, id, pieces, VIRTIO_NET_PIECES_MAX);
+    memcpy(header, pieces[0].addr, skip);
+    for (uint32_t i = 0; i < count; i++, skip = 0) {
+        CHECK(!pieces[i].device_writes && pieces[i].len > skip);
+        memcpy(frame + *len, pieces[i].addr + skip, pieces[i].len - skip);
+        *len += pieces[i].len - skip;
     }
-    fake_use(VIRTIO_NET_TX, head, 0);
+    fake_use(VIRTIO_NET_TX, id, 0);
     return true;
 }
 

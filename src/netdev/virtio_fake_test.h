@@ -10,13 +10,55 @@
 #include "boot/test.h"
 #include "netdev/virtio_net.h"
 
-enum { FAKE_QUEUES = 3, FAKE_POOL = 512, FAKE_SMALL_POOL = 128, FAKE_SMALL_BUF = 256 };
+enum {
+    FAKE_QUEUES = 3,
+    FAKE_POOL = 512,
+    FAKE_SMALL_POOL = 128,
+    FAKE_SMALL_BUF = 256,
+    FAKE_RING_MAX = 256
+};
+
+/* A test of the driver on a ring of one kind, and on each of them. */
+#define FAKE_TEST_ON(ring_kind, name)                                                              \
+    static void on_##name(void);                                                                   \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        fake_kind = ring_kind;                                                                     \
+        on_##name();                                                                               \
+    }                                                                                              \
+    static void on_##name(void)
+
+#define FAKE_TEST(name)                                                                            \
+    static void both_##name(void);                                                                 \
+    FAKE_TEST_ON(VRING_SPLIT, name##_split)                                                        \
+    {                                                                                              \
+        both_##name();                                                                             \
+    }                                                                                              \
+    FAKE_TEST_ON(VRING_PACKED, name##_packed)                                                      \
+    {                                                                                              \
+        both_##name();                                                                             \
+    }                                                                                              \
+    static void both_##name(void)
+
+extern enum vring_kind fake_kind;
 
 struct fake_queue {
     struct virtio_queue_place place;
     bool enabled;
-    uint16_t avail_idx, used_idx; /* the device's own */
+    uint16_t avail_idx, used_idx; /* the device's own; in a packed ring below its size */
+    bool avail_wrap, used_wrap;   /* packed: the wrap counters that go with them */
+    struct vring_packed_desc taken[FAKE_RING_MAX]; /* packed: as they were when they were taken */
+    struct {
+        uint16_t at, count;
+    } chains[FAKE_RING_MAX]; /* packed: where a chain stood, by its id, and its descriptors */
     uint32_t kicks;
+};
+
+/* A piece of a chain, as the device sees it. */
+struct fake_piece {
+    uint8_t *addr;
+    uint32_t len;
+    bool device_writes;
 };
 
 struct fake {
@@ -57,11 +99,18 @@ int fake_start(struct netbuf_pool *pool, uint16_t rx_descs, uint16_t tx_descs);
 void fake_end(void);
 
 /* The device's side of a queue: takes the next chain that the driver published; false if there is
- * none. Returns a chain, its true one or not. */
+ * none. Returns a chain, its true one or not. Wants no kicks from here on. */
 bool fake_take(uint16_t q, uint32_t *id);
 void fake_use(uint16_t q, uint32_t id, uint32_t len);
+void fake_needs_no_kicks(uint16_t q);
+
+/* The pieces of a chain that was taken; returns how many. */
+uint32_t fake_chain(uint16_t q, uint32_t id, struct fake_piece *pieces, uint32_t max);
+
+/* A split ring's parts; a packed ring's descriptors. */
 struct vring_desc *fake_desc(uint16_t q, uint32_t id);
 struct vring_used *fake_used(uint16_t q);
+struct vring_packed_desc *fake_slots(uint16_t q);
 
 /* The network's side. fake_receive puts a frame, of len bytes that count up from `first`, into the
  * next receive buffers; false if there aren't enough. fake_sent takes a frame that was sent. */

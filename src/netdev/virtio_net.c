@@ -1,6 +1,7 @@
 /*
  * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
- * and stops. The data path is in virtio_net_burst.c, the ring in vring.h.
+ * and stops. The data path is in virtio_net_burst.c, commands to the device in
+ * virtio_net_command.c, the ring in vring.h.
  *
  *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
  *                            rx ring, queue 0   <----------   frames from the network
@@ -10,7 +11,7 @@
  * The device is examined when it is found and left in reset. Features are negotiated in start,
  * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
  * so every start, first or later, takes the same way. Left out as yet: segmentation offloads,
- * several queue pairs (VIRTIO_NET_F_MQ), packed rings, event indices, interrupts.
+ * several queue pairs (VIRTIO_NET_F_MQ), event indices, interrupts.
  */
 #include "netdev/virtio_net.h"
 #include "boot/boot.h"
@@ -24,6 +25,31 @@ enum { MTU_DEFAULT = 1500, MTU_MIN = 68, RX_BUF_MIN_MERGEABLE = 64 };
      VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |                          \
      VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_STATUS))
 #define FEATURES_CONTROL (VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX))
+
+/* The data path is chosen by the kind of ring that start negotiates. */
+static const struct netdev_ops ops_split, ops_packed;
+
+enum virtio_net_rings virtio_net_rings;
+
+static const char *parse_rings(const struct boot_key *key, const char *text)
+{
+    static const char *const names[] = {
+        [VIRTIO_NET_RINGS_AUTO] = "auto",
+        [VIRTIO_NET_RINGS_SPLIT] = "split",
+        [VIRTIO_NET_RINGS_PACKED] = "packed",
+    };
+
+    (void)key;
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            virtio_net_rings = (enum virtio_net_rings)i;
+            return NULL;
+        }
+    return "auto, split or packed";
+}
+
+BOOT_KEY("virtio.ring", parse_rings, NULL, "auto", "",
+         "auto (packed if the device offers it), split or packed");
 
 #define CONFIG_OFFSET(field) offsetof(struct virtio_net_config, field)
 
@@ -138,12 +164,16 @@ static int reserve_ring(struct virtio_net_queue *q, uint16_t descs)
 
 static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
 {
-    vring_setup(&q->ring, q->memory, q->descs);
+    const bool packed = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+    void *places[3];
+
+    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs);
+    vring_places(&q->ring, places);
     const struct virtio_queue_place place = {
         .size = q->descs,
-        .desc = (uintptr_t)q->ring.desc,
-        .avail = (uintptr_t)q->ring.avail,
-        .used = (uintptr_t)q->ring.used,
+        .desc = (uintptr_t)places[0],
+        .avail = (uintptr_t)places[1],
+        .used = (uintptr_t)places[2],
     };
     return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
 }
@@ -152,7 +182,7 @@ static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
 static void clear_queue(struct virtio_net_queue *q)
 {
     q->base = (struct netdev_queue){0};
-    q->ring = (struct vring_split){0};
+    q->ring = (struct vring_queue){0};
     q->pool = NULL;
 }
 
@@ -226,6 +256,8 @@ static uint64_t wanted_features(const struct virtio_net *net)
         wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
     if (net->has_control)
         wanted |= FEATURES_CONTROL;
+    if (virtio_net_rings != VIRTIO_NET_RINGS_SPLIT)
+        wanted |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
     return wanted & net->offered;
 }
 
@@ -239,6 +271,8 @@ static int negotiate(struct virtio_net *net)
     int error;
 
     net->features = wanted_features(net);
+    if (virtio_net_rings == VIRTIO_NET_RINGS_PACKED && !offers(net, VIRTIO_F_RING_PACKED))
+        return NETDEV_ENOTSUP;
     if (room < frame_max(net)) {
         if (!mergeable)
             return NETDEV_EINVAL;
@@ -268,7 +302,8 @@ static int start(struct netdev *dev)
                              (error = enable_queue(net, &net->control))))
         return error;
     virtio_driver_ok(net->transport);
-    net->tx.base.room = vring_room(&net->tx.ring);
+    net->base.ops = net->tx.ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
+    net->tx.base.room = net->tx.descs;
     virtio_net_refill(&net->rx);
     return 0;
 }
@@ -281,29 +316,38 @@ static uint32_t take_back(struct virtio_net_queue *q)
 
     for (; (packet = vring_take_back(&q->ring, &cursor)); count++)
         netbuf_free(packet);
-    q->ring = (struct vring_split){0};
+    q->ring = (struct vring_queue){0};
     return count;
+}
+
+/* Frees what was received and never asked for; it counts as dropped. */
+static void drop_unread(struct virtio_net_queue *q)
+{
+    struct netbuf *nb;
+    uint32_t len;
+
+    while (!q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1) {
+        q->base.stats.drops[NETDEV_DROP_STOP]++;
+        netbuf_free(nb);
+    }
 }
 
 static void stop(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
-    uint32_t unread = 0;
 
     /* A device that doesn't reset leaves us no choice: the buffers are the app's, and whoever runs
      * the device can write to all memory anyway. The next configure insists on a reset. */
     if (virtio_reset(net->transport))
         print("%s: the device didn't reset; its buffers are taken back all the same.\n",
               net->transport->where);
-    if (net->tx.ring.shadow && !net->tx.base.broken)
-        virtio_net_tx_reclaim(&net->tx.base); /* what went out in time isn't a drop */
-    if (net->rx.ring.shadow && !net->rx.base.broken)
-        unread = vring_waiting(&net->rx.ring);
-    if (unread != VRING_RUNAWAY)
-        net->rx.base.stats.drops[NETDEV_DROP_STOP] += unread;
+    if (net->tx.ring.ready)
+        dev->ops->tx_reclaim(&net->tx.base); /* what went out in time isn't a drop */
+    if (net->rx.ring.ready)
+        drop_unread(&net->rx);
     take_back(&net->rx);
     net->tx.base.stats.drops[NETDEV_DROP_STOP] += take_back(&net->tx);
-    net->control.ring = (struct vring_split){0};
+    net->control.ring = (struct vring_queue){0};
 }
 
 static bool link_up(struct netdev *dev)
@@ -331,82 +375,31 @@ static int rx_intr(struct netdev *dev, uint16_t q, bool on)
     return NETDEV_ENOTSUP;
 }
 
-/* --- commands, section 5.1.6.5 ---------------------------------------------------------------- */
-
-/* Waits until no command is under way. */
-static int finish_command(struct virtio_net *net, uint64_t deadline_ns)
-{
-    struct virtio_net_queue *q = &net->control;
-    uint32_t len;
-
-    while (vring_room(&q->ring) < vring_size(&q->ring)) {
-        uint32_t waiting = vring_waiting(&q->ring);
-        if (waiting == VRING_RUNAWAY || (waiting > 0 && !vring_reap(&q->ring, &len)))
-            virtio_net_broken(q);
-        if (q->base.broken)
-            return NETDEV_EDEVICE;
-        if (waiting == 0 && clock_ns() >= deadline_ns)
-            return NETDEV_ETIMEOUT;
-    }
-    return 0;
-}
-
-/* The device answers a command whenever it likes. One that came too late for its caller is waited
- * for here before the memory of the command is used again. */
-static int command(struct virtio_net *net, uint8_t class, uint8_t cmd, uint8_t value)
-{
-    const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
-    struct virtio_net_command *c = &net->command;
-    const struct vring_piece pieces[] = {
-        {&c->header, sizeof c->header, false},
-        {&c->value, sizeof c->value, false},
-        {&c->ack, sizeof c->ack, true},
-    };
-    int error = net->control.base.broken ? NETDEV_EDEVICE : finish_command(net, deadline_ns);
-
-    if (error)
-        return error;
-    c->header = (struct virtio_net_ctrl_hdr){class, cmd};
-    c->value = value;
-    c->ack = VIRTIO_NET_ERR;
-    vring_post(&net->control.ring, pieces, ARRAY_LEN(pieces), c);
-    virtio_net_publish(&net->control);
-    error = finish_command(net, deadline_ns);
-    if (error)
-        return error;
-    return *(volatile uint8_t *)&c->ack == VIRTIO_NET_OK ? 0 : NETDEV_EDEVICE;
-}
-
 static int set_promisc(struct netdev *dev, bool on)
 {
     struct virtio_net *net = net_of(dev);
 
     if (!net->has_control)
         return NETDEV_ENOTSUP;
-    return command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, on);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, on);
 }
 
 /* --- a new device --------------------------------------------------------------------------- */
 
-static const struct netdev_ops ops = {
-    .info = info,
-    .configure = configure,
-    .rxq_setup = rxq_setup,
-    .txq_setup = txq_setup,
-    .start = start,
-    .stop = stop,
-    .link_up = link_up,
-    .set_promisc = set_promisc,
-    .set_mtu = set_mtu,
-    .rx_intr = rx_intr,
-    .rx_burst = virtio_net_rx_burst,
-    .tx_burst = virtio_net_tx_burst,
-    .tx_reclaim = virtio_net_tx_reclaim,
-};
+/* All but the data path is the same for both kinds of ring. */
+#define OPS(ring)                                                                                  \
+    {                                                                                              \
+        .info = info, .configure = configure, .rxq_setup = rxq_setup, .txq_setup = txq_setup,      \
+        .start = start, .stop = stop, .link_up = link_up, .set_promisc = set_promisc,              \
+        .set_mtu = set_mtu, .rx_intr = rx_intr, .rx_burst = virtio_net_rx_burst_##ring,            \
+        .tx_burst = virtio_net_tx_burst_##ring, .tx_reclaim = virtio_net_tx_reclaim_##ring,        \
+    }
+
+static const struct netdev_ops ops_split = OPS(split), ops_packed = OPS(packed);
 
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *t)
 {
-    net->base.ops = &ops;
+    net->base.ops = &ops_split;
     net->transport = net->rx.transport = net->tx.transport = net->control.transport = t;
     net->rx.index = VIRTIO_NET_RX;
     net->tx.index = VIRTIO_NET_TX;

@@ -29,9 +29,17 @@ enum {
 
 _Static_assert(VIRTIO_NET_HEADER == 12, "the header of a modern device is 12 bytes long");
 
+/* The rings that a device is started with, by the key virtio.ring. Packed rings, where they are
+ * offered, were never slower and much faster to receive from and forward with. */
+extern enum virtio_net_rings {
+    VIRTIO_NET_RINGS_AUTO,   /* packed if the device offers it, else split */
+    VIRTIO_NET_RINGS_SPLIT,  /* split */
+    VIRTIO_NET_RINGS_PACKED, /* packed, or start fails with NETDEV_ENOTSUP */
+} virtio_net_rings;
+
 struct virtio_net_queue {
     struct netdev_queue base;
-    struct vring_split ring; /* owners are struct netbuf */
+    struct vring_queue ring; /* owners are struct netbuf */
     struct virtio_transport *transport;
     struct netbuf_pool *pool; /* rx: where buffers come from */
     uint32_t offloads;        /* enum netdev_offload, as negotiated */
@@ -73,11 +81,21 @@ void virtio_net_add(struct virtio_transport *t);
  * 0, NETDEV_EDEVICE or NETDEV_ETIMEOUT. */
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
 
+/* Gives the device a command with one byte and waits for its answer: 0, NETDEV_EDEVICE if it
+ * refuses or the queue is broken, NETDEV_ETIMEOUT. The device answers whenever it likes: an answer
+ * that came too late for its caller is waited for before the memory of the command is used again.
+ */
+int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, uint8_t value);
+
 /* --- the data path, in virtio_net_burst.c ----------------------------------------------------- */
 
-uint32_t virtio_net_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
-uint32_t virtio_net_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
-uint32_t virtio_net_tx_reclaim(struct netdev_queue *base);
+uint32_t virtio_net_rx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base);
+
+uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base);
 
 /* Fills the receive ring as far as the pool goes and tells the device. */
 void virtio_net_refill(struct virtio_net_queue *q);

@@ -11,14 +11,18 @@
  * Only a chain that is sent has more descriptors, one a piece, and a mergeable receive queue may
  * spread one packet over several buffers: the first has the header and counts them, the others are
  * frame from their first byte, which is where the header would be.
+ *
+ * Everything here is compiled once for each kind of ring: inline functions that take the kind, a
+ * constant in the few public ones at the end.
  */
 #include "netdev/virtio_net.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum {
-    BULK = 64, /* buffers taken from a pool, or given back, at a time */
+    BULK = 64, /* buffers taken from a ring or a pool, or given back, at a time */
     PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
-    NEAR = 2, /* packets ahead whose header, and whose netbuf, the receive loop prefetches */
-    FAR = 4,
+    AHEAD = 4, /* packets ahead whose header the receive loop prefetches */
 };
 
 /* The header as two words, so that it is read once, whatever its alignment. */
@@ -48,38 +52,30 @@ static void drop(struct virtio_net_queue *q, enum netdev_drop reason, struct net
     netbuf_free(packet);
 }
 
-void virtio_net_publish(struct virtio_net_queue *q)
+INLINE void publish(struct virtio_net_queue *q, enum vring_kind kind)
 {
-    vring_publish(&q->ring);
-    if (vring_wants_kick(&q->ring)) {
+    vring_publish(&q->ring, kind);
+    if (vring_wants_kick(&q->ring, kind)) {
         q->transport->ops->kick(q->transport, q->index);
         q->base.stats.kicks++;
     }
 }
 
-/* Chains that are finished; none once the queue is broken. */
-static inline uint32_t count_waiting(struct virtio_net_queue *q)
+void virtio_net_publish(struct virtio_net_queue *q)
 {
-    uint32_t waiting = q->base.broken ? 0 : vring_waiting(&q->ring);
-
-    if (unlikely(waiting == VRING_RUNAWAY)) {
-        virtio_net_broken(q);
-        return 0;
-    }
-    return waiting;
+    publish(q, q->ring.kind);
 }
 
-/* Takes the next finished buffer or packet; NULL, with nothing left waiting, if the queue broke. */
-static inline struct netbuf *reap(struct virtio_net_queue *q, uint32_t *waiting, uint32_t *len)
+/* Takes up to n finished buffers or packets; none once the queue is broken. */
+INLINE uint32_t reap(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
+                     uint32_t *lens, uint32_t n)
 {
-    struct netbuf *nb = vring_reap(&q->ring, len);
-
-    --*waiting;
-    if (unlikely(!nb)) {
+    if (unlikely(q->base.broken))
+        return 0;
+    uint32_t got = vring_reap(&q->ring, kind, (void **)bufs, lens, n);
+    if (unlikely(vring_broken(&q->ring, kind)))
         virtio_net_broken(q);
-        *waiting = 0;
-    }
-    return nb;
+    return got;
 }
 
 /* --- receive -------------------------------------------------------------------------------- */
@@ -116,17 +112,36 @@ static inline bool take_header(const struct virtio_net_queue *q, struct netbuf *
     return true;
 }
 
+/* Buffers taken from the ring together: bufs[next] to bufs[count - 1] are still to be looked at. */
+struct batch {
+    struct netbuf *bufs[BULK];
+    uint32_t lens[BULK];
+    uint32_t next, count;
+};
+
+/* The packet's next buffer, out of the batch or else the ring; NULL if there is none. */
+static struct netbuf *next_piece(struct virtio_net_queue *q, struct batch *b, uint32_t *len)
+{
+    if (b->next == b->count) {
+        b->next = 0;
+        b->count = reap(q, q->ring.kind, b->bufs, b->lens, 1);
+        if (b->count == 0)
+            return NULL;
+    }
+    *len = b->lens[b->next];
+    return b->bufs[b->next++];
+}
+
 /* Puts the other `count` buffers of a packet behind its first. All of them are taken from the ring
  * in any case; false if some are missing or their lengths can't be. */
-static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t count,
-                  uint32_t *waiting)
+static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t count, struct batch *b)
 {
     struct netbuf *tail = first;
     uint32_t total = first->len, len;
-    bool good = count <= *waiting;
+    bool good = true;
 
-    for (count = MIN(count, *waiting); count > 0; count--) {
-        struct netbuf *nb = reap(q, waiting, &len);
+    for (; count > 0; count--) {
+        struct netbuf *nb = next_piece(q, b, &len);
         if (!nb)
             return false;
         tail = tail->next = nb;
@@ -141,21 +156,19 @@ static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t cou
     return good && total <= PACKET_MAX;
 }
 
-/* Takes one packet off the ring. NULL if it was dropped or the queue broke. */
-static inline struct netbuf *rx_take(struct virtio_net_queue *q, uint32_t *waiting)
+/* Takes the batch's next packet. NULL if it was dropped. */
+INLINE struct netbuf *rx_take(struct virtio_net_queue *q, struct batch *b)
 {
-    uint32_t len;
-    struct netbuf *nb = reap(q, waiting, &len);
-
-    if (unlikely(!nb))
-        return NULL;
+    struct netbuf *nb = b->bufs[b->next];
+    const uint32_t len = b->lens[b->next++];
     const struct virtio_net_hdr_v1 h = read_header(nb);
     bool len_good = len >= VIRTIO_NET_HEADER + VIRTIO_NET_FRAME_MIN &&
                     len <= VIRTIO_NET_HEADER + netbuf_tailroom(nb);
+
     nb->len = (uint16_t)(likely(len_good) ? len - VIRTIO_NET_HEADER : 0);
     bool meta_good = take_header(q, nb, &h);
     if (unlikely(q->mergeable && h.num_buffers != 1))
-        meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, waiting);
+        meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, b);
     if (unlikely(!len_good || !meta_good)) {
         drop(q, len_good ? NETDEV_DROP_BAD_META : NETDEV_DROP_BAD_LEN, nb);
         return NULL;
@@ -164,7 +177,7 @@ static inline struct netbuf *rx_take(struct virtio_net_queue *q, uint32_t *waiti
 }
 
 /* Posts empty buffers; returns how many the ring still lacks because the pool is empty. */
-static uint32_t post_empty(struct virtio_net_queue *q, uint32_t missing)
+INLINE uint32_t post_empty(struct virtio_net_queue *q, enum vring_kind kind, uint32_t missing)
 {
     struct netbuf *fresh[BULK];
     uint32_t want, n;
@@ -175,70 +188,87 @@ static uint32_t post_empty(struct virtio_net_queue *q, uint32_t missing)
         for (uint32_t i = 0; i < n; i++) {
             const struct vring_piece piece = {fresh[i]->data - VIRTIO_NET_HEADER,
                                               VIRTIO_NET_HEADER + netbuf_tailroom(fresh[i]), true};
-            vring_post(&q->ring, &piece, 1, fresh[i]);
+            vring_post(&q->ring, kind, &piece, 1, fresh[i]);
         }
         missing -= n;
     } while (missing > 0 && n == want);
     return missing;
 }
 
-void virtio_net_refill(struct virtio_net_queue *q)
+INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
 {
-    uint32_t missing = vring_room(&q->ring);
+    uint32_t missing = vring_room(&q->ring, kind);
 
     if (missing == 0)
         return;
-    uint32_t lacking = post_empty(q, missing);
+    uint32_t lacking = post_empty(q, kind, missing);
     if (unlikely(lacking > 0))
         q->base.stats.drops[NETDEV_DROP_NO_BUF]++;
     if (lacking < missing)
-        virtio_net_publish(q);
+        publish(q, kind);
 }
 
-uint32_t virtio_net_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+void virtio_net_refill(struct virtio_net_queue *q)
 {
-    struct virtio_net_queue *q = queue_of(base);
-    uint32_t waiting = count_waiting(q), got = 0;
-    uint64_t bytes = 0;
+    refill(q, q->ring.kind);
+}
 
-    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
-    while (got < n && waiting > 0) {
-        /* Netbufs and headers further on were last touched a whole ring ago. Not in a function of
-         * its own: gcc throws away the call of one that only prefetches. */
-        const struct netbuf *near = vring_peek(&q->ring, NEAR);
-        __builtin_prefetch(vring_peek(&q->ring, FAR));
-        if (near)
-            __builtin_prefetch(near->data - VIRTIO_NET_HEADER);
-        struct netbuf *packet = rx_take(q, &waiting);
+/* Looks at the batch's buffers, the first of which were prefetched by reap. */
+INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct netbuf **bufs,
+                         uint64_t *bytes)
+{
+    uint32_t got = 0;
+
+    while (b->next < b->count) {
+        if (b->next + AHEAD < b->count)
+            __builtin_prefetch(b->bufs[b->next + AHEAD]->data - VIRTIO_NET_HEADER);
+        struct netbuf *packet = rx_take(q, b);
         if (likely(packet)) {
-            bytes += likely(!packet->next) ? packet->len : netbuf_packet_len(packet);
+            *bytes += likely(!packet->next) ? packet->len : netbuf_packet_len(packet);
             bufs[got++] = packet;
         }
     }
-    base->more = waiting;
+    return got;
+}
+
+INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n,
+                         enum vring_kind kind)
+{
+    struct virtio_net_queue *q = queue_of(base);
+    struct batch b;
+    uint32_t want, taken, got = 0;
+    uint64_t bytes = 0;
+
+    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
+    do {
+        want = MIN(n - got, (uint32_t)BULK);
+        b.next = 0;
+        b.count = taken = reap(q, kind, b.bufs, b.lens, want);
+        got += rx_batch(q, &b, bufs + got, &bytes);
+    } while (taken == want && got < n);
     base->stats.packets += got;
     base->stats.bytes += bytes;
     base->stats.bursts += got > 0;
-    if (likely(!base->broken))
-        virtio_net_refill(q);
+    if (unlikely(base->broken))
+        return got;
+    base->more = vring_known(&q->ring, kind);
+    refill(q, kind);
     return got;
 }
 
 /* --- transmit ------------------------------------------------------------------------------- */
 
 /* Gives finished packets back to their pools; returns how many. */
-static inline uint32_t reclaim(struct virtio_net_queue *q)
+INLINE uint32_t reclaim(struct virtio_net_queue *q, enum vring_kind kind)
 {
     struct netbuf *done[BULK];
-    uint32_t waiting = count_waiting(q), total = 0, n, len;
+    uint32_t total = 0, n;
 
-    while (waiting > 0) {
-        for (n = 0; n < BULK && waiting > 0; n++)
-            if (!(done[n] = reap(q, &waiting, &len)))
-                break;
+    do {
+        n = reap(q, kind, done, NULL, BULK);
         netbuf_free_bulk(done, n);
         total += n;
-    }
+    } while (n == BULK);
     return total;
 }
 
@@ -246,7 +276,7 @@ static inline uint32_t reclaim(struct virtio_net_queue *q)
 static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct netbuf *packet,
                                  struct vring_piece *pieces, uint32_t *frame_bytes)
 {
-    const uint32_t max = MIN(vring_size(&q->ring), (uint32_t)VIRTIO_NET_PIECES_MAX);
+    const uint32_t max = MIN(q->descs, (uint32_t)VIRTIO_NET_PIECES_MAX);
     uint32_t count = 1;
 
     if (unlikely(netbuf_headroom(packet) < VIRTIO_NET_HEADER || packet->len == 0))
@@ -288,7 +318,8 @@ static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *p
 }
 
 /* A packet that can't be sent is taken all the same: the app could do nothing else with it. */
-static uint32_t post_packets(struct virtio_net_queue *q, struct netbuf **bufs, uint32_t n)
+INLINE uint32_t post_packets(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
+                             uint32_t n)
 {
     struct vring_piece pieces[VIRTIO_NET_PIECES_MAX];
     uint32_t taken, frame_bytes, packets = 0;
@@ -297,16 +328,16 @@ static uint32_t post_packets(struct virtio_net_queue *q, struct netbuf **bufs, u
     for (taken = 0; taken < n; taken++) {
         struct netbuf *packet = bufs[taken];
         uint32_t count = tx_pieces(q, packet, pieces, &frame_bytes);
-        if (unlikely(count > vring_room(&q->ring)))
+        if (unlikely(count > vring_room(&q->ring, kind)))
             break;
         if (unlikely(count == 0 || !put_header(q, packet, frame_bytes))) {
             drop(q, NETDEV_DROP_BAD_META, packet);
             continue;
         }
         if (likely(count == 1))
-            vring_post(&q->ring, pieces, 1, packet);
+            vring_post(&q->ring, kind, pieces, 1, packet);
         else
-            vring_post(&q->ring, pieces, count, packet);
+            vring_post(&q->ring, kind, pieces, count, packet);
         bytes += frame_bytes;
         packets++;
     }
@@ -314,27 +345,60 @@ static uint32_t post_packets(struct virtio_net_queue *q, struct netbuf **bufs, u
     q->base.stats.bytes += bytes;
     q->base.stats.bursts += packets > 0;
     if (packets > 0)
-        virtio_net_publish(q);
+        publish(q, kind);
     return taken;
 }
 
-uint32_t virtio_net_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n,
+                         enum vring_kind kind)
 {
     struct virtio_net_queue *q = queue_of(base);
 
-    reclaim(q);
+    reclaim(q, kind);
     if (unlikely(base->broken))
         return 0;
-    uint32_t taken = post_packets(q, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
-    base->room = vring_room(&q->ring);
+    uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
+    base->room = vring_room(&q->ring, kind);
     return taken;
 }
 
-uint32_t virtio_net_tx_reclaim(struct netdev_queue *base)
+INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
 {
     struct virtio_net_queue *q = queue_of(base);
-    uint32_t reclaimed = reclaim(q);
+    uint32_t reclaimed = reclaim(q, kind);
 
-    base->room = base->broken ? 0 : vring_room(&q->ring);
+    base->room = base->broken ? 0 : vring_room(&q->ring, kind);
     return reclaimed;
+}
+
+/* --- for each kind of ring ------------------------------------------------------------------ */
+
+uint32_t virtio_net_rx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return rx_burst(base, bufs, n, VRING_SPLIT);
+}
+
+uint32_t virtio_net_tx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return tx_burst(base, bufs, n, VRING_SPLIT);
+}
+
+uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_SPLIT);
+}
+
+uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return rx_burst(base, bufs, n, VRING_PACKED);
+}
+
+uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return tx_burst(base, bufs, n, VRING_PACKED);
+}
+
+uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_PACKED);
 }

@@ -1,7 +1,7 @@
 /* Tests of virtio-net's control side with a device that keeps to the rules. */
 #include "netdev/virtio_fake_test.h"
 
-TEST(virtio_net_tells_what_the_device_has)
+FAKE_TEST(virtio_net_tells_what_the_device_has)
 {
     struct netdev_info info;
 
@@ -19,7 +19,7 @@ TEST(virtio_net_tells_what_the_device_has)
     fake_end();
 }
 
-TEST(virtio_net_makes_a_mac_if_the_device_has_none)
+FAKE_TEST(virtio_net_makes_a_mac_if_the_device_has_none)
 {
     struct netdev_info info;
 
@@ -32,7 +32,7 @@ TEST(virtio_net_makes_a_mac_if_the_device_has_none)
     fake_end();
 }
 
-TEST(virtio_net_takes_only_features_it_can_serve)
+FAKE_TEST(virtio_net_takes_only_features_it_can_serve)
 {
     fake_begin();
     CHECK_EQ(fake_start(fake_pool(), 64, 64), 0);
@@ -47,7 +47,7 @@ TEST(virtio_net_takes_only_features_it_can_serve)
     fake_end();
 }
 
-TEST(virtio_net_open_starts_with_defaults)
+FAKE_TEST(virtio_net_open_starts_with_defaults)
 {
     fake_begin();
     CHECK_EQ(netdev_open(fake_dev, fake_pool(), ~0u), 0);
@@ -59,7 +59,7 @@ TEST(virtio_net_open_starts_with_defaults)
     fake_end();
 }
 
-TEST(virtio_net_merges_if_the_device_insists)
+FAKE_TEST(virtio_net_merges_if_the_device_insists)
 {
     fake_begin();
     fake.needs_mergeable = true;
@@ -68,7 +68,7 @@ TEST(virtio_net_merges_if_the_device_insists)
     fake_end();
 }
 
-TEST(virtio_net_wants_buffers_for_a_whole_frame)
+FAKE_TEST(virtio_net_wants_buffers_for_a_whole_frame)
 {
     struct netdev_info info;
 
@@ -83,7 +83,7 @@ TEST(virtio_net_wants_buffers_for_a_whole_frame)
     fake_end();
 }
 
-TEST(virtio_net_promiscuous_mode)
+FAKE_TEST(virtio_net_promiscuous_mode)
 {
     fake_begin();
     CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_ESTATE);
@@ -102,4 +102,32 @@ TEST(virtio_net_promiscuous_mode)
     CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
     CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_ENOTSUP);
     fake_end();
+}
+
+/* Starts with the rings that the key says; returns the kind, or what start says. */
+static int start_with(enum virtio_net_rings rings)
+{
+    virtio_net_rings = rings;
+    int error = fake_start(fake_pool(), 16, 16);
+    virtio_net_rings = VIRTIO_NET_RINGS_AUTO;
+    int kind = fake_net.rx.ring.kind;
+    fake_end();
+    return error ? error : kind;
+}
+
+FAKE_TEST_ON(VRING_SPLIT, virtio_net_rings_of_a_device_with_split_only)
+{
+    fake_begin();
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_AUTO), VRING_SPLIT);
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_SPLIT), VRING_SPLIT);
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_PACKED), NETDEV_ENOTSUP);
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_AUTO), VRING_SPLIT);
+}
+
+FAKE_TEST_ON(VRING_PACKED, virtio_net_rings_of_a_device_with_both)
+{
+    fake_begin();
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_AUTO), VRING_PACKED);
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_SPLIT), VRING_SPLIT);
+    CHECK_EQ(start_with(VIRTIO_NET_RINGS_PACKED), VRING_PACKED);
 }

@@ -24,22 +24,37 @@ static uint32_t maybe(uint32_t truth, uint32_t honesty)
     return random_below(honesty) == 0 ? lies[random_below(ARRAY_LEN(lies))] : truth;
 }
 
+/* Writes where it has no business. */
+static void overwrite(uint16_t q, uint32_t honesty)
+{
+    if (fake_kind == VRING_PACKED) {
+        struct vring_packed_desc *slot = fake_slots(q) + random_below(DESCS);
+        if (random_below(honesty * 20) == 0)
+            memset(slot, (int)random_below(256), sizeof *slot);
+        if (random_below(honesty * 20) == 0)
+            slot->flags = (uint16_t)random_below(65536);
+        return;
+    }
+    if (random_below(honesty * 20) == 0)
+        fake_used(q)->idx = (uint16_t)random_below(65536);
+    if (random_below(honesty * 2) == 0)
+        memset(fake_desc(q, random_below(DESCS)), (int)random_below(256),
+               sizeof(struct vring_desc));
+    fake_used(q)->flags = (uint16_t)random_below(2);
+}
+
 static void device_step(uint32_t honesty)
 {
     uint16_t q = (uint16_t)random_below(2);
     uint32_t id = random_below(DESCS), ignored;
 
-    if (random_below(honesty * 20) == 0)
-        fake_used(q)->idx = (uint16_t)random_below(65536);
-    if (random_below(honesty * 2) == 0)
-        memset(fake_desc(q, id), (int)random_below(256), sizeof(struct vring_desc));
-    fake_used(q)->flags = (uint16_t)random_below(2);
+    overwrite(q, honesty);
     if (random_below(honesty) == 0)
         fake_take(q, &ignored); /* uses another one than it took */
     else if (!fake_take(q, &id))
         return;
     /* Headers are found through the driver's own account, as descriptors may be overwritten. */
-    struct netbuf *nb = id <= fake_net.rx.ring.mask ? fake_net.rx.ring.shadow[id].owner : NULL;
+    struct netbuf *nb = id < DESCS ? vring_flight(&fake_net.rx.ring)->shadow[id].owner : NULL;
     if (q == VIRTIO_NET_RX && nb) {
         uint8_t *header = nb->data - VIRTIO_NET_HEADER;
         const struct virtio_net_hdr_v1 h = {
@@ -82,7 +97,7 @@ static void app_step(void)
     }
 }
 
-TEST(virtio_net_random_hostile_device)
+FAKE_TEST(virtio_net_random_hostile_device)
 {
     uint64_t received = 0, dropped = 0;
     struct netdev_queue_stats rx;

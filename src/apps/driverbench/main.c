@@ -1,0 +1,161 @@
+/*
+ * driverbench - what the virtio-net driver alone costs, in cycles a packet: transmit with reclaim,
+ * and receive with refill, against a device in memory that completes everything at once.
+ *
+ * Only the driver's calls are timed. What the device does, and the app's own taking and freeing of
+ * buffers, happens between two readings of the clock. Prints a line of CSV for each case and round;
+ * bench/driver makes a table of them.
+ */
+#include "apps/driverbench/backend.h"
+#include "boot/boot.h"
+
+enum { BURST_MAX = 128, FRAME = 64, POOL_BUFFERS = 8192, BURSTS_WARM_UP = 300, CLOCK_TRIES = 50 };
+
+static const uint16_t bursts[] = {1, 4, 8, 16, 32, 64, 128};
+static const uint16_t ring_sizes[] = {128, 256, 1024, 4096};
+
+static const struct variant {
+    const char *name;
+    uint64_t features;
+} variants[] = {
+    {"split", 0},
+    {"packed", VIRTIO_BIT(VIRTIO_F_RING_PACKED)},
+};
+
+static uint64_t rounds, packets;
+BOOT_KEY_RANGE("driverbench.rounds", boot_parse_u64, &rounds, "5", "", "rounds over all cases", 1,
+               1000);
+BOOT_KEY_RANGE("driverbench.packets", boot_parse_u64, &packets, "200000", "packets",
+               "packets a case and round", 1000, 1ull << 40);
+
+static struct backend backends[ARRAY_LEN(variants)];
+static struct virtio_net nets[ARRAY_LEN(variants)];
+static struct netbuf_pool *pool;
+static struct netbuf *bufs[BURST_MAX];
+static uint64_t clock_thousandths; /* what reading the clock twice costs */
+
+/* The cycle counter, once everything before it is done and before anything after it begins: else
+ * the processor would do part of a burst outside the measured time. */
+static inline uint64_t clock_fenced(void)
+{
+    __builtin_ia32_lfence();
+    uint64_t cycles = clock_cycles();
+    __builtin_ia32_lfence();
+    return cycles;
+}
+
+/* Waits a random while. The counter moves in steps of tens of cycles on some processors: what is
+ * measured must not begin at the same point of a step each time. */
+static void shuffle(void)
+{
+    static uint32_t seed = 1;
+
+    seed = seed * 1664525 + 1013904223;
+    for (uint32_t i = seed >> 26; i > 0; i--)
+        __asm__ volatile("");
+}
+
+/* What two readings of the clock cost with nothing between them, in thousandths of a cycle: the
+ * mean of many, and the least of some such means, as the machine may do other things meanwhile. */
+static uint64_t clock_cost_thousandths(void)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (uint32_t try = 0; try < CLOCK_TRIES; try++) {
+        uint64_t cycles = 0;
+        for (uint32_t i = 0; i < 1000; i++) {
+            shuffle();
+            uint64_t start = clock_fenced();
+            cycles += clock_fenced() - start;
+        }
+        least = MIN(least, cycles);
+    }
+    return least;
+}
+
+/* One burst sent, which reclaims the one before; returns its cycles. */
+static uint64_t transmit(uint32_t v, uint16_t burst)
+{
+    const uint32_t n = netbuf_alloc_bulk(pool, bufs, burst);
+
+    for (uint32_t i = 0; i < n; i++)
+        netbuf_append(bufs[i], FRAME);
+    shuffle();
+    uint64_t start = clock_fenced();
+    uint32_t taken = netdev_tx_burst(&nets[v].base, 0, bufs, n);
+    uint64_t cycles = clock_fenced() - start;
+    assert(taken == burst);
+    backend_transmit(&backends[v]);
+    return cycles;
+}
+
+/* One burst received and as many buffers put in their place; returns its cycles. */
+static uint64_t receive(uint32_t v, uint16_t burst)
+{
+    backend_receive(&backends[v], burst, FRAME);
+    shuffle();
+    uint64_t start = clock_fenced();
+    uint32_t n = netdev_rx_burst(&nets[v].base, 0, bufs, burst);
+    uint64_t cycles = clock_fenced() - start;
+    assert(n == burst && bufs[0]->len == FRAME);
+    netbuf_free_bulk(bufs, n);
+    return cycles;
+}
+
+static void measure(uint32_t round, uint32_t v, const char *direction,
+                    uint64_t (*step)(uint32_t v, uint16_t burst), uint16_t descs)
+{
+    for (uint32_t b = 0; b < ARRAY_LEN(bursts); b++) {
+        const uint64_t count = packets / bursts[b];
+        uint64_t cycles = 0;
+        for (uint32_t i = 0; i < BURSTS_WARM_UP; i++)
+            step(v, bursts[b]);
+        for (uint64_t i = 0; i < count; i++)
+            cycles += step(v, bursts[b]);
+        cycles -= MIN(cycles, count * clock_thousandths / 1000);
+        uint64_t hundredths = cycles * 100 / (count * bursts[b]);
+        print("%u,%s,%s,%u,%u,%lu.%02lu\n", round, variants[v].name, direction, descs, bursts[b],
+              hundredths / 100, hundredths % 100);
+    }
+}
+
+static void start(struct netdev *dev, uint16_t descs)
+{
+    const struct netdev_conf conf = {.queue_pairs = 1};
+    const struct netdev_rxq_conf rx = {.descs = descs, .pool = pool};
+    const struct netdev_txq_conf tx = {.descs = descs};
+    int error;
+
+    if ((error = netdev_configure(dev, &conf)) || (error = netdev_rxq_setup(dev, 0, &rx)) ||
+        (error = netdev_txq_setup(dev, 0, &tx)) || (error = netdev_start(dev)))
+        panic("driverbench's device in memory doesn't start: %s; this is a bug.",
+              netdev_strerror(error));
+}
+
+int app_main(void)
+{
+    static const struct netbuf_pool_conf conf = {
+        .name = "packets", .count = POOL_BUFFERS, .buf_bytes = 2048, .headroom_bytes = 128};
+
+    pool = netbuf_pool_create(&conf);
+    if (!pool)
+        panic("There is no memory for %d packet buffers; give the machine 32M.", POOL_BUFFERS);
+    for (uint32_t v = 0; v < ARRAY_LEN(variants); v++) {
+        backend_init(&backends[v], variants[v].features);
+        int error = virtio_net_init(&nets[v], &backends[v].base);
+        if (error)
+            panic("driverbench's device in memory isn't taken: %s; this is a bug.",
+                  netdev_strerror(error));
+    }
+    clock_thousandths = clock_cost_thousandths();
+    print("round,ring,direction,ring_size,burst,cycles_packet\n");
+    for (uint32_t round = 0; round < rounds && !boot_stopping(); round++)
+        for (uint32_t size = 0; size < ARRAY_LEN(ring_sizes); size++)
+            for (uint32_t v = 0; v < ARRAY_LEN(variants); v++) {
+                start(&nets[v].base, ring_sizes[size]);
+                measure(round, v, "tx", transmit, ring_sizes[size]);
+                measure(round, v, "rx", receive, ring_sizes[size]);
+                netdev_stop(&nets[v].base);
+            }
+    return netbuf_pool_whole(pool) ? 0 : 1;
+}
