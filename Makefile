@@ -2,7 +2,8 @@
 #
 # There are no lists in here: a folder in src/apps is an app, a folder in src/boot with a plat.mk is
 # a platform. A file x_<plat>.c, and a folder named after a platform or in a plat.mk's `dirs`, is
-# built for that platform alone; everything else is built for all.
+# built for that platform alone; everything else is built for all. Unit tests are x_test.c, or
+# x_test_<plat>.c.
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .DELETE_ON_ERROR:
@@ -66,7 +67,7 @@ LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 # --- sources --------------------------------------------------------------------------------------
 all_sources := $(sort $(wildcard src/boot/*.c src/boot/*/*.c src/boot/*/*.S src/netbuf/*.c \
 	src/netdev/*.c src/apps/*/*.c))
-tests := $(filter %_test.c,$(all_sources))
+tests := $(filter %_test.c $(foreach p,$(PLATS),%_test_$(p).c),$(all_sources))
 app_sources = $(filter-out $(tests),$(filter src/apps/$(1)/%,$(all_sources)))
 # Is a file of this platform? Not if it stands in a folder of another one, or is named after one.
 plat_folders := $(sort $(foreach p,$(PLATS),$($(p).dirs)))

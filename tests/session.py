@@ -179,6 +179,26 @@ def boot(args, accel):
         return machine.exit_code()
 
 
+def run_on_linux(args):
+    """A host process in this terminal: its keys, its console, its exit status."""
+    if args.app == "udpkv" and not re.search(r"(^| )(vhost=|help$)", args.keys):
+        fail(
+            "udpkv on linux needs a network device, which is a vhost-user back end that listens on"
+            " a UNIX socket.\nStart one in another terminal (package dpdk-dev), for example\n"
+            "  dpdk-testpmd --no-pci --no-huge -m 256 --vdev net_vhost0,iface=/tmp/vhost.sock"
+            " -- -i --total-num-mbufs=2048\nand name its socket: ./run udpkv linux"
+            " vhost=/tmp/vhost.sock"
+        )
+    command = [str(image(args.app, "linux")), *args.keys.split()]
+    say(f"$ {shlex.join(command)}")
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pass  # the process got it, too, and ends in order
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
     args = arguments()
@@ -188,7 +208,7 @@ def main():
         check_port(args.port)
     build(args.app, args.plat)
     if args.plat == "linux":
-        return subprocess.run([image(args.app, "linux"), *args.keys.split()]).returncode
+        return run_on_linux(args)
     if args.plat != "kvm":
         made = image(args.app, args.plat)
         fail(f"./run boots nothing for PLAT={args.plat}; the image is {made}")

@@ -65,6 +65,14 @@ def test_the_status_is_the_images_when_it_cant_serve():
     assert "there is no key 'nope'" in said
 
 
+def test_on_linux_it_says_what_udpkv_needs():
+    status, said = run("udpkv", "linux")
+    assert status == 1
+    assert "./run udpkv linux vhost=/tmp/vhost.sock" in said
+    assert "panic" not in said
+    assert run("udpkv", "linux", "help")[0] == 0
+
+
 def test_another_app_shows_its_console():
     status, said = run("hello")
     assert status == 0

@@ -70,6 +70,11 @@ class Testpmd:
         self.process.stdin.flush()
         return self.expect(answer, start)
 
+    def begin(self, words):
+        """Types a command that starts forwarding, once someone is at the other end of the port."""
+        self.expect("Port 0: link state change event")
+        self.command(words)
+
     def counters(self):
         """Packets received and sent so far."""
         shown = self.command("show port stats 0", r"(?s)RX-packets: (\d+).*TX-packets: (\d+) ")

@@ -106,7 +106,7 @@ enum netdev_drop {
     NETDEV_DROP_BAD_ID,   /* both: the device returned a buffer that it hadn't */
     NETDEV_DROP_BAD_META, /* rx: checksum or chain fields that can't be; tx: a packet that the queue
                              can't send (empty, too long, no headroom, an offload not negotiated) */
-    NETDEV_DROP_STOP,     /* in flight when the queue was stopped */
+    NETDEV_DROP_STOP,     /* in flight when the queue was stopped, or the device went away */
     NETDEV_DROP_REASONS
 };
 
@@ -194,6 +194,13 @@ int netdev_open_queues(struct netdev *dev, const struct netdev_rxq_conf *rx,
 struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
                                        uint32_t count, uint32_t room_bytes);
 
+/*
+ * True if packets can go. An app asks now and then, ten times a second or so, at the latest when
+ * nothing comes: this is also where a started device is noticed to have gone, or to want a reset,
+ * and started again. Then its settings, queues and counters stay, and what was in flight is lost
+ * and counted as NETDEV_DROP_STOP. It takes a system call, or a few reads of registers; a try to
+ * start a device again, of which there are a few a second, waits for it as control calls do.
+ */
 bool netdev_link_up(struct netdev *dev);
 int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */
 int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes); /* any state but STARTED; 68 to max */

@@ -1,6 +1,8 @@
-/* probe_linux.c - a host process has no network devices of its own. */
+/* probe_linux.c - a host process has no network device but the one that its command line names. */
 #include "netdev/netdev.h"
+#include "netdev/virtio_user.h"
 
 void netdev_probe_platform(void)
 {
+    virtio_user_probe();
 }

@@ -24,7 +24,7 @@ int virtio_acknowledge(struct virtio_transport *t)
         return error;
     t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE);
     t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
-    return 0;
+    return virtio_needs_reset(t) ? NETDEV_EDEVICE : 0;
 }
 
 int virtio_negotiate(struct virtio_transport *t, uint64_t features)

@@ -1,6 +1,6 @@
 /*
- * virtio.h - what a virtio driver knows of its device: a small table of calls, the transport. PCI
- * and MMIO implement it; unit tests put a device of their own behind it.
+ * virtio.h - what a virtio driver knows of its device: a small table of calls, the transport. PCI,
+ * MMIO and vhost-user implement it; unit tests put a device of their own behind it.
  *
  * Order of calls (virtio 1.1, section 3.1): virtio_negotiate (which resets first, always: firmware
  * may have used the device), ops->queue_enable for each queue, virtio_driver_ok; from then on
@@ -56,7 +56,8 @@ struct virtio_transport {
  * NETDEV_ETIMEOUT if it didn't say that it has (section 2.1: status 0). */
 int virtio_reset(struct virtio_transport *t);
 
-/* Resets the device and tells it that a driver is there. */
+/* Resets the device and tells it that a driver is there. 0, NETDEV_ETIMEOUT, or NETDEV_EDEVICE if
+ * it can't be started: it needs a reset again. */
 int virtio_acknowledge(struct virtio_transport *t);
 
 /* Resets, then offers `features` and reads back whether the device takes them: 0, NETDEV_EDEVICE if

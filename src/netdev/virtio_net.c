@@ -1,7 +1,8 @@
 /*
  * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
  * and stops. The data path is in virtio_net_burst.c, commands to the device in
- * virtio_net_command.c, the ring in vring.h.
+ * virtio_net_command.c, the ring in vring.h, and what becomes of a device that goes away while it
+ * is used in virtio_net_recover.c.
  *
  *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
  *                            rx ring, queue 0   <----------   frames from the network
@@ -286,6 +287,23 @@ static int negotiate(struct virtio_net *net)
     return error;
 }
 
+int virtio_net_begin(struct virtio_net *net)
+{
+    int error;
+
+    if ((error = enable_queue(net, &net->rx)) || (error = enable_queue(net, &net->tx)))
+        return error;
+    if (net->has_control && ((error = reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
+                             (error = enable_queue(net, &net->control))))
+        return error;
+    virtio_driver_ok(net->transport);
+    net->rx.base.broken = net->tx.base.broken = net->control.base.broken = false;
+    net->base.ops = net->tx.ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
+    net->tx.base.room = net->tx.descs;
+    virtio_net_refill(&net->rx);
+    return 0;
+}
+
 static int start(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
@@ -296,16 +314,7 @@ static int start(struct netdev *dev)
     net->rx.mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
     net->rx.offloads = net->tx.offloads = net->offloads;
     net->tx.frame_max_bytes = frame_max(net);
-    if ((error = enable_queue(net, &net->rx)) || (error = enable_queue(net, &net->tx)))
-        return error;
-    if (net->has_control && ((error = reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
-                             (error = enable_queue(net, &net->control))))
-        return error;
-    virtio_driver_ok(net->transport);
-    net->base.ops = net->tx.ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
-    net->tx.base.room = net->tx.descs;
-    virtio_net_refill(&net->rx);
-    return 0;
+    return virtio_net_begin(net);
 }
 
 /* Frees all that a queue has in flight; returns how many. The device must be reset. */
@@ -320,16 +329,32 @@ static uint32_t take_back(struct virtio_net_queue *q)
     return count;
 }
 
-/* Frees what was received and never asked for; it counts as dropped. */
-static void drop_unread(struct virtio_net_queue *q)
+/* Frees what was received and never asked for, which counts as dropped. Returns how many. */
+static uint32_t drop_unread(struct virtio_net_queue *q)
 {
     struct netbuf *nb;
-    uint32_t len;
+    uint32_t len, count = 0;
 
-    while (!q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1) {
-        q->base.stats.drops[NETDEV_DROP_STOP]++;
+    for (; !q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1;
+         count++)
         netbuf_free(nb);
-    }
+    q->base.stats.drops[NETDEV_DROP_STOP] += count;
+    return count;
+}
+
+uint32_t virtio_net_empty(struct virtio_net *net)
+{
+    uint32_t unread = 0, unsent;
+
+    if (net->tx.ring.ready)
+        net->base.ops->tx_reclaim(&net->tx.base); /* what went out in time isn't a drop */
+    if (net->rx.ring.ready)
+        unread = drop_unread(&net->rx);
+    take_back(&net->rx);
+    unsent = take_back(&net->tx);
+    net->tx.base.stats.drops[NETDEV_DROP_STOP] += unsent;
+    net->control.ring = (struct vring_queue){0};
+    return unread + unsent;
 }
 
 static void stop(struct netdev *dev)
@@ -341,21 +366,17 @@ static void stop(struct netdev *dev)
     if (virtio_reset(net->transport))
         print("%s: the device didn't reset; its buffers are taken back all the same.\n",
               net->transport->where);
-    if (net->tx.ring.ready)
-        dev->ops->tx_reclaim(&net->tx.base); /* what went out in time isn't a drop */
-    if (net->rx.ring.ready)
-        drop_unread(&net->rx);
-    take_back(&net->rx);
-    net->tx.base.stats.drops[NETDEV_DROP_STOP] += take_back(&net->tx);
-    net->control.ring = (struct vring_queue){0};
+    virtio_net_empty(net);
+    net->lost = (struct virtio_net_lost){0};
 }
 
 static bool link_up(struct netdev *dev)
 {
-    const struct virtio_net *net = net_of(dev);
+    struct virtio_net *net = net_of(dev);
     uint32_t status;
 
-    if (virtio_needs_reset(net->transport))
+    if (virtio_needs_reset(net->transport) &&
+        !(dev->state == NETDEV_STARTED && virtio_net_recover(net)))
         return false;
     if (!offers(net, VIRTIO_NET_F_STATUS))
         return true;

@@ -3,8 +3,8 @@
  * transport. Modern devices only.
  *
  * A transport that finds a network device hands it to virtio_net_add; all else goes through
- * netdev.h. The rest of this header is shared by the driver's two files, virtio_net.c (control) and
- * virtio_net_burst.c (the data path), and by its tests.
+ * netdev.h. The rest of this header is shared by the driver's files, virtio_net.c (control),
+ * virtio_net_burst.c (the data path) and virtio_net_recover.c, and by its tests.
  */
 #ifndef NETDEV_VIRTIO_NET_H
 #define NETDEV_VIRTIO_NET_H
@@ -59,6 +59,14 @@ struct virtio_net_command {
     uint8_t ack;
 };
 
+/* What we know of a device that went away while it was used. */
+struct virtio_net_lost {
+    bool noticed;         /* and said so */
+    bool lacks;           /* what is there now can't do what is in use; said so, too */
+    uint32_t packets;     /* in flight, lost with it */
+    uint64_t next_try_ns; /* of starting it again */
+};
+
 struct virtio_net {
     struct netdev base;
     struct virtio_transport *transport;
@@ -71,6 +79,7 @@ struct virtio_net {
     bool has_control; /* the device takes commands */
     struct virtio_net_queue rx, tx, control;
     struct virtio_net_command command;
+    struct virtio_net_lost lost;
 };
 
 /* For transports: examines the device behind `t` and registers it; says on the console why if it
@@ -105,5 +114,21 @@ void virtio_net_publish(struct virtio_net_queue *q);
 
 /* The device has broken its protocol: the queue stands still until it is stopped. */
 void virtio_net_broken(struct virtio_net_queue *q);
+
+/* --- a device that goes away ------------------------------------------------------------------ */
+
+/*
+ * For a started device that needs a reset, or has gone. Tries, a few times a second at most, to
+ * start it again with new, empty rings and the features, buffers and counters that it had; says on
+ * the console when it went and when it is back. True if it is.
+ */
+bool virtio_net_recover(struct virtio_net *net);
+
+/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
+int virtio_net_begin(struct virtio_net *net);
+
+/* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
+ * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
+uint32_t virtio_net_empty(struct virtio_net *net);
 
 #endif

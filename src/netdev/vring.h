@@ -130,14 +130,6 @@ static inline uint32_t vring_known(const struct vring_queue *r, enum vring_kind 
     return kind == VRING_PACKED ? vring_packed_known(&r->packed) : vring_split_known(&r->split);
 }
 
-/* Where a back end that comes back, having lost its own account, has to go on: the argument of
- * vhost-user's SET_VRING_BASE. Whatever it had in hand it gets again. */
-static inline uint32_t vring_restart(struct vring_queue *r)
-{
-    return r->kind == VRING_PACKED ? vring_packed_restart(&r->packed)
-                                   : vring_split_restart(&r->split);
-}
-
 /* Takes back a chain that is in flight, whichever; NULL if there is none left. Only when the device
  * has been reset. Start with *cursor 0. The ring must be set up again before it is used again. */
 static inline void *vring_take_back(struct vring_queue *r, uint32_t *cursor)

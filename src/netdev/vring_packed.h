@@ -181,26 +181,4 @@ static inline uint32_t vring_packed_known(const struct vring_packed *r)
                                 load_acquire(&r->slots[r->used_idx & r->flight.mask].words.rest));
 }
 
-/*
- * A back end that comes back goes on behind the last chain that it returned. As vhost-user's
- * SET_VRING_BASE wants it: the index of the next available descriptor in bits 0 to 14, its wrap
- * counter in bit 15, and the same of the next used descriptor in the upper half.
- */
-static inline uint32_t vring_packed_restart(const struct vring_packed *r)
-{
-    uint16_t idx = r->used_idx;
-
-    while (idx != r->published) {
-        const uint64_t rest = load_acquire(&r->slots[idx & r->flight.mask].words.rest);
-        const uint32_t id = (uint16_t)(rest >> 32);
-        if (!vring_packed_is_used(r, idx, rest) || id > r->flight.mask ||
-            !r->flight.shadow[id].owner ||
-            r->flight.shadow[id].descs > (uint16_t)(r->published - idx))
-            break;
-        idx = (uint16_t)(idx + r->flight.shadow[id].descs);
-    }
-    const uint32_t half = (idx & r->flight.mask) | (uint32_t)vring_packed_wrap(r, idx) << 15;
-    return half | half << 16;
-}
-
 #endif

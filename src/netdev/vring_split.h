@@ -164,12 +164,4 @@ vring_split_reap(struct vring_split *r, void **owners, uint32_t *lens_bytes, uin
     return got;
 }
 
-/* A back end that comes back goes on behind the last chain that it returned: what it had taken and
- * not returned it gets again. */
-static inline uint32_t vring_split_restart(struct vring_split *r)
-{
-    vring_split_look(r);
-    return r->used_seen;
-}
-
 #endif

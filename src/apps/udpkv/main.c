@@ -20,6 +20,8 @@ enum {
 /* How long packets wait for room in the transmit ring before they are dropped. */
 #define TX_PATIENCE_NS       1000000ull
 #define ANNOUNCE_PATIENCE_NS 1000000000ull
+/* How often the link is looked at. */
+#define LINK_NS 50000000ull
 
 static const char *parse_allow(const struct boot_key *key, const char *text);
 
@@ -117,6 +119,17 @@ static void announce(struct netdev *dev)
     send(dev, &nb, 1, ANNOUNCE_PATIENCE_NS);
 }
 
+/* Looks at the link now and then while nothing comes, which also brings a lost device back. */
+static void look_at_link(struct netdev *dev)
+{
+    static uint64_t next_ns;
+
+    if (clock_ns() < next_ns)
+        return;
+    netdev_link_up(dev);
+    next_ns = clock_ns() + LINK_NS;
+}
+
 static void print_size(uint64_t bytes)
 {
     if (bytes % (1 << 20) == 0)
@@ -184,6 +197,7 @@ int app_main(void)
         uint32_t n = netdev_rx_burst(dev, 0, in, BURST);
         if (n == 0) {
             netdev_tx_reclaim(dev, 0);
+            look_at_link(dev);
             continue;
         }
         n = server_burst(&server, in, n, out, OUT_MAX, now_s());

@@ -1,9 +1,14 @@
 /*
- * start.c - the linux platform: a host process, for unit tests, sanitizers, debuggers and fuzzers.
- * The arguments are the command line's words.
+ * start.c - the linux platform: a host process, whose network device is a vhost-user back end; also
+ * for unit tests, sanitizers, debuggers and fuzzers. The arguments are the command line's words.
+ *
+ * Memory is one mapping of one file without a name, so that another process can be given all of it:
+ * of huge pages if enough are free, else of ordinary ones, which the kernel adds as they are
+ * touched.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/memfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,16 +19,22 @@
 
 #include "boot/backtrace.h"
 #include "boot/boot.h"
+#include "boot/linux/linux.h"
 
 const char boot_platform[] = "linux";
 
-/* All that boot_alloc gives comes out of one mapping, which the kernel fills as it is touched. */
-static uint64_t memory_bytes;
-BOOT_KEY_RANGE("mem", boot_parse_size, &memory_bytes, NULL, "bytes",
-               "memory for pools and stores; 1G if not given", 1 << 20, 1ull << 40);
+enum { MEMORY_DEFAULT = 256 << 20, MEMORY_MIN = 1 << 20 };
+#define MEMORY_MAX (1ull << 40)
 
-static uint8_t *memory;
-static size_t memory_used, memory_len = 1ull << 30;
+static uint64_t memory_bytes = MEMORY_DEFAULT;
+BOOT_KEY_RANGE("mem", boot_parse_size, &memory_bytes, "256M", "bytes",
+               "memory for pools and stores; from huge pages if enough are free", MEMORY_MIN,
+               MEMORY_MAX);
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+struct linux_memory linux_memory = {.fd = -1};
+static size_t memory_used;
 static uintptr_t stack_low, stack_high;
 static volatile sig_atomic_t stop_signal;
 
@@ -90,10 +101,10 @@ void *boot_alloc(size_t len, size_t align)
 {
     assert(IS_POWER_OF_2(align));
     size_t start = ALIGN_UP(memory_used, align);
-    if (start > memory_len || len > memory_len - start)
+    if (start > linux_memory.len || len > linux_memory.len - start)
         return NULL;
     memory_used = start + len;
-    return memory + start;
+    return linux_memory.start + start; /* of a new file, so it is zeroed */
 }
 
 void *boot_alloc_unset(size_t len, size_t align)
@@ -103,12 +114,12 @@ void *boot_alloc_unset(size_t len, size_t align)
 
 size_t boot_alloc_max(void)
 {
-    return memory_len - memory_used;
+    return linux_memory.len - memory_used;
 }
 
 uint64_t boot_memory_bytes(void)
 {
-    return memory_len;
+    return linux_memory.len;
 }
 
 void *boot_map_device(uint64_t phys, size_t len)
@@ -160,19 +171,59 @@ static char *join(int argc, char **argv)
     return line;
 }
 
+/* Maps the memory as a new file. False if the kernel hasn't got it: for huge pages it says so now,
+ * as they are set aside when they are mapped. */
+static bool map_memory(size_t len, unsigned flags)
+{
+    int fd = memfd_create("ringloop", MFD_CLOEXEC | flags);
+
+    if (fd < 0)
+        return false;
+    if (ftruncate(fd, (off_t)len) == 0) {
+        void *start = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (start != MAP_FAILED) {
+            linux_memory = (struct linux_memory){fd, start, len};
+            return true;
+        }
+    }
+    close(fd);
+    return false;
+}
+
+/* Memory is needed before the command line is parsed. A value that is wrong isn't taken here; the
+ * parser tells of it later. */
+static void read_memory_key(int argc, char **argv)
+{
+    const struct boot_key key = {.dst = &memory_bytes, .min = MEMORY_MIN, .max = MEMORY_MAX};
+
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "mem=", 4) == 0)
+            boot_parse_size(&key, argv[i] + 4);
+}
+
+/* True if it came from huge pages. */
+static bool take_memory(void)
+{
+    const size_t len = ALIGN_UP((size_t)memory_bytes, HUGE_PAGE);
+
+    if (map_memory(len, MFD_HUGETLB | MFD_HUGE_2MB))
+        return true;
+    if (!map_memory(len, 0))
+        panic("The kernel gives no %lu MiB of memory; ask for less with mem=.", len >> 20);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
     find_stack();
-    memory = mmap(NULL, 1ull << 40, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        panic("The kernel gives no address space; raise ulimit -v.");
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    read_memory_key(argc, argv);
+    bool huge = take_memory();
     boot_command_line(join(argc, argv));
-    if (memory_bytes)
-        memory_len = memory_bytes;
+    print("Ringloop: %s on %s, %lu MiB in %s.\n", boot_app, boot_platform, linux_memory.len >> 20,
+          huge ? "huge pages" : "ordinary pages, as too few huge pages are free");
     return app_main();
 }

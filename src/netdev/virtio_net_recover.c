@@ -1,0 +1,55 @@
+/*
+ * virtio_net_recover.c - a device that goes away, or asks for a reset, while it is used (virtio
+ * 1.1, section 2.1.2): the back end of a vhost-user socket was stopped, a device found an error.
+ *
+ * When it can be reset and negotiated with again, it gets new rings, whatever their kind. What it
+ * had in flight is given back to the pools and counted: nothing that a device that died left in a
+ * ring has to be trusted or understood, no packet is sent twice.
+ */
+#include "boot/boot.h"
+#include "netdev/virtio_net.h"
+
+#define TRY_AGAIN_NS 250000000ull
+
+static int start_again(struct virtio_net *net)
+{
+    struct virtio_transport *t = net->transport;
+    int error = virtio_acknowledge(t);
+
+    if (error)
+        return error;
+    /* Whoever is there now may be another one: what is in use must stay as it is. */
+    if (net->features & ~t->ops->features(t))
+        return NETDEV_ENOTSUP;
+    if ((error = virtio_negotiate(t, net->features)))
+        return error;
+    net->lost.packets += virtio_net_empty(net);
+    net->rx.base.more = net->tx.base.room = 0;
+    net->rx.base.broken = net->tx.base.broken = true; /* until they have rings again */
+    return virtio_net_begin(net);
+}
+
+bool virtio_net_recover(struct virtio_net *net)
+{
+    struct virtio_net_lost *lost = &net->lost;
+    const char *where = net->transport->where;
+
+    if (!lost->noticed)
+        print("%s: the device has gone or needs a reset; the link is down until it is back.\n",
+              where);
+    lost->noticed = true;
+    if (clock_ns() < lost->next_try_ns)
+        return false;
+    int error = start_again(net);
+    lost->next_try_ns = clock_ns() + TRY_AGAIN_NS;
+    if (error == NETDEV_ENOTSUP && !lost->lacks) {
+        print("%s: the device is back, but without features that are in use.\n", where);
+        lost->lacks = true;
+    }
+    if (error)
+        return false;
+    print("%s: the device is back; %u packets that were in flight are lost.\n", where,
+          lost->packets);
+    *lost = (struct virtio_net_lost){.next_try_ns = lost->next_try_ns};
+    return true;
+}
