@@ -25,7 +25,7 @@ def folders(path):
 def test_help_names_the_targets(make):
     status, said = make("help")
     assert status == 0
-    for target in ("run", "debug", "test", "check", "size", "lines", "clean"):
+    for target in ("run", "debug", "test", "check", "size", "lines", "clean", "bench-pktgen", "bench-boot"):
         assert target in said
 
 

@@ -1,0 +1,92 @@
+"""What the scripts of this folder share: options, installing, building, and what the machine lacks."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+
+import report
+import systems
+from systems import SystemGone, vm
+
+HUGE_NEEDED_BYTES = 448 << 20
+STATUS_TEXT = (
+    "Status: 0 measured, 1 nothing could be measured, 2 wrong usage or packages missing, 130\n"
+    "interrupted. QUICK=1 in the environment is --quick."
+)
+
+
+def add_options(parser):
+    """The options that every script has."""
+    quick = os.environ.get("QUICK", "") not in ("", "0")
+    parser.add_argument("--quick", action="store_true", default=quick, help="a short look, not a result")
+    parser.add_argument("--results", default=str(report.RESULTS), metavar="FOLDER", help="where to write")
+    parser.add_argument("--no-build", action="store_true", help="measure what is in build/ already")
+    parser.add_argument("--no-install", action="store_true", help="if packages are missing, say so and end")
+
+
+def prepare(args, packages, plats=(), peer=False):
+    """Installs what is missing and builds pktgen and the peer. What doesn't build is said, and shows
+    up as a system that didn't run. Ends the script with 2 if packages are missing."""
+    install = [vm.ROOT / "tests/install", packages] + ["--no-install"] * args.no_install
+    if subprocess.run(install).returncode != 0:
+        sys.exit(2)
+    for plat in () if args.no_build else plats:
+        command = ["make", "-s", "-C", str(vm.ROOT), "APP=pktgen", f"PLAT={plat}"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            said = done.stdout.strip().splitlines()[-1:]
+            print(f"{shlex.join(command)} failed: {' '.join(said)}", flush=True)
+    if peer:
+        try:
+            systems.build_peer()
+        except SystemGone as error:
+            print(error, flush=True)
+
+
+def conditions():
+    """(accelerator, whether there are huge pages, what this machine lacks): labels for the results."""
+    labels = []
+    kvm_missing = vm.kvm_problem()
+    huge = systems.free_huge_bytes() >= HUGE_NEEDED_BYTES
+    if kvm_missing:
+        labels.append(f"No KVM ({kvm_missing}): the image ran under TCG, QEMU's emulation.")
+    if not huge:
+        labels.append(
+            f"Fewer than {HUGE_NEEDED_BYTES >> 21} free huge pages of 2 MiB: DPDK ran with --no-huge, which"
+            " is slower. To set them aside, as root: echo 512 > /proc/sys/vm/nr_hugepages;"
+            " mkdir -p /dev/hugepages; mount -t hugetlbfs nodev /dev/hugepages"
+        )
+    if len(os.sched_getaffinity(0)) < 2:
+        labels.append("One core only: both sides took turns on it.")
+    return ("tcg" if kvm_missing else "kvm"), huge, labels
+
+
+def ignore_signals():
+    """From here on a second Ctrl-C doesn't keep anything from being ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def write(args, name, title, facts, table, notes, commands, rows):
+    """Writes bench/results/NAME.md, .csv and .json, and prints the table."""
+    folder = report.Path(args.results)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = [f"# {title}", "", *(f"- {fact}: {value}" for fact, value in facts), "", table, ""]
+    text += [line for note in notes for line in (note, "")]
+    text += ["## Commands", ""]
+    text += [f"    # {what}\n    {command}\n" for what, command in commands.items() if command]
+    (folder / f"{name}.md").write_text("\n".join(text))
+    report.write_csv(folder / f"{name}.csv", rows)
+    report.write_json(folder / f"{name}.json", rows)
+    print("\n".join([table, *notes, f"Written: {folder}/{name}.md, .csv, .json"]), flush=True)
+
+
+def run(main):
+    """Runs a script's main(): its result is the status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

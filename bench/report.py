@@ -1,0 +1,224 @@
+"""What becomes of measurements: medians, tables, CSV, JSON, a plot, and the machine they are from."""
+
+import csv
+import datetime
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+LINKS_GBPS = (10, 25, 40, 100)
+# Besides the frame a link carries its CRC (4), the preamble (8) and the gap between frames (12).
+WIRE_OVERHEAD_BYTES = 4 + 8 + 12
+PEER_PREFIX = "dpdk-"
+
+
+def line_rate_mpps(frame_bytes, link_gbps):
+    """How many frames a second fill a link; frame_bytes has no CRC in it, as testpmd counts."""
+    return link_gbps * 1e3 / ((frame_bytes + WIRE_OVERHEAD_BYTES) * 8)
+
+
+def summarize(samples):
+    """Rows for the JSON file from {(system, direction, size): [mpps, ...]}.
+
+    ratio_to_best_dpdk compares medians of one direction and size. Where there is nothing to
+    divide, be it that a system didn't run or that no DPDK variant did, a number is None.
+    """
+    medians = {key: statistics.median(values) for key, values in samples.items() if values}
+    rows = []
+    for (system, direction, size), values in samples.items():
+        rivals = [
+            median
+            for (name, *where), median in medians.items()
+            if name.startswith(PEER_PREFIX) and where == [direction, size] and median > 0
+        ]
+        median = medians.get((system, direction, size))
+        rows.append(
+            {
+                "system": system,
+                "direction": direction,
+                "size_bytes": size,
+                "mpps_median": rounded(median),
+                "mpps_min": rounded(min(values, default=None)),
+                "mpps_max": rounded(max(values, default=None)),
+                "ratio_to_best_dpdk": rounded(
+                    median / max(rivals) if rivals and median is not None else None
+                ),
+            }
+        )
+    return rows
+
+
+def paired_ratio(samples, key):
+    """The median over the rounds of a system's rate to that of the best DPDK variant in the same
+    round. Unlike the ratio of medians it doesn't suffer when the machine changes its speed in the
+    middle. None if there is nothing to compare."""
+    system, *where = key
+    peers = {k: v for k, v in samples.items() if k[0].startswith(PEER_PREFIX) and list(k[1:]) == where and v}
+    if not peers or not samples[key]:
+        return None
+    best = max(peers.values(), key=statistics.median)
+    return statistics.median(ours / theirs for ours, theirs in zip(samples[key], best))
+
+
+def rounded(value):
+    return None if value is None else round(value, 3)
+
+
+def markdown(header, rows):
+    """A table that reads well as text, too. The first column is left-aligned, the others right."""
+    table = [header, *rows]
+    widths = [max(len(str(row[i])) for row in table) for i in range(len(header))]
+
+    def line(cells):
+        first, *rest = [str(cell) for cell in cells]
+        padded = [first.ljust(widths[0])] + [c.rjust(w) for c, w in zip(rest, widths[1:])]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "| " + " | ".join(["-" * widths[0]] + ["-" * (w - 1) + ":" for w in widths[1:]]) + " |"
+    return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def rate_table(rows, samples, frame_bytes, failures):
+    """The table of bench/pktgen. samples: as for summarize(). frame_bytes: the mean frame that was
+    measured, by (direction, size)."""
+    header = ["direction, size, system", "Mpps", "min", "max", "of best DPDK", "round by round"]
+    header += [f"{gbps} GbE" for gbps in LINKS_GBPS]
+    lines = []
+    for row in rows:
+        size = row["size_bytes"]
+        name = f"{row['direction']} {size} {row['system']}"
+        if row["mpps_median"] is None:
+            why = "not run: see below" if row["system"] in failures else "not run"
+            lines.append([name, why, *[""] * (len(header) - 2)])
+            continue
+        ratio = row["ratio_to_best_dpdk"]
+        cells = [f"{row[key]:.2f}" for key in ("mpps_median", "mpps_min", "mpps_max")]
+        paired = paired_ratio(samples, (row["system"], row["direction"], size))
+        cells += ["" if value is None else f"{value:.2f}" for value in (ratio, paired)]
+        for gbps in LINKS_GBPS:
+            share = row["mpps_median"] / line_rate_mpps(frame_bytes[row["direction"], size], gbps)
+            cells.append(f"{share:.0%}")
+        lines.append([name, *cells])
+    return markdown(header, lines)
+
+
+def short_table(rows, sizes, systems):
+    """For the README: a line a direction and size; ours, DPDK's best, and the ratio."""
+    ours = [name for name in systems if not name.startswith(PEER_PREFIX)]
+    header = ["direction, frame", *[f"{name} Mpps" for name in ours], "best of DPDK Mpps", "its driver"]
+    header += [f"{name} / best" for name in ours]
+    by_key = {(r["direction"], r["size_bytes"], r["system"]): r for r in rows}
+    lines = []
+    for direction in dict.fromkeys(r["direction"] for r in rows):
+        for size in sizes:
+            of = {name: by_key.get((direction, size, name)) for name in systems}
+            rates = {n: r["mpps_median"] for n, r in of.items() if r and r["mpps_median"] is not None}
+            peers = {name: rate for name, rate in rates.items() if name.startswith(PEER_PREFIX)}
+            best = max(peers, key=peers.get, default=None)
+            cells = [f"{rates[n]:.1f}" if n in rates else "not run" for n in ours]
+            cells += [f"{peers[best]:.1f}", best] if best else ["not run", ""]
+            cells += [f"{rates[n] / peers[best]:.2f}" if best and n in rates else "" for n in ours]
+            lines.append([f"{direction} {size}", *cells])
+    return markdown(header, lines)
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path, data):
+    path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def plot(path, rows, sizes, systems, title):
+    """Rate by frame size, a panel a direction, by gnuplot. Returns why not, if it can't be drawn."""
+    if not shutil.which("gnuplot"):
+        return "There is no gnuplot, so there is no plot. Install it: tests/install bench"
+    directions = list(dict.fromkeys(row["direction"] for row in rows))
+    rates = {(r["direction"], r["size_bytes"], r["system"]): r for r in rows}
+    script = [
+        f"set terminal svg size {360 * len(directions) + 80},420 background '#ffffff' font 'sans,11'",
+        f"set output '{path}'",
+        f"set multiplot layout 1,{len(directions)} title '{title}'",
+        "set style data linespoints; set grid ytics; set yrange [0:*]; set ylabel 'Mpps'",
+        "set xlabel 'frame (bytes)'; set key bottom left font ',8'; set xtics rotate by -45",
+        f"set xrange [-0.3:{len(sizes) - 0.7}]",
+        "set xtics (" + ", ".join(f"'{size}' {i}" for i, size in enumerate(sizes)) + ")",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for direction in directions:
+            curves = []
+            for number, system in enumerate(systems):
+                points = []
+                for i, size in enumerate(sizes):
+                    row = rates.get((direction, size, system))
+                    if row and row["mpps_median"] is not None:
+                        points.append(f"{i} {row['mpps_median']} {row['mpps_min']} {row['mpps_max']}")
+                if points:
+                    data = Path(folder) / f"{direction}-{number}"
+                    data.write_text("\n".join(points) + "\n")
+                    wide = 1 if system.startswith(PEER_PREFIX) else 2.5
+                    look = f"lc {number + 1} lw {wide} pt {number + 4} ps 0.6"
+                    curves.append(f"'{data}' using 1:2 title '{system}' {look}")
+                    curves.append(f"'{data}' using 1:2:3:4 with yerrorbars notitle {look}")
+            if curves:
+                script += [f"set title '{direction}'", "plot " + ", ".join(curves)]
+        done = subprocess.run(["gnuplot"], input="\n".join(script), text=True, capture_output=True)
+    return f"gnuplot failed: {done.stderr.strip()}" if done.returncode else None
+
+
+def first_line(*command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "not installed"
+    return (done.stdout or done.stderr).strip().splitlines()[0]
+
+
+def machine():
+    """The machine and the versions that a result depends on, as (name, text)."""
+    cpu = "unknown"
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                cpu = line.split(":", 1)[1].strip()
+    commit = first_line("git", "-C", str(ROOT), "log", "-1", "--format=%h %cs")
+    changed = subprocess.run(
+        ["git", "-C", str(ROOT), "status", "--porcelain", "--", "src", "bench/*.py"],
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    packages = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Version}, ", "dpdk-dev", "gcc", "qemu-system-x86"],
+        capture_output=True,
+        text=True,
+    ).stdout.strip(", ")
+    load = os.getloadavg()[0]
+    return [
+        ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
+        ("processor", f"{cpu}, {os.cpu_count()} processors"),
+        ("kernel", platform.release()),
+        ("packages", packages),
+        ("ringloop", commit + (" and changes that aren't committed" if changed else "")),
+        ("load before", f"{load:.2f}" + (" (not a quiet machine)" if load > 0.5 else "")),
+    ]
+
+
+def replace_between(path, marker, text):
+    """Rewrites the part of a file between two marker comments; the README's tables are such."""
+    begin, end = f"<!-- {marker} begin -->", f"<!-- {marker} end -->"
+    before, found, rest = path.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{path.name} has no '{begin}' ... '{end}'")
+    path.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")

@@ -1,0 +1,284 @@
+"""The systems that bench/pktgen measures: each speaks virtio into a vhost-user socket.
+
+They share four calls. prepare(mode, size) makes the system ready for `tx`, `rx` or `fwd` with
+frames of that size, without waiting; ready() raises SystemGone if it ended meanwhile; resume() and
+pause() let it run and hold it still, so that all of them stay connected and take turns on one core;
+close() ends it. A system that can't run here raises SystemGone with the reason.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from testpmd import BURST, Testpmd, TestpmdError, eal_memory
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import vm  # noqa: E402
+
+RING_SIZE = 256
+IMIX = "imix"
+# Segments of testpmd, which with `txsplit rand` sends the first, the first two, or all three of
+# them in one frame: 64, 570 or 1500 bytes.
+IMIX_SEGMENTS = (64, 506, 930)
+
+VIRTIO_USER_VARIANTS = {
+    "dpdk-split": "",
+    "dpdk-packed": ",packed_vq=1",
+    "dpdk-in-order": ",in_order=1",
+    "dpdk-vectorised": ",mrg_rxbuf=0,in_order=1,vectorized=1",
+    "dpdk-packed-vectorised": ",packed_vq=1,mrg_rxbuf=0,in_order=1,vectorized=1",
+}
+
+
+class SystemGone(Exception):
+    """Why a system can't be measured, in one sentence."""
+
+
+def set_size(testpmd, size):
+    """Sets the frames that a testpmd generates."""
+    if size == IMIX:
+        testpmd.ask("set txpkts " + ",".join(map(str, IMIX_SEGMENTS)))
+        testpmd.ask("set txsplit rand")
+    else:
+        testpmd.ask("set txsplit off")
+        testpmd.ask(f"set txpkts {size}")
+
+
+PEER = os.path.join(ROOT, "build", "bench", "dpdk_peer")
+
+
+def build_peer():
+    """Builds peers/dpdk_peer.c. Raises SystemGone if it doesn't build."""
+    os.makedirs(os.path.dirname(PEER), exist_ok=True)
+    source = os.path.join(ROOT, "bench", "peers", "dpdk_peer.c")
+    command = f"gcc -O3 -march=native -o {PEER} {source} $(pkg-config --cflags --libs libdpdk)"
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise SystemGone(f"{command} failed: {done.stdout.strip().splitlines()[-1:]}")
+
+
+def virtio_user_options(name, socket, core, huge, lcores=2):
+    """EAL's options for one of DPDK's virtio-user variants. One lcore polls; with two, the other
+    takes commands on the same core."""
+    eal = ["--lcores=" + ",".join(f"{i}@{core}" for i in range(lcores)), "--no-pci", *eal_memory(huge)]
+    # One region of memory, as vhost-user takes eight at most. AVX-512 where there is some: the
+    # vectorised packed ring needs it.
+    eal += ["--no-telemetry", "--single-file-segments", "--force-max-simd-bitwidth=512"]
+    vdev = f"net_virtio_user0,path={socket},queues=1,queue_size={RING_SIZE}"
+    return eal + ["--vdev", vdev + VIRTIO_USER_VARIANTS[name]]
+
+
+class Dpdk:
+    """testpmd on DPDK's own virtio-user driver, in one of its variants. It can't send a mix of
+    sizes in single buffers, so for that peers/dpdk_peer takes its place on the same driver."""
+
+    runs_at_once = False  # not before testpmd is told to `start`
+    FORWARD_MODES = {"tx": "txonly", "rx": "rxonly", "fwd": "macswap"}
+
+    def __init__(self, name, socket, core, huge):
+        self.name, self.socket = name, socket
+        self._core, self._huge = core, huge
+        self._pmd = self._peer = None
+        self._mode = None
+        self.command = ""
+
+    def prepare(self, mode, size):
+        mix = mode == "tx" and size == IMIX
+        if mix and not self._peer:
+            self.close()
+            self._peer = DpdkPeer(self.name, self.socket, self._core, self._huge)
+            self._peer.prepare(mode, size)
+            self.command += f"\n    {self._peer.command} # {IMIX}"
+        elif not mix and not self._pmd:
+            self.close()
+            self._pmd = Testpmd(virtio_user_options(self.name, self.socket, self._core, self._huge))
+            self.command = shlex.join(self._pmd.command)
+        self.runs_at_once = mix
+        self._mode, self._size = mode, size
+
+    def ready(self):
+        if self._peer:
+            return self._peer.ready()
+        try:
+            if not self._pmd.is_up():
+                self._pmd.wait_prompt()
+            self._pmd.ask(f"set fwd {self.FORWARD_MODES[self._mode]}")
+            set_size(self._pmd, self._size)
+            if not re.search(r"^Port 0:", self._pmd.text(), re.M):
+                raise SystemGone(f"testpmd got no port: {self._pmd.last_lines(8)}")
+        except TestpmdError as error:
+            raise SystemGone(str(error)) from None
+
+    def resume(self):
+        self._peer.resume() if self._peer else self._ask("start")
+
+    def pause(self):
+        self._peer.pause() if self._peer else self._ask("stop")
+
+    def _ask(self, command):
+        try:
+            self._pmd.ask(command)
+        except TestpmdError as error:
+            raise SystemGone(str(error)) from None
+
+    def close(self):
+        for part in (self._pmd, self._peer):
+            if part:
+                part.close()
+        self._pmd = self._peer = None
+
+
+class Program:
+    """A program that moves packets as long as it runs, restarted when its keys change."""
+
+    runs_at_once = True
+
+    def __init__(self, name, socket, core, app):
+        self.name, self.socket = name, socket
+        self._core, self._app = core, app
+        self._process = None
+        self._keys = None
+        self.command = ""
+
+    def command_line(self, keys):
+        raise NotImplementedError
+
+    def prepare(self, mode, size):
+        keys = f"mode={mode} burst={BURST}" + (f" size={size}" if mode == "tx" else "")
+        if self._process and self._process.poll() is None and keys == self._keys:
+            return
+        self.close()
+        if not os.path.exists(self._app):
+            raise SystemGone(f"{os.path.relpath(self._app, ROOT)} isn't built")
+        self._keys = keys
+        words = self.command_line(keys)
+        self.command = shlex.join(words)
+        self._log = open(f"{self.socket}.log", "w+b")
+        self._process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ready(self):
+        self._check()
+
+    def resume(self):
+        self._check()
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def pause(self):
+        os.kill(self._process.pid, signal.SIGSTOP)
+        self._check()
+
+    def _check(self):
+        if self._process.poll() is not None:
+            self._log.seek(0)
+            said = self._log.read().decode("utf-8", "replace").strip().splitlines()[-3:]
+            raise SystemGone(f"{self.name} ended ({self._process.returncode}): {' / '.join(said)}")
+
+    def close(self):
+        if not self._process:
+            return
+        if self._process.poll() is None:
+            self._process.kill()  # ends a stopped process, too
+        self._process.wait()
+        self._process.stdin.close()
+        self._log.close()
+        self._process = None
+
+
+class Image(Program):
+    """The image under QEMU, its network card a vhost-user one."""
+
+    def __init__(self, name, socket, core, accel, machine="microvm", app=None):
+        super().__init__(name, socket, core, app or vm.image("pktgen"))
+        self._accel, self._machine = accel, machine
+
+    def command_line(self, keys):
+        return ["taskset", "-c", str(self._core)] + vm.qemu_command(
+            self._app,
+            keys,
+            machine=self._machine,
+            accel=self._accel,
+            netdev="vhost-user,id=n0,chardev=c0",
+            # vhost-user: the other process maps the guest's memory, so it must be shared.
+            more=("-machine", "memory-backend=mem")
+            + ("-object", "memory-backend-memfd,id=mem,size=64M,share=on")
+            + ("-chardev", f"socket,id=c0,path={self.socket}"),
+        )
+
+
+class Port(Program):
+    """The same application and driver as a host process: PLAT=linux."""
+
+    def __init__(self, name, socket, core, app=None):
+        super().__init__(name, socket, core, app or vm.image("pktgen", "linux"))
+
+    def command_line(self, keys):
+        return ["taskset", "-c", str(self._core), str(self._app), f"vhost={self.socket}", *keys.split()]
+
+
+class DpdkPeer(Program):
+    """peers/dpdk_peer.c on one of DPDK's virtio-user variants."""
+
+    def __init__(self, name, socket, core, huge):
+        super().__init__(name, socket, core, PEER)
+        self._options = virtio_user_options(name, socket, core, huge, lcores=1)
+
+    def command_line(self, keys):
+        mode = ["imix"] if keys.startswith("mode=tx") else keys.split()
+        return [str(self._app), *self._options, "--", *mode]
+
+
+def wait_connected(host, port, system, deadline_s=15):
+    """Waits until `system` has set up its rings with `host`, a testpmd, on its vhost port."""
+    end = time.monotonic() + deadline_s
+    while not host.link_is_up(port):
+        system.ready()
+        if time.monotonic() > end:
+            raise SystemGone(f"{system.name} didn't connect to testpmd in {deadline_s} s")
+        time.sleep(0.02)
+
+
+def cores():
+    """(core of the vhost side, core of the system measured); one core twice if there is but one."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[1 if len(usable) > 1 else 0]
+
+
+def cpu_seconds(pid):
+    """How long the threads of a process have run."""
+    total_ns = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+            total_ns += int(file.read().split()[0])
+    return total_ns / 1e9
+
+
+def free_huge_bytes():
+    """Free memory in huge pages of 2 MiB that this user may take; 0 where there are none."""
+    folder = "/sys/kernel/mm/hugepages/hugepages-2048kB"
+    try:
+        with open(f"{folder}/free_hugepages") as file:
+            free = int(file.read()) * (2 << 20)
+    except OSError:
+        return 0
+    with open("/proc/mounts") as file:
+        mounts = [line.split()[1] for line in file if line.split()[2] == "hugetlbfs"]
+    return free if any(os.access(mount, os.W_OK) for mount in mounts) else 0
+
+
+def testpmd_problem():
+    """Why testpmd can't be used, or None."""
+    if not shutil.which("dpdk-testpmd"):
+        return "There is no dpdk-testpmd. Install it: tests/install bench"
+    return None

@@ -1,0 +1,117 @@
+"""Trials at a given rate: packets go to testpmd, which sends each one back, and are accounted for.
+
+A trial starts the system anew: pktgen in mode=latency, in QEMU or as a process, or for DPDK's
+virtio-user driver peers/dpdk_peer.c, which does the same. Both number their packets, stamp them
+with the time of sending, and print one JSON object.
+"""
+
+import collections
+import json
+import shlex
+import shutil
+import subprocess
+import tempfile
+
+import common
+import systems
+from systems import DpdkPeer, Image, Port, SystemGone
+from testpmd import Testpmd, vhost_options
+
+QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
+START_AND_DRAIN_S = 30
+
+Trial = collections.namedtuple(
+    "Trial", "rate sent lost reordered duplicates seconds latency_ns"
+)  # rate: packets a second that were sent; latency_ns: {"min", "p50", ..., "max"}
+
+
+def parse(text):
+    """The Trial that a program's output tells: its one line of JSON."""
+    for line in text.splitlines():
+        if line.startswith("{"):
+            data = json.loads(line)
+            sequence = data["sequence"]
+            seconds = float(data["seconds"])
+            sent = data["tx"]["packets"]
+            return Trial(sent / seconds if seconds else 0, sent, sequence["lost"], sequence["reordered"],
+                         sequence["duplicates"], seconds, data["latency_ns"])
+    raise SystemGone(f"no result: {' / '.join(text.strip().splitlines()[-3:])}")
+
+
+class Bed:
+    """testpmd as the vhost side, sending everything back, and the systems that can be tried."""
+
+    def __init__(self, accel, huge, wanted=None):
+        self._folder = tempfile.mkdtemp(prefix="ringloop-bench-")
+        host_core, core = systems.cores()
+        self.systems = [Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel)]
+        self.systems += [Port("ringloop-linux", f"{self._folder}/port", core)]
+        self.systems += [DpdkPeer(name, f"{self._folder}/{name}", core, huge)
+                         for name in systems.VIRTIO_USER_VARIANTS]
+        if wanted:
+            self.systems = [s for s in self.systems if any(w in s.name for w in wanted.split(","))]
+        self._process = None
+        self.commands = {}
+        sockets = [system.socket for system in self.systems]
+        self.host = Testpmd(vhost_options(host_core, sockets, huge))
+        self.commands["vhost side"] = shlex.join(self.host.command)
+
+    def __enter__(self):
+        try:
+            self.host.wait_prompt()
+            self.host.ask("set fwd macswap")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        common.ignore_signals()
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self.host.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, system, rate, seconds, size):
+        """One trial. Raises SystemGone if the system doesn't run or prints no result."""
+        if isinstance(system, DpdkPeer):
+            command = system.command_line(f"latency {rate} {seconds} {size}")
+        else:
+            command = system.command_line(
+                f"mode=latency rate={rate} duration={seconds} size={size} report=json report.interval=0"
+            )
+        self.commands[system.name] = shlex.join(command)
+        self.host.ask(f"set portlist {self.systems.index(system)}")
+        self.host.ask("start")
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                start_new_session=True,
+            )
+            said, _ = self._process.communicate(timeout=seconds + START_AND_DRAIN_S)
+        except OSError as error:
+            raise SystemGone(f"{command[0]}: {error.strerror}") from None
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            said, _ = self._process.communicate()
+            raise SystemGone(f"no end after {seconds + START_AND_DRAIN_S} s: {said[-200:]}") from None
+        finally:
+            self.host.ask("stop")
+        return parse(said)
+
+
+def bisect(passes, low, high, resolution):
+    """The highest rate for which passes(rate) is true, to within `resolution` of it; 0 if not even
+    `low` does. Looks at `high` first."""
+    if passes(high):
+        return high
+    if not passes(low):
+        return 0
+    while high - low > max(resolution * low, 1):
+        middle = (low + high) // 2
+        if passes(middle):
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,167 @@
+"""bench/: its arithmetic, its parsers, and one very short run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vm import ROOT
+
+sys.path.insert(0, str(ROOT / "bench"))
+import report  # noqa: E402
+import testpmd  # noqa: E402
+import trials  # noqa: E402
+
+SHOWN = """
+  ######################## NIC statistics for port 0  ########################
+  RX-packets: 1000       RX-missed: 0          RX-bytes:  64000
+  RX-errors: 0
+  RX-nombuf:  0
+  TX-packets: 10         TX-errors: 3          TX-bytes:  640
+
+  Throughput (since last show)
+  Rx-pps:      2500000          Rx-bps:       1280000000
+  Tx-pps:            7          Tx-bps:         3584
+  ############################################################################
+"""
+
+
+def row_of(rows, system):
+    (row,) = [row for row in rows if row["system"] == system]
+    return row
+
+
+def test_counters_of_testpmd_are_read():
+    stats = testpmd.parse_stats(SHOWN)
+    assert stats["RX-packets"] == 1000
+    assert stats["TX-errors"] == 3
+    assert stats["Rx-pps"] == 2500000
+
+
+def test_output_without_counters_is_refused():
+    with pytest.raises(testpmd.TestpmdError):
+        testpmd.parse_stats("Invalid port 7\n")
+
+
+def test_a_rate_is_testpmds_and_frames_are_those_of_the_window():
+    before = testpmd.parse_stats(SHOWN)
+    after = dict(before, **{"RX-packets": 3000, "RX-bytes": 64000 + 2000 * 128, "Rx-pps": 4000000})
+    rate = testpmd.rate_between(before, after)
+    assert rate.rx_mpps == 4.0
+    assert (rate.rx_packets, rate.rx_bytes) == (2000, 128)
+    assert (rate.tx_packets, rate.tx_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("frame, gbps, mpps", [(60, 10, 14.881), (1514, 10, 0.8127), (60, 100, 148.81)])
+def test_line_rate_is_ethernets(frame, gbps, mpps):
+    assert report.line_rate_mpps(frame, gbps) == pytest.approx(mpps, rel=1e-4)
+
+
+def test_ratios_are_to_the_best_variant_of_the_same_direction_and_size():
+    rows = report.summarize({
+        ("ringloop-kvm", "tx", 64): [30, 10, 20],
+        ("dpdk-split", "tx", 64): [10, 10, 10],
+        ("dpdk-packed", "tx", 64): [16, 15, 99],
+        ("dpdk-packed", "rx", 64): [1000],
+    })
+    ours = row_of(rows[:1], "ringloop-kvm")
+    assert list(ours) == [
+        "system", "direction", "size_bytes", "mpps_median", "mpps_min", "mpps_max", "ratio_to_best_dpdk",
+    ]
+    assert (ours["mpps_median"], ours["mpps_min"], ours["mpps_max"]) == (20, 10, 30)
+    assert ours["ratio_to_best_dpdk"] == 1.25
+    assert row_of(rows[1:2], "dpdk-split")["ratio_to_best_dpdk"] == 0.625
+
+
+def test_what_did_not_run_has_no_numbers():
+    samples = {("ringloop-linux", "tx", 64): [], ("ringloop-kvm", "tx", 64): [5.0]}
+    rows = report.summarize(samples)
+    assert rows[0]["mpps_median"] is None and rows[0]["ratio_to_best_dpdk"] is None
+    assert rows[1]["mpps_median"] == 5.0 and rows[1]["ratio_to_best_dpdk"] is None
+    table = report.rate_table(rows, samples, {("tx", 64): 64}, {"ringloop-linux": "isn't built"})
+    assert "not run: see below" in table
+
+
+def test_paired_ratios_survive_a_change_of_speed():
+    samples = {("ringloop-kvm", "tx", 64): [20, 20, 60], ("dpdk-split", "tx", 64): [10, 30, 30]}
+    assert report.paired_ratio(samples, ("ringloop-kvm", "tx", 64)) == 2
+
+
+def test_only_the_text_between_the_markers_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- x begin -->\nold\n<!-- x end -->\nafter\n")
+    report.replace_between(page, "x", "new\n")
+    assert page.read_text() == "before\n<!-- x begin -->\n\nnew\n\n<!-- x end -->\nafter\n"
+    with pytest.raises(ValueError):
+        report.replace_between(page, "y", "new")
+
+
+@pytest.mark.parametrize("limit", [0, 999, 1000, 5000, 123456, 39999999, 40000000])
+def test_bisection_finds_the_highest_rate_that_passes(limit):
+    asked = []
+
+    def passes(rate):
+        asked.append(rate)
+        return rate <= limit
+
+    found = trials.bisect(passes, 1000, 40000000, 0.01)
+    if limit < 1000:
+        assert found == 0
+    else:
+        assert limit * 0.985 <= found <= limit
+    assert len(asked) < 40
+
+
+def test_a_trial_is_read_from_a_programs_json():
+    said = """pktgen: ready
+{"seconds":2.0,"tx":{"packets":2000},"sequence":{"lost":3,"reordered":1,"duplicates":0},"latency_ns":{"p50":7}}
+Ringloop: exit 0.
+"""
+    trial = trials.parse(said)
+    assert (trial.rate, trial.sent, trial.lost, trial.reordered) == (1000, 2000, 3, 1)
+    assert trial.latency_ns["p50"] == 7
+    with pytest.raises(trials.SystemGone, match="no device"):
+        trials.parse("panic: no device\n")
+
+
+def bench(script, *words, **environment):
+    return subprocess.run(
+        [ROOT / "bench" / script, *words],
+        env=dict(os.environ, **environment),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("script", ["pktgen", "boot", "paced", "zero-loss"])
+def test_help_and_usage(script):
+    assert bench(script, "--help").returncode == 0
+    done = bench(script, "--nonsense", "--no-install")
+    assert done.returncode == 2
+    assert "--nonsense" in done.stdout
+
+
+def test_a_short_run_has_a_row_for_everything(tmp_path):
+    done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop",
+                 "--rounds=1", "--window=0.1", f"--results={tmp_path}", QUICK="1")
+    installed = subprocess.run([ROOT / "tests/install", "bench", "--no-install"], stderr=subprocess.DEVNULL)
+    if installed.returncode != 0:  # measuring needs packages that testing doesn't
+        assert done.returncode == 2
+        assert "apt-get install" in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "pktgen.json").read_text())
+    systems = {row["system"] for row in rows}
+    assert "dpdk-split" in systems and len(systems) == 3
+    assert len(rows) == 3 * len(systems)
+    for row in rows:
+        if row["mpps_median"] is None:
+            assert f"{row['system']} didn't run: " in done.stdout
+        else:
+            assert 0 < row["mpps_min"] <= row["mpps_median"] <= row["mpps_max"] < 1000
+    assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
+    assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
