@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from testpmd import BURST, Testpmd, TestpmdError, eal_memory
+from testpmd_rates import BURST, Testpmd, TestpmdError, eal_memory
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))

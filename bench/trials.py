@@ -15,7 +15,7 @@ import tempfile
 import common
 import systems
 from systems import DpdkPeer, Image, Port, SystemGone
-from testpmd import Testpmd, vhost_options
+from testpmd_rates import Testpmd, vhost_options
 
 QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 START_AND_DRAIN_S = 30
