@@ -138,8 +138,14 @@ def show_memcaslap(port):
 
 
 def serve(args, accel):
+    keys = dict(word.partition("=")[::2] for word in args.keys.split())
+    netdev = user_netdev(  # to where the image was told to serve
+        args.port,
+        keys.get("udpkv.port", vm.GUEST_PORT),
+        keys.get("net.ip", vm.GUEST_IP).partition("/")[0],
+    )
     command = qemu_command(
-        image(args.app), args.keys, args.machine, accel, args.mem, netdev=user_netdev(args.port)
+        image(args.app), args.keys, args.machine, accel, args.mem, netdev=netdev
     )
     say(f"$ {shlex.join(command)}")
     with Vm(command, echo=say) as machine:

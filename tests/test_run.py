@@ -36,6 +36,13 @@ def test_once_shows_clients_and_ends_well():
         assert text in said
 
 
+def test_the_image_is_reached_where_its_keys_say():
+    port = free_udp_port()
+    status, said = run("--once", f"--port={port}", "net.ip=10.0.2.77/24", "udpkv.port=4000")
+    assert status == 0, said
+    assert "udpkv: serves 10.0.2.77:4000/udp" in said
+
+
 def test_a_port_that_is_taken_is_named():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         try:

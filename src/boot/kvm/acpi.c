@@ -40,7 +40,7 @@ static uint64_t field(const uint8_t *table, size_t offset, size_t len)
 /* A table with a good length and, unless it is NULL, this signature; or NULL. */
 static const uint8_t *table_at(uint64_t phys, const char *signature)
 {
-    if (phys == 0 || phys > 1ull << 40)
+    if (phys < PAGE_SIZE || phys > 1ull << 40) /* page zero is never mapped */
         return NULL;
     paging_map(phys, HEADER_BYTES, false);
     const uint8_t *t = (const uint8_t *)(uintptr_t)phys;
@@ -106,7 +106,7 @@ static struct acpi_register read_register(const uint8_t *fadt, size_t offset)
         r.space = fadt[offset];
         r.address = field(fadt, offset + 4, 8);
     }
-    if (r.space == 0 && r.address >= BOOT_ADDRESS_END)
+    if (r.space == 0 && (r.address < PAGE_SIZE || r.address >= BOOT_ADDRESS_END))
         r.address = 0;
     if (r.space == 0 && r.address)
         paging_map(r.address, 1, true);
@@ -117,7 +117,7 @@ RUNS_ONCE void acpi_init(uint64_t rsdp)
 {
     const uint8_t *root = NULL;
 
-    if (rsdp && rsdp < 1ull << 40) {
+    if (rsdp >= PAGE_SIZE && rsdp < 1ull << 40) {
         paging_map(rsdp, HEADER_BYTES, false);
         root = (const uint8_t *)(uintptr_t)rsdp;
     } else {
