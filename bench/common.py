@@ -36,6 +36,7 @@ def prepare(args, packages, plats=(), peer=False):
         command = ["make", "-s", "-C", str(vm.ROOT), "APP=pktgen", f"PLAT={plat}"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
+            systems.did_not_build.add(str(vm.image("pktgen", plat)))
             said = done.stdout.strip().splitlines()[-1:]
             print(f"{shlex.join(command)} failed: {' '.join(said)}", flush=True)
     if peer:

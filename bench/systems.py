@@ -50,6 +50,7 @@ def set_size(testpmd, size):
         testpmd.ask(f"set txpkts {size}")
 
 
+did_not_build = set()  # paths of programs whose build failed in this run
 PEER = os.path.join(ROOT, "build", "bench", "dpdk_peer")
 
 
@@ -60,6 +61,7 @@ def build_peer():
     command = f"gcc -O3 -march=native -o {PEER} {source} $(pkg-config --cflags --libs libdpdk)"
     done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
+        did_not_build.add(PEER)
         raise SystemGone(f"{command} failed: {done.stdout.strip().splitlines()[-1:]}")
 
 
@@ -149,13 +151,17 @@ class Program:
     def command_line(self, keys):
         raise NotImplementedError
 
+    def check_built(self):
+        """Raises SystemGone if there is no program, or only one from before a build that failed."""
+        if str(self._app) in did_not_build or not os.path.exists(self._app):
+            raise SystemGone(f"{os.path.relpath(self._app, ROOT)} isn't built")
+
     def prepare(self, mode, size):
         keys = f"mode={mode} burst={BURST}" + (f" size={size}" if mode == "tx" else "")
         if self._process and self._process.poll() is None and keys == self._keys:
             return
         self.close()
-        if not os.path.exists(self._app):
-            raise SystemGone(f"{os.path.relpath(self._app, ROOT)} isn't built")
+        self.check_built()
         self._keys = keys
         words = self.command_line(keys)
         self.command = shlex.join(words)

@@ -75,6 +75,7 @@ class Bed:
 
     def run(self, system, rate, seconds, size):
         """One trial. Raises SystemGone if the system doesn't run or prints no result."""
+        system.check_built()
         if isinstance(system, DpdkPeer):
             command = system.command_line(f"latency {rate} {seconds} {size}")
         else:

@@ -82,11 +82,9 @@ def test_an_image_survives_its_back_end_being_killed(reflect, tmp_path, machine)
 @needs_testpmd
 def test_udpkv_serves_on_a_vhost_user_socket(tmp_path):
     socket = tmp_path / "vhost"
-    with start_testpmd(socket) as testpmd, udpkv(f"vhost={socket}", "mem=16M") as app:
+    with start_testpmd(socket), udpkv(f"vhost={socket}", "mem=16M") as app:
         app.expect(r"^udpkv: serves .*, virtio-net over vhost-user at vhost-user \.\.\S*/vhost,")
-        testpmd.begin("start tx_first")  # to a MAC address that isn't the app's
         app.process.terminate()
-        app.expect(r"^udpkv: receive queue dropped 0\.$")
         app.expect(r"^udpkv: every pool is whole\.$")
         assert app.status() == 0
 

@@ -1,0 +1,204 @@
+/* loop_test.c - the loop over a device of our own: it ends when it should, and loses no buffer. */
+#include "apps/pktgen/loop.h"
+#include "boot/boot.h"
+#include "boot/test.h"
+
+enum { RING = 16, BUFFERS = 64 };
+
+/* A device whose transmit queue takes packets and keeps them until they are reclaimed, or gives
+ * them to its own receive queue. */
+static struct {
+    struct netdev dev;
+    struct netdev_queue rx, tx;
+    struct netbuf *ring[RING];
+    uint32_t held;
+    uint64_t taken, take_max;   /* packets; no more than take_max are ever taken */
+    uint64_t expected;          /* number of the next packet */
+    uint64_t lose_every;        /* of packets looped back */
+    struct netbuf_pool *source; /* received packets come from here; NULL: none come */
+    uint64_t give_max;
+    bool loops_back;
+} fake;
+
+static uint32_t fake_rx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
+{
+    uint32_t got = 0;
+
+    while (fake.source && got < n && q->stats.packets + got < fake.give_max &&
+           (bufs[got] = netbuf_alloc(fake.source))) {
+        memset(netbuf_append(bufs[got], 60), 0, 60);
+        got++;
+    }
+    while (fake.loops_back && got < n && fake.held > 0) {
+        bufs[got++] = fake.ring[0];
+        memmove(fake.ring, fake.ring + 1, --fake.held * sizeof fake.ring[0]);
+    }
+    q->stats.packets += got;
+    return got;
+}
+
+static uint32_t fake_reclaim(struct netdev_queue *q)
+{
+    uint32_t n = fake.loops_back ? 0 : fake.held;
+
+    netbuf_free_bulk(fake.ring, n);
+    fake.held -= n;
+    q->room = RING - fake.held;
+    return n;
+}
+
+static uint32_t fake_tx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
+{
+    uint32_t took = 0;
+
+    fake_reclaim(q);
+    for (; took < n && fake.held < RING && fake.taken < fake.take_max; took++) {
+        const struct packet *p = (const struct packet *)bufs[took]->data;
+        if (!fake.source)
+            CHECK_EQ(be32(p->stamp.sequence), fake.expected++);
+        fake.taken++;
+        if (fake.lose_every && fake.taken % fake.lose_every == 0)
+            netbuf_free(bufs[took]);
+        else
+            fake.ring[fake.held++] = bufs[took];
+    }
+    q->room = RING - fake.held;
+    q->stats.packets += took;
+    return took;
+}
+
+static bool fake_link_up(struct netdev *dev)
+{
+    return dev == &fake.dev;
+}
+
+static const struct netdev_ops ops = {
+    .rx_burst = fake_rx,
+    .tx_burst = fake_tx,
+    .tx_reclaim = fake_reclaim,
+    .link_up = fake_link_up,
+};
+
+static struct loop loop;
+static struct options options;
+static struct value_sizes size_64 = {.count = 1, .bytes = {64}};
+
+static struct netbuf_pool *pool(void)
+{
+    static const struct netbuf_pool_conf conf = {
+        .name = "loop_test", .count = BUFFERS, .buf_bytes = 256, .headroom_bytes = 64};
+    static struct netbuf_pool *made;
+
+    if (!made)
+        made = netbuf_pool_create(&conf);
+    return made;
+}
+
+/* Defaults of a run in which a second is a millisecond long. */
+static void prepare(enum options_mode mode)
+{
+    const struct traffic_conf traffic = {
+        .sizes = &size_64, .numbered = true, .timed = mode >= OPTIONS_LATENCY};
+
+    memset(&fake, 0, sizeof fake);
+    memset(&loop, 0, sizeof loop);
+    memset(&options, 0, sizeof options);
+    fake.dev = (struct netdev){.ops = &ops, .state = NETDEV_STARTED, .queue_pairs = 1};
+    fake.dev.rxq[0] = &fake.rx;
+    fake.dev.txq[0] = &fake.tx;
+    fake.tx.room = RING;
+    fake.take_max = fake.give_max = UINT64_MAX;
+    fake.loops_back = mode >= OPTIONS_LATENCY;
+    options.mode.chosen = mode;
+    options.burst = 7;
+    options.seq = true;
+    loop.options = &options;
+    loop.dev = &fake.dev;
+    loop.hz = clock_cycles_hz() / 1000;
+    loop.tx_pool = pool();
+    loop.receive.numbered = true;
+    loop.receive.timed = traffic.timed;
+    traffic_init(&loop.traffic, &traffic);
+    traffic_prefill(&loop.traffic, pool());
+}
+
+static struct report_run run(void)
+{
+    struct report_run result;
+
+    loop_run(&loop);
+    loop_result(&loop, &result);
+    CHECK(netbuf_pool_free_count(pool()) == BUFFERS - fake.held);
+    netbuf_free_bulk(fake.ring, fake.held); /* as netdev_stop does */
+    CHECK(netbuf_pool_whole(pool()));
+    return result;
+}
+
+TEST(loop_sends_exactly_the_count_and_waits_for_it)
+{
+    prepare(OPTIONS_TX);
+    options.count = 1000;
+    struct report_run r = run();
+    CHECK_EQ(fake.taken, 1000);
+    CHECK_EQ(fake.held, 0);
+    CHECK_EQ(r.made, 1000);
+    CHECK_EQ(r.to.tx.packets, 1000);
+    CHECK(r.to.now_cycles > r.from.now_cycles);
+}
+
+TEST(loop_ends_beside_a_device_that_takes_nothing_more)
+{
+    prepare(OPTIONS_TX);
+    options.duration_ns = 1000000000;
+    fake.take_max = 20;
+    CHECK_EQ(run().made, 20); /* what the device never took was never sent */
+}
+
+TEST(loop_times_what_comes_back)
+{
+    static const enum options_mode modes[] = {OPTIONS_LATENCY, OPTIONS_PINGPONG};
+
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        prepare(modes[i]);
+        options.count = 500;
+        CHECK_EQ(run().made, 500);
+        CHECK_EQ(account_unique(&loop.receive.account), 500);
+        CHECK_EQ(loop.receive.latency.count, 500);
+        CHECK_EQ(loop.receive.account.missing, 0);
+    }
+}
+
+TEST(loop_pingpong_goes_on_after_losses)
+{
+    prepare(OPTIONS_PINGPONG);
+    options.count = 100;
+    options.window = 3;
+    fake.lose_every = 10;
+    CHECK_EQ(run().made, 100);
+    CHECK_EQ(account_unique(&loop.receive.account), 90);
+}
+
+TEST(loop_receives_until_count_or_idle)
+{
+    for (int idle = 0; idle < 2; idle++) {
+        prepare(OPTIONS_RX);
+        fake.source = pool();
+        options.count = idle ? 0 : 100;
+        options.idle_ns = idle ? 500000000 : 0;
+        fake.give_max = idle ? 100 : UINT64_MAX;
+        CHECK_EQ(run().to.rx.packets, 100);
+        CHECK_EQ(loop.receive.unnumbered, 100);
+    }
+}
+
+TEST(loop_forwards_and_drops_what_finds_no_room_in_time)
+{
+    prepare(OPTIONS_FWD);
+    fake.source = pool();
+    fake.take_max = 50;
+    options.count = 100;
+    struct report_run r = run();
+    CHECK_EQ(fake.taken, 50);
+    CHECK_EQ(r.to.rx.packets, 100);
+    CHECK(r.forward_drops > 0 && r.forward_drops <= 50);
+}
