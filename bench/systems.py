@@ -157,7 +157,8 @@ class Program:
             raise SystemGone(f"{os.path.relpath(self._app, ROOT)} isn't built")
 
     def prepare(self, mode, size):
-        keys = f"mode={mode} burst={BURST}" + (f" size={size}" if mode == "tx" else "")
+        # testpmd numbers no packets and looks into none.
+        keys = f"mode={mode} burst={BURST} seq=off" + (f" size={size}" if mode == "tx" else "")
         if self._process and self._process.poll() is None and keys == self._keys:
             return
         self.close()
@@ -218,6 +219,8 @@ class Image(Program):
             netdev="vhost-user,id=n0,chardev=c0",
             # vhost-user: the other process maps the guest's memory, so it must be shared.
             more=("-machine", "memory-backend=mem")
+            # Offered, so that virtio.ring=auto takes it; QEMU leaves it off unless asked.
+            + ("-global", "virtio-net-device.packed=on")
             + ("-object", "memory-backend-memfd,id=mem,size=64M,share=on")
             + ("-chardev", f"socket,id=c0,path={self.socket}"),
         )

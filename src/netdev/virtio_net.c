@@ -313,6 +313,7 @@ static int start(struct netdev *dev)
         return error;
     net->rx.mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
     net->rx.offloads = net->tx.offloads = net->offloads;
+    net->rx.header_counts = net->rx.mergeable || (net->offloads & NETDEV_OFFLOAD_RX_CSUM);
     net->tx.frame_max_bytes = frame_max(net);
     return virtio_net_begin(net);
 }

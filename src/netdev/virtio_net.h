@@ -46,8 +46,10 @@ struct virtio_net_queue {
     uint32_t frame_max_bytes; /* tx: longest frame that may be sent */
     uint16_t index;           /* the queue's number at the device */
     uint16_t descs;
-    bool mergeable; /* rx: a packet may be spread over several buffers */
-    void *memory;   /* of the ring; kept for the next one, as it can't be given back */
+    bool mergeable;     /* rx: a packet may be spread over several buffers */
+    bool header_counts; /* rx: something was negotiated that the header tells; if not it isn't read,
+                           which spares fetching its cache line from the device's processor */
+    void *memory;       /* of the ring; kept for the next one, as it can't be given back */
     size_t memory_bytes;
 };
 

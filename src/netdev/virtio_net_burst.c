@@ -161,14 +161,17 @@ INLINE struct netbuf *rx_take(struct virtio_net_queue *q, struct batch *b)
 {
     struct netbuf *nb = b->bufs[b->next];
     const uint32_t len = b->lens[b->next++];
-    const struct virtio_net_hdr_v1 h = read_header(nb);
     bool len_good = len >= VIRTIO_NET_HEADER + VIRTIO_NET_FRAME_MIN &&
                     len <= VIRTIO_NET_HEADER + netbuf_tailroom(nb);
 
     nb->len = (uint16_t)(likely(len_good) ? len - VIRTIO_NET_HEADER : 0);
-    bool meta_good = take_header(q, nb, &h);
-    if (unlikely(q->mergeable && h.num_buffers != 1))
-        meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, b);
+    bool meta_good = true;
+    if (q->header_counts) {
+        const struct virtio_net_hdr_v1 h = read_header(nb);
+        meta_good = take_header(q, nb, &h);
+        if (unlikely(q->mergeable && h.num_buffers != 1))
+            meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, b);
+    }
     if (unlikely(!len_good || !meta_good)) {
         drop(q, len_good ? NETDEV_DROP_BAD_META : NETDEV_DROP_BAD_LEN, nb);
         return NULL;
@@ -220,7 +223,7 @@ INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct net
     uint32_t got = 0;
 
     while (b->next < b->count) {
-        if (b->next + AHEAD < b->count)
+        if (q->header_counts && b->next + AHEAD < b->count)
             __builtin_prefetch(b->bufs[b->next + AHEAD]->data - VIRTIO_NET_HEADER);
         struct netbuf *packet = rx_take(q, b);
         if (likely(packet)) {
@@ -301,7 +304,7 @@ static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct 
 static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *packet,
                               uint32_t frame_bytes)
 {
-    struct virtio_net_hdr_v1 h = {0}; /* no checksum, no segmentation */
+    union header want = {.words = {0, 0}}; /* no checksum, no segmentation */
 
     if (unlikely(frame_bytes < VIRTIO_NET_FRAME_MIN || frame_bytes > q->frame_max_bytes))
         return false;
@@ -309,11 +312,15 @@ static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *p
         if (!(q->offloads & NETDEV_OFFLOAD_TX_CSUM) ||
             packet->csum_start + packet->csum_offset + 2u > frame_bytes)
             return false;
-        h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-        h.csum_start = packet->csum_start;
-        h.csum_offset = packet->csum_offset;
+        want.fields.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        want.fields.csum_start = packet->csum_start;
+        want.fields.csum_offset = packet->csum_offset;
     }
-    memcpy(packet->data - VIRTIO_NET_HEADER, &h, sizeof h);
+    /* A buffer sent before still has the same header, as a rule: its cache line, which the device
+     * has read, is left shared with the device. */
+    union header *at = (void *)(packet->data - VIRTIO_NET_HEADER);
+    if (at->words.low != want.words.low || at->words.high != want.words.high)
+        *at = want;
     return true;
 }
 
