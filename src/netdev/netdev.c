@@ -222,7 +222,9 @@ int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
 struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
                                        uint32_t count, uint32_t room_bytes)
 {
-    const uint32_t headroom = ALIGN_UP(MAX((uint32_t)info->headroom_bytes, 1u), CACHE_LINE);
+    /* The device's header begins a cache line: so the frame's own headers lie in the same one, and
+     * whoever changes or looks at them moves one line between processors, not two. */
+    const uint32_t headroom = CACHE_LINE + info->headroom_bytes;
     struct netbuf_pool_conf conf = {.name = name,
                                     .count = count,
                                     .buf_bytes = POOL_BUF_MIN,

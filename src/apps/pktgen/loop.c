@@ -8,7 +8,6 @@ enum {
     PER_S_FORWARD = 10, /* a forwarded packet waits 100 ms for room; not for ever, as two reflectors
                            could each wait for the other's ring to have room */
     PER_S_ANSWER = 10,  /* pingpong gives an answer up after 100 ms */
-    AHEAD = 4,          /* packets whose first bytes are fetched before they are swapped */
 };
 
 /* --- steps: each returns how many packets it moved ----------------------------------------------
@@ -110,11 +109,10 @@ static uint32_t step_forward(struct loop *l)
     out->at = 0;
     out->end = rx_burst(l, out->bufs);
     out->since = l->now;
-    for (uint32_t i = 0; i < out->end; i++) {
-        if (i + AHEAD < out->end)
-            __builtin_prefetch(out->bufs[i + AHEAD]->data, 1);
+    for (uint32_t i = 0; i < out->end; i++)
+        __builtin_prefetch(out->bufs[i]->data, 1);
+    for (uint32_t i = 0; i < out->end; i++)
         reflect(out->bufs[i]);
-    }
     return flush(l);
 }
 
@@ -256,6 +254,16 @@ static void finish(struct loop *l)
     write_some(l, LOOP_LINE);
 }
 
+/* Little came, so the other side is at work: a moment without looks at the ring leaves it the cache
+ * lines that it writes, and, if it runs on the same core's other thread, the core. */
+static inline void give_way(void)
+{
+    enum { PAUSES = 8 };
+
+    for (int i = 0; i < PAUSES; i++)
+        __builtin_ia32_pause();
+}
+
 void loop_run(struct loop *l)
 {
     const struct options *o = l->options;
@@ -272,6 +280,8 @@ void loop_run(struct loop *l)
         if (unlikely(l->now >= l->next_chores) && chores(l))
             break;
         uint32_t moved = step(l);
+        if (moved < o->burst / 2 && !options_sends(o))
+            give_way();
         uint64_t after = clock_cycles();
         if (moved > 0)
             note_moved(l, after);
