@@ -77,7 +77,9 @@ def write(args, name, title, facts, table, notes, commands, rows):
     text = [f"# {title}", "", *(f"- {fact}: {value}" for fact, value in facts), "", table, ""]
     text += [line for note in notes for line in (note, "")]
     text += ["## Commands", ""]
-    text += [f"    # {what}\n    {command}\n" for what, command in commands.items() if command]
+    root = f"{report.Path(__file__).resolve().parent.parent}/"  # where the tree stands is nobody's concern
+    commands = {what: command.replace(root, "") for what, command in commands.items() if command}
+    text += [f"    # {what}\n    {command}\n" for what, command in commands.items()]
     (folder / f"{name}.md").write_text("\n".join(text))
     report.write_csv(folder / f"{name}.csv", rows)
     report.write_json(folder / f"{name}.json", rows)
