@@ -68,10 +68,6 @@ uint64_t clock_cycles_hz(void);
  */
 void *boot_alloc(size_t len, size_t align);
 
-/* The same, but the bytes are whatever was there before: for large memory that its user writes
- * before it reads, as zeroing a gigabyte takes longer than starting. */
-void *boot_alloc_unset(size_t len, size_t align);
-
 /* The largest block that boot_alloc can still give, in bytes. */
 size_t boot_alloc_max(void);
 

@@ -107,11 +107,6 @@ void *boot_alloc(size_t len, size_t align)
     return linux_memory.start + start; /* of a new file, so it is zeroed */
 }
 
-void *boot_alloc_unset(size_t len, size_t align)
-{
-    return boot_alloc(len, align);
-}
-
 size_t boot_alloc_max(void)
 {
     return linux_memory.len - memory_used;

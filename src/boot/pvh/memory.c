@@ -115,7 +115,7 @@ void *memory_table_page(void)
     panic("No memory is left for page tables; give the machine more, in its first 16 MiB too.");
 }
 
-void *boot_alloc_unset(size_t len, size_t align)
+void *boot_alloc(size_t len, size_t align)
 {
     assert(IS_POWER_OF_2(align));
     for (unsigned i = 0; i < region_count; i++) {
@@ -123,17 +123,10 @@ void *boot_alloc_unset(size_t len, size_t align)
         uint64_t start = ALIGN_UP(r->next, (uint64_t)align);
         if (start >= r->next && start <= r->end && len <= r->end - start) {
             r->next = start + len;
-            return (void *)(uintptr_t)start;
+            return memset((void *)(uintptr_t)start, 0, len);
         }
     }
     return NULL;
-}
-
-void *boot_alloc(size_t len, size_t align)
-{
-    void *p = boot_alloc_unset(len, align);
-
-    return p ? memset(p, 0, len) : NULL;
 }
 
 size_t boot_alloc_max(void)

@@ -84,7 +84,7 @@ TEST(memory_map_in_too_many_pieces)
 /* All of the first 16 MiB may be given away before a device is mapped. */
 TEST(memory_for_page_tables_comes_from_anywhere)
 {
-    while (boot_alloc_max() > 0 && (uintptr_t)boot_alloc_unset(PAGE_SIZE, PAGE_SIZE) < 16 * MIB)
+    while (boot_alloc_max() > 0 && (uintptr_t)boot_alloc(PAGE_SIZE, PAGE_SIZE) < 16 * MIB)
         ;
     for (uint64_t i = 1; i <= 3; i++)
         CHECK(boot_map_device(i << 40, 512) == (void *)(uintptr_t)(i << 40));
