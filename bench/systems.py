@@ -206,9 +206,13 @@ class Program:
 class Image(Program):
     """The image under QEMU, its network card a vhost-user one."""
 
-    def __init__(self, name, socket, core, accel, machine="microvm", app=None):
+    MEMORY_BYTES = 64 << 20
+
+    def __init__(self, name, socket, core, accel, machine="microvm", app=None, huge=False):
         super().__init__(name, socket, core, app or vm.image("pktgen"))
         self._accel, self._machine = accel, machine
+        # Huge pages for its memory, as DPDK and our host process have.
+        self._pages = ",hugetlb=on,hugetlbsize=2M" if huge else ""
 
     def command_line(self, keys):
         return ["taskset", "-c", str(self._core)] + vm.qemu_command(
@@ -221,7 +225,7 @@ class Image(Program):
             more=("-machine", "memory-backend=mem")
             # Offered, so that virtio.ring=auto takes it; QEMU leaves it off unless asked.
             + ("-global", "virtio-net-device.packed=on")
-            + ("-object", "memory-backend-memfd,id=mem,size=64M,share=on")
+            + ("-object", f"memory-backend-memfd,id=mem,size={self.MEMORY_BYTES >> 20}M,share=on{self._pages}")
             + ("-chardev", f"socket,id=c0,path={self.socket}"),
         )
 

@@ -44,7 +44,7 @@ class Bed:
     def __init__(self, accel, huge, wanted=None):
         self._folder = tempfile.mkdtemp(prefix="ringloop-bench-")
         host_core, core = systems.cores()
-        self.systems = [Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel)]
+        self.systems = [Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel, huge=huge)]
         self.systems += [Port("ringloop-linux", f"{self._folder}/port", core)]
         self.systems += [DpdkPeer(name, f"{self._folder}/{name}", core, huge)
                          for name in systems.VIRTIO_USER_VARIANTS]

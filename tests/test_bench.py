@@ -137,7 +137,7 @@ def bench(script, *words, **environment):
     )
 
 
-@pytest.mark.parametrize("script", ["pktgen", "boot", "paced", "zero-loss"])
+@pytest.mark.parametrize("script", ["pktgen", "boot", "paced", "profile", "zero-loss"])
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
     done = bench(script, "--nonsense", "--no-install")
