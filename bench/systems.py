@@ -9,17 +9,14 @@ close() ends it. A system that can't run here raises SystemGone with the reason.
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import time
-
-from testpmd_rates import BURST, Testpmd, TestpmdError, eal_memory
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import vm  # noqa: E402
+from testpmd import BURST, Testpmd, TestpmdError, eal_memory  # noqa: E402
 
 RING_SIZE = 256
 IMIX = "imix"
@@ -248,16 +245,6 @@ class DpdkPeer(Program):
         return [str(self._app), *self._options, "--", *mode]
 
 
-def wait_connected(host, port, system, deadline_s=15):
-    """Waits until `system` has set up its rings with `host`, a testpmd, on its vhost port."""
-    end = time.monotonic() + deadline_s
-    while not host.link_is_up(port):
-        system.ready()
-        if time.monotonic() > end:
-            raise SystemGone(f"{system.name} didn't connect to testpmd in {deadline_s} s")
-        time.sleep(0.02)
-
-
 def cores():
     """(core of the vhost side, core of the system measured); one core twice if there is but one."""
     usable = sorted(os.sched_getaffinity(0))
@@ -284,10 +271,3 @@ def free_huge_bytes():
     with open("/proc/mounts") as file:
         mounts = [line.split()[1] for line in file if line.split()[2] == "hugetlbfs"]
     return free if any(os.access(mount, os.W_OK) for mount in mounts) else 0
-
-
-def testpmd_problem():
-    """Why testpmd can't be used, or None."""
-    if not shutil.which("dpdk-testpmd"):
-        return "There is no dpdk-testpmd. Install it: tests/install bench"
-    return None

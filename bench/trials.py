@@ -15,7 +15,7 @@ import tempfile
 import common
 import systems
 from systems import DpdkPeer, Image, Port, SystemGone
-from testpmd_rates import Testpmd, vhost_options
+from testpmd import back_end
 
 QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 START_AND_DRAIN_S = 30
@@ -53,7 +53,7 @@ class Bed:
         self._process = None
         self.commands = {}
         sockets = [system.socket for system in self.systems]
-        self.host = Testpmd(vhost_options(host_core, sockets, huge))
+        self.host = back_end(sockets, host_core, huge)
         self.commands["vhost side"] = shlex.join(self.host.command)
 
     def __enter__(self):

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+import testpmd
 from vm import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 import report  # noqa: E402
-import testpmd_rates as testpmd  # noqa: E402
 import trials  # noqa: E402
 
 SHOWN = """

@@ -15,7 +15,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from testpmd import Testpmd, why_no_testpmd
+from testpmd import back_end, why_no_testpmd
 from vm import Link, Vm, image, qemu_command
 
 conf.verb = 0
@@ -483,7 +483,7 @@ def test_what_the_machine_cant_do_is_said():
 def beside_testpmd(tmp_path, mode, keys, accel, machine="microvm"):
     path = tmp_path / "vhost"
     # It forwards before there is anything to forward: a later start throws away what waits.
-    with Testpmd(path, f"--forward-mode={mode}", "--auto-start") as testpmd:
+    with back_end([path], options=[f"--forward-mode={mode}", "--auto-start"]) as testpmd:
         with start(keys, accel=accel, machine=machine, vhost_user=path) as vm:
             yield vm, testpmd
 
@@ -496,7 +496,7 @@ def test_testpmd_gets_exactly_what_was_sent(tmp_path, accel, machine, seq):
     keys = f"mode=tx count={count} seq={seq}"
     with beside_testpmd(tmp_path, "rxonly", keys, accel, machine) as (vm, testpmd):
         assert result(vm)["tx"]["packets"] == count
-        assert testpmd.counters()[0] == count
+        assert testpmd.stats(0)["RX-packets"] == count
 
 
 @needs_testpmd
@@ -532,10 +532,10 @@ def test_pingpong_with_testpmd(tmp_path, accel):
 def test_fwd_sends_back_what_testpmd_sent_first(tmp_path, accel):
     """A burst goes round and round: testpmd swaps and sends, the image swaps and sends."""
     path = tmp_path / "vhost"
-    with Testpmd(path, "--forward-mode=macswap") as testpmd:
+    with back_end([path], options=["--forward-mode=macswap"]) as testpmd:
         with start("mode=fwd duration=3", accel=accel, vhost_user=path) as vm:
             ready(vm)
-            testpmd.command("start tx_first")
+            testpmd.ask("start tx_first")
             summary = result(vm)
     assert summary["rx"]["packets"] > 1000
     assert summary["rx"]["packets"] - summary["tx"]["packets"] == summary["forward_drops"]["tx_full"]

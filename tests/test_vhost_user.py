@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from testpmd import Testpmd, why_no_testpmd
+from testpmd import back_end, why_no_testpmd
 from vm import ROOT, Vm, image, qemu_command
 
 MAC = "02:00:00:00:00:01"
@@ -29,10 +29,15 @@ def reflect(tmp_path_factory):
 def start_testpmd(socket):
     """Sends 32 datagrams to the app when told to, and then swaps addresses and ports of all that
     come back, as the app does: they go round for ever."""
-    return Testpmd(
-        socket, "--forward-mode=5tswap", f"--eth-peer=0,{MAC}", "--tx-ip=10.0.2.2,10.0.2.15",
-        "--tx-udp=4000,7",
-    )
+    options = ["--forward-mode=5tswap", f"--eth-peer=0,{MAC}", "--tx-ip=10.0.2.2,10.0.2.15"]
+    return back_end([socket], options=[*options, "--tx-udp=4000,7"])
+
+
+def circulate(testpmd):
+    """Once the app is there, sends what then goes round; waits until much of it has."""
+    testpmd.wait_link(0)
+    testpmd.ask("start tx_first")
+    testpmd.wait_traffic(0, 10000)
 
 
 @needs_testpmd
@@ -41,15 +46,13 @@ def test_packets_go_both_ways_also_after_the_back_end_was_killed(reflect, tmp_pa
     with start_testpmd(socket) as testpmd:
         with Vm([str(reflect("linux")), f"vhost={socket}", f"vhost.mac={MAC}"]) as app:
             app.expect("^reflect: ready")
-            testpmd.begin("start tx_first")
-            testpmd.expect_traffic(10000)
+            circulate(testpmd)
             for _ in range(2):
-                testpmd.kill()
+                testpmd.close()
                 app.expect("^vhost-user .*: the device has gone")
                 with start_testpmd(socket) as testpmd:
                     app.expect(r"^vhost-user .*: the device is back; \d+ packets")
-                    testpmd.begin("start tx_first")
-                    testpmd.expect_traffic(10000)
+                    circulate(testpmd)
             app.process.terminate()
             assert app.status() == 0  # every buffer is back in its pool
 
@@ -69,13 +72,11 @@ def test_an_image_survives_its_back_end_being_killed(reflect, tmp_path, machine)
         place = command.index("-netdev")
         with Vm(command[:place] + more + command[place:]) as app:
             app.expect("^reflect: ready")
-            testpmd.begin("start tx_first")
-            testpmd.expect_traffic(10000)
+            circulate(testpmd)
             for _ in range(2):
-                testpmd.kill()
+                testpmd.close()
                 with start_testpmd(socket) as testpmd:
-                    testpmd.begin("start tx_first")
-                    testpmd.expect_traffic(10000)
+                    circulate(testpmd)
             assert app.end() == 0
 
 
