@@ -145,6 +145,7 @@ def test_help_and_usage(script):
     assert "--nonsense" in done.stdout
 
 
+@pytest.mark.testpmd
 def test_a_short_run_has_a_row_for_everything(tmp_path):
     done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop",
                  "--rounds=1", "--window=0.1", f"--results={tmp_path}", QUICK="1")
