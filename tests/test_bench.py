@@ -137,7 +137,7 @@ def bench(script, *words, **environment):
     )
 
 
-@pytest.mark.parametrize("script", ["pktgen", "boot", "paced", "zero-loss"])
+@pytest.mark.parametrize("script", ["account", "pktgen", "boot", "paced", "zero-loss"])
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
     done = bench(script, "--nonsense", "--no-install")
@@ -166,3 +166,18 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
             assert 0 < row["mpps_min"] <= row["mpps_median"] <= row["mpps_max"] < 1000
     assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
+
+
+@pytest.mark.testpmd
+@pytest.mark.parametrize("option", ["--count=1000000", "--lossy"])
+def test_every_one_of_a_million_packets_is_accounted_for(tmp_path, option):
+    done = bench("account", "--no-build", "--no-install", "--quick", option, f"--results={tmp_path}")
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "account.json").read_text())
+    assert [row["run"] for row in rows] == ["image to linux", "linux to image", "linux and back"]
+    for row in rows:
+        dropped = row["dropped_by_testpmd"] + row["dropped_by_image"]
+        assert row["sent"] == 1000000 == row["received"] + dropped
+        assert row["unexplained"] == row["reordered"] == row["duplicates"] == 0
+        assert row["lost_by_numbers"] <= dropped
+        assert option == "--lossy" or dropped == 0
