@@ -169,6 +169,17 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
 
 
 @pytest.mark.testpmd
+def test_profile_shows_both_sides(tmp_path):
+    done = bench("profile", "--no-build", "--no-install", "--quick", "--directions=rx", f"--results={tmp_path}")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    text = (tmp_path / "profile.md").read_text()
+    assert "virtio_net_rx_burst" in text and "rte_vhost_enqueue_burst" in text
+
+
+@pytest.mark.testpmd
 @pytest.mark.parametrize("option", ["--count=1000000", "--lossy"])
 def test_every_one_of_a_million_packets_is_accounted_for(tmp_path, option):
     done = bench("account", "--no-build", "--no-install", "--quick", option, f"--results={tmp_path}")
