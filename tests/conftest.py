@@ -12,6 +12,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "testpmd: needs DPDK's testpmd, which takes a whole core")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items):
     """Of the tests that run side by side, never two have a testpmd that polls."""
     problem = why_no_testpmd()
