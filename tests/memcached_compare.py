@@ -99,16 +99,17 @@ class Endpoint:
         self.next_id = 1000
         self.cas_base = 0
         self.cas_seen = {}
+        self.marker_timeout_s, self.marker_tries = MARKER_TIMEOUT_S, MARKER_TRIES
 
     def ask_raw(self, datagram):
         """Sends a datagram; returns the datagrams that came back before the marker's answer."""
         got = []
         self.socket.send(datagram)
-        for _ in range(MARKER_TRIES):
+        for _ in range(self.marker_tries):
             self.next_id = 1000 + (self.next_id - 999) % 60000
             marker = self.next_id
             self.socket.send(HEADER.pack(marker, 0, 1, 0) + b"version\r\n")
-            deadline = time.monotonic() + MARKER_TIMEOUT_S
+            deadline = time.monotonic() + self.marker_timeout_s
             while (left := deadline - time.monotonic()) > 0:
                 self.socket.settimeout(left)
                 try:
@@ -118,6 +119,9 @@ class Endpoint:
                 if len(d) < HEADER.size:
                     raise AssertionError(f"{self.name} sent a datagram of {len(d)} bytes")
                 if HEADER.unpack_from(d)[0] == marker:
+                    if not d[HEADER.size:].startswith(b"VERSION "):
+                        raise AssertionError(f"{self.name} took a marker for the rest of "
+                                             f"{datagram!r}")
                     return got
                 got.append(d)
         raise AssertionError(f"{self.name} doesn't answer any more; last request: {datagram!r}")
