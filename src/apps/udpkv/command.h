@@ -28,11 +28,8 @@ struct command {
     struct word words[COMMAND_MAX_WORDS];
 };
 
-static inline void command_say(struct command *c, const char *line)
-{
-    if (!c->mute)
-        reply_text(c->reply, line);
-}
+/* Answers with a line, unless the command said noreply. */
+void command_say(struct command *c, const char *line);
 
 static inline bool command_is(struct word word, const char *text)
 {

@@ -49,7 +49,7 @@ static void put_echo(struct reply *reply, const struct meta *m, struct word flag
     if (flag.bytes[0] == 'k') {
         meta_put_key(reply, m->key.bytes, m->key.len, m->binary);
     } else if (flag.bytes[0] == 'O') {
-        reply_put(reply, " ", 1);
+        reply_text(reply, " ");
         reply_put(reply, flag.bytes, flag.len);
     }
 }
@@ -61,10 +61,10 @@ static void answer(struct command *c, const struct meta *m, const char *code)
         command_say(c, opaque_too_long);
         return;
     }
-    reply_put(c->reply, code, 2);
+    reply_text(c->reply, code);
     for (uint32_t i = m->first; i < c->word_count; i++)
         put_echo(c->reply, m, c->words[i]);
-    reply_put(c->reply, "\r\n", 2);
+    reply_text(c->reply, "\r\n");
 }
 
 /* An answer that has an item: its flags, of `len` bytes, and if it was asked for its value. */
@@ -73,14 +73,14 @@ static void put_item(struct command *c, const struct meta *m, struct item *item,
 {
     struct reply *reply = c->reply;
 
-    reply_put(reply, m->value ? "VA " : "HD", m->value ? 3 : 2);
+    reply_text(reply, m->value ? "VA " : "HD");
     if (m->value)
         reply_u64(reply, item->value_len);
     reply_put(reply, flags, len);
-    reply_put(reply, "\r\n", 2);
+    reply_text(reply, "\r\n");
     if (m->value) {
         reply_put(reply, item_value(item), item->value_len);
-        reply_put(reply, "\r\n", 2);
+        reply_text(reply, "\r\n");
     }
 }
 
@@ -138,13 +138,13 @@ static void get_flag(const struct command *c, const struct meta *m, struct word 
 static void put_win(struct item *item, bool won, struct reply *line)
 {
     if (item->won)
-        reply_put(line, " Z", 2);
+        reply_text(line, " Z");
     if (item->stale) {
-        reply_put(line, " X", 2);
+        reply_text(line, " X");
         won |= !item->won;
     }
     if (won) {
-        reply_put(line, " W", 2);
+        reply_text(line, " W");
         item->won = 1;
     }
 }
@@ -252,7 +252,7 @@ static void set_answer(struct command *c, const struct meta *m, enum store_resul
     }
     if (result == STORE_OK && m->quiet)
         return;
-    reply_put(c->reply, codes[result], 2);
+    reply_text(c->reply, codes[result]);
     for (uint32_t i = m->first; i < c->word_count; i++) {
         struct word flag = c->words[i];
         if (flag.bytes[0] == 'c')
@@ -260,7 +260,7 @@ static void set_answer(struct command *c, const struct meta *m, enum store_resul
         else
             put_echo(c->reply, m, flag);
     }
-    reply_put(c->reply, "\r\n", 2);
+    reply_text(c->reply, "\r\n");
 }
 
 void meta_set(struct command *c)
@@ -433,7 +433,7 @@ static void debug(struct command *c, const struct item *item)
     uint8_t key[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
     char text[128];
 
-    reply_put(c->reply, "ME ", 3);
+    reply_text(c->reply, "ME ");
     if (item->binary)
         reply_put(c->reply, key, base64_encode(item_key(item), item->key_len, key));
     else

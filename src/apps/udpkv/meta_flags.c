@@ -127,10 +127,10 @@ void meta_put_key(struct reply *reply, const uint8_t *key, uint32_t len, bool bi
 {
     uint8_t text[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
 
-    reply_put(reply, " k", 2);
+    reply_text(reply, " k");
     if (binary) {
         reply_put(reply, text, base64_encode(key, len, text));
-        reply_put(reply, " b", 2);
+        reply_text(reply, " b");
     } else {
         reply_put(reply, key, len);
     }
@@ -147,7 +147,7 @@ void meta_put_number(struct reply *reply, char flag, uint64_t number)
 void meta_put_ttl(struct reply *reply, const struct store *store, const struct item *item)
 {
     if (item->expire_s == 0)
-        reply_put(reply, " t-1", 4);
+        reply_text(reply, " t-1");
     else
         meta_put_number(reply, 't', (uint32_t)(item->expire_s - store->now_s));
 }

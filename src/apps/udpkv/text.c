@@ -7,6 +7,12 @@ enum { MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
 const char command_bad_format[] = "CLIENT_ERROR bad command line format\r\n";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument\r\n";
 
+void command_say(struct command *c, const char *line)
+{
+    if (!c->mute)
+        reply_text(c->reply, line);
+}
+
 /* The next word from *at on; false at the end of the line. */
 static bool next_word(const uint8_t **at, const uint8_t *end, struct word *word)
 {
