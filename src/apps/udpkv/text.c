@@ -271,11 +271,11 @@ static void flush_all(struct command *c)
     int32_t exptime = 0;
 
     look_for_noreply(c);
+    c->text->stats.cmd_flush++;
     if (c->word_count > 1u + c->mute && !number_i32(c->words[1].bytes, c->words[1].len, &exptime)) {
         command_say(c, bad_exptime);
         return;
     }
-    c->text->stats.cmd_flush++;
     if (exptime <= 0)
         store_flush(c->store);
     else
