@@ -1,12 +1,14 @@
 """udpkv as its clients see it, over a forwarded port of 127.0.0.1."""
 
 import contextlib
+import os
 import re
 import subprocess
 import time
 
 import pytest
 
+import memcached_random
 from memcached_compare import compare
 from udpkv_client import (
     EVERY_COMMAND,
@@ -15,7 +17,7 @@ from udpkv_client import (
     many_requests,
     memcaslap_command,
 )
-from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, qemu_command, user_netdev
+from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
 
@@ -144,6 +146,15 @@ def test_answers_are_memcacheds_to_the_byte(machine, memcached):
     assert not result.errors, "\n".join(result.errors)
     assert result.asked > 500
     assert result.headers_compared > 300
+
+
+def test_random_requests_are_answered_as_by_memcached():
+    """SEQUENCES=10000 in the environment for as many; ./test does a few hundred."""
+    with udpkv(machine="microvm", accel="tcg" if kvm_problem() else "kvm") as (vm, port):
+        wanted = int(os.environ.get("SEQUENCES", "300"))
+        counts = memcached_random.compare(f"{HOST}:{port}", wanted)
+    assert counts["sequences"] >= wanted
+    assert counts["requests"] > wanted
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
  *
  * Exits with 0, or with 1 if a packet buffer got lost on the way.
  */
+#include "apps/udpkv/device_stats.h"
 #include "apps/udpkv/server.h"
 #include "boot/boot.h"
 #include "netdev/netdev.h"
@@ -36,6 +37,7 @@ BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
 
 static struct server server;
 static uint64_t tx_dropped; /* answers for which the transmit ring had no room in time */
+static struct device_stats device_stats = {.inet = &server.inet, .tx_dropped = &tx_dropped};
 static uint64_t clock_base_s;
 
 static const char *parse_allow(const struct boot_key *key, const char *text)
@@ -189,6 +191,8 @@ int app_main(void)
     conf.csum_offload = info.offloads & NETDEV_OFFLOAD_TX_CSUM;
     clock_base_s = clock_unix_s() - clock_ns() / 1000000000ull;
     conf.now_s = now_s();
+    device_stats.dev = dev;
+    conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     server_init(&server, &conf);
     announce(dev);
     print_serves(&info);

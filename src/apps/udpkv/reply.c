@@ -18,6 +18,11 @@ void reply_put_split(struct reply *reply, const void *bytes, size_t len)
     }
 }
 
+void reply_text(struct reply *reply, const char *text)
+{
+    reply_put(reply, text, strlen(text));
+}
+
 void reply_u64(struct reply *reply, uint64_t number)
 {
     char text[20];

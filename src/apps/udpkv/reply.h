@@ -27,11 +27,7 @@ static inline void reply_put(struct reply *reply, const void *bytes, size_t len)
     reply->at += len;
 }
 
-static inline void reply_text(struct reply *reply, const char *text)
-{
-    reply_put(reply, text, strlen(text));
-}
-
+void reply_text(struct reply *reply, const char *text);
 void reply_u64(struct reply *reply, uint64_t number);
 
 #endif

@@ -20,6 +20,31 @@ struct answer {
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
 
+/* The lines of `stats settings`: memcached's names where there is such a setting. */
+static void show_settings(const void *whose, struct reply *reply)
+{
+    const struct server_conf *conf = whose;
+    char ip[IPV4_TEXT_BYTES], network[IPV4_TEXT_BYTES + 3];
+
+    text_show_number(reply, "", "maxbytes", conf->store_bytes);
+    text_show_number(reply, "", "udpport", conf->port);
+    text_show_text(reply, "", "inter", ipv4_format(ip, conf->ip.address));
+    text_show_text(reply, "", "evictions", "on");
+    text_show_number(reply, "", "num_threads", 1);
+    text_show_text(reply, "", "cas_enabled", "yes");
+    text_show_text(reply, "", "flush_enabled", "yes");
+    text_show_text(reply, "", "dump_enabled", "no");
+    text_show_text(reply, "", "shutdown_command", "no");
+    text_show_number(reply, "", "item_size_max", conf->store->max_value);
+    text_show_text(reply, "", "hash_algorithm", "xxh3");
+    text_show_number(reply, "", "answer_datagrams_max", SERVER_MAX_PARTS);
+    for (uint32_t i = 0; i < conf->allow_count; i++) {
+        format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
+               conf->allow[i].len);
+        text_show_text(reply, "", "allow", network);
+    }
+}
+
 void server_init(struct server *server, const struct server_conf *conf)
 {
     uint32_t n = 0;
@@ -39,10 +64,14 @@ void server_init(struct server *server, const struct server_conf *conf)
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
     assert(n == ARRAY_LEN(server->counters));
+    server->parts[0] = (struct text_part){"settings", show_settings, &server->conf};
+    server->parts[1] = conf->part;
     server->text = (struct text){.store = conf->store,
                                  .store_bytes = conf->store_bytes,
                                  .counters = server->counters,
                                  .counter_count = n,
+                                 .parts = server->parts,
+                                 .part_count = conf->part.name ? 2 : 1,
                                  .start_s = conf->now_s};
 }
 

@@ -63,6 +63,7 @@ struct server_conf {
     uint32_t now_s;       /* the time of the start */
     uint32_t allow_count; /* 0: only our own network is answered */
     struct ipv4_prefix allow[SERVER_MAX_ALLOW];
+    struct text_part part; /* a part of stats that the app shows; name NULL: none */
 };
 
 struct server {
@@ -75,6 +76,7 @@ struct server {
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
     struct text_counter counters[4 + SERVER_DROP_REASONS]; /* the above, for stats */
+    struct text_part parts[2];
     uint8_t request[4096]; /* at least the size of a pool's buffer */
 };
 

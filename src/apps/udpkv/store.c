@@ -70,14 +70,32 @@ static struct item *lookup(struct store *store, struct store_key key, uint64_t h
     return NULL;
 }
 
-struct item *store_find(struct store *store, struct store_key key)
+struct item *store_peek(struct store *store, struct store_key key)
 {
     struct index_walk walk;
-    struct item *item = lookup(store, key, key_hash(store, key), &walk);
+
+    return lookup(store, key, key_hash(store, key), &walk);
+}
+
+struct item *store_find(struct store *store, struct store_key key)
+{
+    struct item *item = store_peek(store, key);
 
     if (item)
-        item->referenced = 1;
+        store_use(store, item);
     return item;
+}
+
+void store_invalidate(struct store *store, struct item *item)
+{
+    item->stale = 1;
+    item->won = 0;
+    item->cas = ++store->last_cas;
+}
+
+size_t store_item_bytes(const struct item *item)
+{
+    return log_footprint(item->key_len, item->value_len);
 }
 
 bool store_delete(struct store *store, struct store_key key)
@@ -93,18 +111,30 @@ bool store_delete(struct store *store, struct store_key key)
     return true;
 }
 
+/* Does the client know the item as it was once, and is content with that? */
+static bool outdated(const struct item *old, const struct store_value *value)
+{
+    return value->stale_cas && value->cas != 0 && value->cas < old->cas;
+}
+
 /* May the mode write, given the item that is there, or NULL? */
-static enum store_result permitted(enum store_mode mode, const struct item *old, uint64_t cas)
+static enum store_result permitted(enum store_mode mode, const struct item *old,
+                                   const struct store_value *value)
 {
     switch (mode) {
     case STORE_ADD:
         return old ? STORE_NOT_STORED : STORE_OK;
     case STORE_REPLACE:
+        return old ? STORE_OK : STORE_NOT_STORED;
     case STORE_APPEND:
     case STORE_PREPEND:
-        return old ? STORE_OK : STORE_NOT_STORED;
+        if (!old)
+            return STORE_NOT_STORED;
+        return value->cas == 0 || value->cas == old->cas ? STORE_OK : STORE_EXISTS;
     case STORE_CAS:
-        return !old ? STORE_NOT_FOUND : old->cas == cas ? STORE_OK : STORE_EXISTS;
+        if (!old)
+            return STORE_NOT_FOUND;
+        return old->cas == value->cas || outdated(old, value) ? STORE_OK : STORE_EXISTS;
     case STORE_SET:
         break;
     }
@@ -118,6 +148,9 @@ static void fill(struct store *store, struct item *item, const struct store_valu
     item->flags = value->flags;
     item->expire_s = value->expire_s;
     item->cas = ++store->last_cas;
+    item->fetched = item->stale = item->won = 0;
+    item->binary = value->binary;
+    item->used_s = store->now_s & STORE_USED_MASK;
     memcpy(item_value(item), value->bytes, value->len);
     store->stats.total_items++;
 }
@@ -155,8 +188,8 @@ static struct item *append_item(struct store *store, struct store_key key, uint3
     return item;
 }
 
-static void replace(struct store *store, struct store_key key, uint64_t hash,
-                    const struct store_value *value)
+static struct item *replace(struct store *store, struct store_key key, uint64_t hash,
+                            const struct store_value *value)
 {
     struct index_walk walk;
     struct item *old = lookup(store, key, hash, &walk);
@@ -164,7 +197,7 @@ static void replace(struct store *store, struct store_key key, uint64_t hash,
     if (old && log_footprint(key.len, old->value_len) == log_footprint(key.len, value->len)) {
         old->referenced = 1;
         fill(store, old, value);
-        return;
+        return old;
     }
     if (old) {
         index_remove(&store->index, hash, &walk);
@@ -174,6 +207,20 @@ static void replace(struct store *store, struct store_key key, uint64_t hash,
     fill(store, item, value);
     log_born(store, item);
     enter(store, hash, log_offset(store, item));
+    return item;
+}
+
+/* A value from a client that knew an older one: it is as stale as the one it takes the place of. */
+static void replace_outdated(struct store *store, struct store_key key, uint64_t hash,
+                             const struct store_value *value, const struct item *old)
+{
+    struct store_value late = *value;
+    bool won = old->won;
+
+    late.expire_s = old->expire_s;
+    struct item *item = replace(store, key, hash, &late);
+    item->stale = 1;
+    item->won = won;
 }
 
 /* The old item must stay while room is made for the longer one, which may move it: it is pinned. */
@@ -195,6 +242,8 @@ static enum store_result extend(struct store *store, struct store_key key, uint6
     item->flags = old->flags;
     item->expire_s = old->expire_s;
     item->cas = ++store->last_cas;
+    item->binary = more->binary;
+    item->used_s = store->now_s & STORE_USED_MASK;
     memcpy(item_value(item) + (front ? more->len : 0), item_value(old), old->value_len);
     memcpy(item_value(item) + (front ? 0 : old->value_len), more->bytes, more->len);
     store->stats.total_items++;
@@ -218,12 +267,15 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
             store_delete(store, key);
         return STORE_TOO_LARGE;
     }
-    enum store_result result = permitted(mode, old, value->cas);
+    enum store_result result = permitted(mode, old, value);
     if (result != STORE_OK)
         return result;
     if (mode == STORE_APPEND || mode == STORE_PREPEND)
         return extend(store, key, hash, value, mode == STORE_PREPEND);
-    replace(store, key, hash, value);
+    if (mode == STORE_CAS && outdated(old, value))
+        replace_outdated(store, key, hash, value, old);
+    else
+        replace(store, key, hash, value);
     return STORE_OK;
 }
 
@@ -243,7 +295,10 @@ enum store_result store_add(struct store *store, struct store_key key, uint64_t 
     *result = number;
     uint32_t len = (uint32_t)format(text, sizeof text, "%lu", number);
     if (len > item->value_len) {
-        struct store_value value = {(const uint8_t *)text, len, item->flags, item->expire_s, 0};
+        struct store_value value = {.bytes = (const uint8_t *)text,
+                                    .len = len,
+                                    .flags = item->flags,
+                                    .expire_s = item->expire_s};
         replace(store, key, hash, &value);
         return STORE_OK;
     }

@@ -235,8 +235,8 @@ TEST(store_keeps_what_is_used)
             CHECK(test_has(store, key, "used again and again"));
         else
             CHECK(store_put(store, STORE_REPLACE, test_key(key),
-                            &(struct store_value){(const uint8_t *)"used again and again", 20, 0, 0,
-                                                  0}) == STORE_OK);
+                            &(struct store_value){.bytes = (const uint8_t *)"used again and again",
+                                                  .len = 20}) == STORE_OK);
     }
     CHECK(store->stats.evictions > 10000);
     CHECK(!test_has(store, "cold0", "written once, read never"));

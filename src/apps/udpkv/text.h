@@ -32,11 +32,20 @@ struct text_counter {
     const uint64_t *value;
 };
 
+/* A part of stats that somebody else shows: the lines of `stats NAME`, but for the closing END. */
+struct text_part {
+    const char *name;
+    void (*show)(const void *whose, struct reply *reply);
+    const void *whose;
+};
+
 struct text {
     struct store *store;
     size_t store_bytes; /* limit_maxbytes */
     const struct text_counter *counters;
     uint32_t counter_count;
+    const struct text_part *parts;
+    uint32_t part_count;
     uint32_t start_s;
     uint64_t commands; /* lines run; the end of a datagram that is no whole line isn't one */
     struct text_stats stats;
@@ -52,8 +61,8 @@ enum text_end {
  * (reply.h) it stops, and what was done stays done. */
 enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply);
 
-/* The command stats: in text_stats.c. */
-void text_show_stats(const struct text *text, struct reply *reply);
-void text_reset_stats(struct text *text);
+/* For a text_part: a line of stats, whose name is the two texts put together. */
+void text_show_number(struct reply *reply, const char *prefix, const char *name, uint64_t value);
+void text_show_text(struct reply *reply, const char *prefix, const char *name, const char *value);
 
 #endif
