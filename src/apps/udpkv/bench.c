@@ -41,9 +41,9 @@ static void make_request(uint32_t i, uint64_t key, bool set, bool summed)
     uint8_t *payload = nb->data + INET_UDP_HEADROOM;
     char *text = (char *)payload + sizeof header;
     memcpy(payload, header, sizeof header);
-    size_t len = set ? format(text, TEXT, "set memtier-%lu 0 0 %d\r\n%0*lu\r\n", key, VALUE, VALUE,
-                              key)
-                     : format(text, TEXT, "get memtier-%lu\r\n", key);
+    size_t len =
+        set ? format(text, TEXT, "set memtier-%lu 0 0 %d\r\n%0*lu\r\n", key, VALUE, VALUE, key)
+            : format(text, TEXT, "get memtier-%lu\r\n", key);
     inet_udp_build(&client, nb, &to_server, (uint32_t)(sizeof header + len), !summed);
     in[i] = nb;
     if (set)

@@ -32,6 +32,8 @@ enum {
     SERVER_PART_BYTES = 1400, /* of a datagram's payload, header included: memcached's size */
     SERVER_MAX_PARTS = 64,    /* datagrams of an answer: one small request brings at most 88 KiB */
     SERVER_MAX_ALLOW = 16,
+    SERVER_BATCH = 32,       /* requests whose cache misses wait for memory side by side */
+    SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read ahead */
     SERVER_MIN_MTU = SERVER_PART_BYTES + 28,
     SERVER_BUF_BYTES = SERVER_PART_BYTES + INET_UDP_HEADROOM,
 };
@@ -65,6 +67,15 @@ struct server_conf {
     struct ipv4_prefix allow[SERVER_MAX_ALLOW];
 };
 
+/* A received packet between the stages of a batch. */
+struct server_pending {
+    enum inet_verdict verdict; /* INET_UDP: a request to be run */
+    uint64_t hash;             /* of what seems to be its first key */
+    struct inet_udp udp;
+    struct line line; /* its first one, if it is short */
+    uint8_t line_bytes[SERVER_SHORT_LINE];
+};
+
 struct server {
     struct server_conf conf;
     struct inet inet;
@@ -75,7 +86,8 @@ struct server {
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
     struct text_counter counters[4 + SERVER_DROP_REASONS]; /* the above, for stats */
-    uint8_t request[4096]; /* at least the size of a pool's buffer */
+    struct server_pending pending[SERVER_BATCH];
+    uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
 };
 
 /* Sets up *server. */

@@ -14,11 +14,16 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
     assert((uintptr_t)memory % CACHE_LINE == 0);
     index_init(&store->index, (uint8_t *)memory + header, index_bytes);
     store->log = (uint8_t *)memory + header + index_bytes;
-    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes, LOG_UNIT);
+    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes - STORE_SLACK, LOG_UNIT);
     store->max_value = MIN(STORE_MAX_VALUE, store->log_bytes / 16);
     store->pinned = SIZE_MAX;
     store->seed = seed;
     return store;
+}
+
+uint64_t store_hash(const struct store *store, struct store_key key)
+{
+    return hash_bytes(key.bytes, key.len, store->seed);
 }
 
 void store_tick(struct store *store, uint32_t now_s)
@@ -44,9 +49,39 @@ void store_flush_at(struct store *store, uint32_t at_s)
         store->last_cas++; /* here, too */
 }
 
-static uint64_t key_hash(const struct store *store, struct store_key key)
+void store_prefetch_bucket(const struct store *store, uint64_t hash)
 {
-    return hash_bytes(key.bytes, key.len, store->seed);
+    __builtin_prefetch(index_home(&store->index, hash));
+}
+
+void store_prefetch_item(const struct store *store, uint64_t hash)
+{
+    struct index_walk walk = index_walk(&store->index, hash);
+
+    if (walk.fits == 0)
+        return;
+    const uint8_t *item = (const uint8_t *)log_item(store, *index_next(&store->index, &walk));
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + CACHE_LINE);
+}
+
+static inline uint64_t load_64(const uint8_t *p)
+{
+    uint64_t v;
+
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Short keys in line, the last 8 bytes at once: which bytes of them are left doesn't matter. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (unlikely(len < 8))
+        return memcmp(a, b, len) == 0;
+    for (size_t at = 0; at + 8 < len; at += 8)
+        if (load_64(a + at) != load_64(b + at))
+            return false;
+    return load_64(a + len - 8) == load_64(b + len - 8);
 }
 
 /* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
@@ -58,7 +93,7 @@ static struct item *lookup(struct store *store, struct store_key key, uint64_t h
     *walk = index_walk(&store->index, hash);
     while ((ref = index_next(&store->index, walk))) {
         struct item *item = log_item(store, *ref);
-        if (item->key_len != key.len || memcmp(item->bytes, key.bytes, key.len) != 0)
+        if (item->key_len != key.len || !same_bytes(item->bytes, key.bytes, key.len))
             continue;
         if (!log_stale(store, item))
             return item;
@@ -73,7 +108,7 @@ static struct item *lookup(struct store *store, struct store_key key, uint64_t h
 struct item *store_find(struct store *store, struct store_key key)
 {
     struct index_walk walk;
-    struct item *item = lookup(store, key, key_hash(store, key), &walk);
+    struct item *item = lookup(store, key, store_hash(store, key), &walk);
 
     if (item)
         item->referenced = 1;
@@ -82,7 +117,7 @@ struct item *store_find(struct store *store, struct store_key key)
 
 bool store_delete(struct store *store, struct store_key key)
 {
-    uint64_t hash = key_hash(store, key);
+    uint64_t hash = store_hash(store, key);
     struct index_walk walk;
     struct item *item = lookup(store, key, hash, &walk);
 
@@ -137,7 +172,7 @@ static void enter(struct store *store, uint64_t hash, size_t offset)
                 victim = slot;
             }
         }
-        struct index_walk walk = {home, victim + 1, 0};
+        struct index_walk walk = {.bucket = home, .slot = victim};
         struct item *item = log_item(store, home->refs[victim]);
         *(log_stale(store, item) ? &store->stats.expired : &store->stats.evictions) += 1;
         index_remove(&store->index, hash, &walk);
@@ -208,7 +243,7 @@ static enum store_result extend(struct store *store, struct store_key key, uint6
 enum store_result store_put(struct store *store, enum store_mode mode, struct store_key key,
                             const struct store_value *value)
 {
-    uint64_t hash = key_hash(store, key);
+    uint64_t hash = store_hash(store, key);
     struct index_walk walk;
     struct item *old = lookup(store, key, hash, &walk);
 
@@ -230,7 +265,7 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
 enum store_result store_add(struct store *store, struct store_key key, uint64_t delta, bool down,
                             uint64_t *result)
 {
-    uint64_t hash = key_hash(store, key), number;
+    uint64_t hash = store_hash(store, key), number;
     struct index_walk walk;
     struct item *item = lookup(store, key, hash, &walk);
     char text[24];

@@ -37,7 +37,8 @@
 #define STORE_MAX_BYTES (32ull << 30)
 #define STORE_MAX_KEY   250
 #define STORE_MAX_VALUE (1u << 20) /* less in a store of under 19 MiB: a sixteenth of its log */
-#define STORE_EXPIRED   1u         /* a moment long past: expires an item at once */
+#define STORE_SLACK     64u /* readable bytes behind the last item, for copies in large steps */
+#define STORE_EXPIRED   1u  /* a moment long past: expires an item at once */
 
 enum store_state {
     STORE_LIVE = 1, /* in the index */
@@ -115,6 +116,15 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed);
 
 /* Sets the time; does a flush that is due. Once a burst. */
 void store_tick(struct store *store, uint32_t now_s);
+
+/*
+ * Cache misses of many requests can wait for memory side by side: take the hashes of all keys, then
+ * ask for all buckets, then for all items, then run the requests. These are hints: they change
+ * nothing, and what the store does in between may make them useless.
+ */
+uint64_t store_hash(const struct store *store, struct store_key key);
+void store_prefetch_bucket(const struct store *store, uint64_t hash);
+void store_prefetch_item(const struct store *store, uint64_t hash); /* its bucket is there */
 
 /* The item with this key, or NULL. Counts as a use. */
 struct item *store_find(struct store *store, struct store_key key);

@@ -2,21 +2,15 @@
 #include "apps/udpkv/text.h"
 #include "apps/udpkv/number.h"
 
-/* No command but get and its kin, whose keys are read from the line, has more words than this. */
-enum { MAX_WORDS = 8, MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
-
-struct word {
-    const uint8_t *bytes;
-    uint32_t len;
-};
+enum { MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
 
 /* A command that is being run. */
 struct command {
     struct text *text;
     struct store *store;
     struct reply *reply;
-    struct word words[MAX_WORDS];
-    uint32_t word_count; /* all words of the line, even if over MAX_WORDS */
+    const struct word *words; /* up to LINE_WORDS: enough for all commands but get and its kin */
+    uint32_t word_count;      /* all words of the line, even if over LINE_WORDS */
     const uint8_t *line, *line_end;
     const uint8_t *rest, *end; /* behind the line: the data block, and further commands */
     uint8_t how;               /* which of the commands that one function runs */
@@ -33,31 +27,6 @@ static void say(struct command *c, const char *line)
         reply_text(c->reply, line);
 }
 
-/* The next word from *at on; false at the end of the line. */
-static bool next_word(const uint8_t **at, const uint8_t *end, struct word *word)
-{
-    const uint8_t *p = *at;
-
-    while (p < end && *p == ' ')
-        p++;
-    word->bytes = p;
-    while (p < end && *p != ' ')
-        p++;
-    word->len = (uint32_t)(p - word->bytes);
-    *at = p;
-    return word->len > 0;
-}
-
-static void split(struct command *c)
-{
-    const uint8_t *at = c->line;
-    struct word word;
-
-    for (c->word_count = 0; next_word(&at, c->line_end, &word); c->word_count++)
-        if (c->word_count < MAX_WORDS)
-            c->words[c->word_count] = word;
-}
-
 static bool is(struct word word, const char *text)
 {
     return strlen(text) == word.len && memcmp(word.bytes, text, word.len) == 0;
@@ -66,7 +35,7 @@ static bool is(struct word word, const char *text)
 /* noreply may be the last word of a command, whatever else is wrong with it. */
 static void look_for_noreply(struct command *c)
 {
-    if (c->word_count <= MAX_WORDS)
+    if (c->word_count <= LINE_WORDS)
         c->mute = is(c->words[c->word_count - 1], "noreply");
 }
 
@@ -186,13 +155,13 @@ static void get(struct command *c)
         say(c, bad_exptime);
         return;
     }
-    for (at = keys; next_word(&at, c->line_end, &key);) {
+    for (at = keys; line_next_word(&at, c->line_end, &key);) {
         if (key.len > STORE_MAX_KEY) {
             say(c, bad_format);
             return;
         }
     }
-    for (at = keys; next_word(&at, c->line_end, &key);) {
+    for (at = keys; line_next_word(&at, c->line_end, &key);) {
         struct item *item = store_find(c->store, key_of(key));
         stats->cmd_get += !touches;
         stats->cmd_touch += touches;
@@ -371,7 +340,6 @@ static const struct verb {
 
 static void run_line(struct command *c)
 {
-    split(c);
     for (uint32_t i = 0; c->word_count > 0 && i < ARRAY_LEN(verbs); i++) {
         const struct verb *verb = &verbs[i];
         if (!is(c->words[0], verb->name))
@@ -385,27 +353,35 @@ static void run_line(struct command *c)
     say(c, "ERROR\r\n");
 }
 
-enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply)
+enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
+                       const struct line *first, struct reply *reply)
 {
     struct command c = {.text = text, .store = text->store, .reply = reply};
+    struct line own;
 
+    assert(len <= sizeof text->line);
     c.rest = request;
     c.end = request + len;
     while (c.rest < c.end && !c.quit && !reply->broken) {
-        c.line = c.rest;
-        c.line_end = memchr(c.line, '\n', (size_t)(c.end - c.line));
-        if (!c.line_end)
-            return TEXT_CUT;
-        c.rest = c.line_end + 1;
-        if (c.line_end > c.line && c.line_end[-1] == '\r')
-            c.line_end--;
-        /* memcached's lines are C strings: they end at a zero byte */
-        const uint8_t *zero = memchr(c.line, 0, (size_t)(c.line_end - c.line));
-        if (zero)
-            c.line_end = zero;
+        const struct line *line = first;
+        first = NULL;
+        if (!line || line->taken == 0) {
+            line = &own;
+            if (!line_read(&own, text->line, sizeof text->line, c.rest, (size_t)(c.end - c.rest)))
+                return TEXT_CUT;
+        }
+        c.line = line->bytes;
+        c.line_end = line->bytes + line->len;
+        c.words = line->words;
+        c.word_count = line->word_count;
+        c.rest += line->taken;
         c.mute = false;
         text->commands++;
+        reply_guard(reply, c.rest, (size_t)(c.end - c.rest));
         run_line(&c);
+        ptrdiff_t moved = reply_unguard(reply);
+        c.rest += moved;
+        c.end += moved;
     }
     return TEXT_WHOLE;
 }
