@@ -18,6 +18,7 @@ bool line_read(struct line *line, uint8_t *copy, size_t copy_max, const uint8_t 
     line->bytes = copy;
     line->taken = 0;
     line->word_count = 0;
+    line->hashed = NULL;
     for (size_t at = 0; at < max; at++) {
         uint8_t byte = *(const volatile uint8_t *)(from + at);
         copy[at] = byte;

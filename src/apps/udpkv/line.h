@@ -24,6 +24,8 @@ struct line {
     uint32_t taken;       /* bytes of the request, the end included; 0: there is no line */
     uint32_t word_count;  /* all words of the line, even if over LINE_WORDS */
     struct word words[LINE_WORDS];
+    const uint8_t *hashed; /* the word whose hash the caller has taken, or NULL */
+    uint64_t hash;
 };
 
 /* Reads a line from `len` bytes of a request; `copy` has room for `copy_max` and stays the line's.

@@ -183,8 +183,9 @@ static void look_at(struct server *server, struct netbuf *nb, struct server_pend
     line_read(line, pending->line_bytes, sizeof pending->line_bytes,
               udp->payload + SERVER_HEADER_BYTES, udp->payload_len - SERVER_HEADER_BYTES);
     struct word key = first_key(line);
-    pending->hash = store_hash(store, (struct store_key){key.bytes, key.len});
-    store_prefetch_bucket(store, pending->hash);
+    line->hashed = key.bytes;
+    line->hash = store_hash(store, key.bytes, key.len);
+    store_prefetch_bucket(store, line->hash);
 }
 
 /* Stage 3: runs a request and answers it in nb, which it owns. Returns how many packets it put to
@@ -253,7 +254,7 @@ static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, str
         look_at(server, in[i], &pending[i]);
     for (uint32_t i = 0; i < n; i++)
         if (likely(pending[i].verdict == INET_UDP))
-            store_prefetch_item(server->conf.store, pending[i].hash);
+            store_prefetch_item(server->conf.store, pending[i].line.hash);
     for (uint32_t i = 0; i < n; i++)
         sent += finish_one(server, in[i], &pending[i], out + sent, room - sent);
     return sent;

@@ -70,7 +70,6 @@ struct server_conf {
 /* A received packet between the stages of a batch. */
 struct server_pending {
     enum inet_verdict verdict; /* INET_UDP: a request to be run */
-    uint64_t hash;             /* of what seems to be its first key */
     struct inet_udp udp;
     struct line line; /* its first one, if it is short */
     uint8_t line_bytes[SERVER_SHORT_LINE];

@@ -1,6 +1,5 @@
 /* store.c - what a client can do with items; see store.h. The log itself is in log.c. */
 #include "apps/udpkv/store.h"
-#include "apps/udpkv/hash.h"
 #include "apps/udpkv/log.h"
 #include "apps/udpkv/number.h"
 
@@ -19,11 +18,6 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
     store->pinned = SIZE_MAX;
     store->seed = seed;
     return store;
-}
-
-uint64_t store_hash(const struct store *store, struct store_key key)
-{
-    return hash_bytes(key.bytes, key.len, store->seed);
 }
 
 void store_tick(struct store *store, uint32_t now_s)
@@ -49,22 +43,6 @@ void store_flush_at(struct store *store, uint32_t at_s)
         store->last_cas++; /* here, too */
 }
 
-void store_prefetch_bucket(const struct store *store, uint64_t hash)
-{
-    __builtin_prefetch(index_home(&store->index, hash));
-}
-
-void store_prefetch_item(const struct store *store, uint64_t hash)
-{
-    struct index_walk walk = index_walk(&store->index, hash);
-
-    if (walk.fits == 0)
-        return;
-    const uint8_t *item = (const uint8_t *)log_item(store, *index_next(&store->index, &walk));
-    __builtin_prefetch(item);
-    __builtin_prefetch(item + CACHE_LINE);
-}
-
 static inline uint64_t load_64(const uint8_t *p)
 {
     uint64_t v;
@@ -85,12 +63,11 @@ static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
 }
 
 /* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
-static struct item *lookup(struct store *store, struct store_key key, uint64_t hash,
-                           struct index_walk *walk)
+static struct item *lookup(struct store *store, struct store_key key, struct index_walk *walk)
 {
     uint32_t *ref;
 
-    *walk = index_walk(&store->index, hash);
+    *walk = index_walk(&store->index, key.hash);
     while ((ref = index_next(&store->index, walk))) {
         struct item *item = log_item(store, *ref);
         if (item->key_len != key.len || !same_bytes(item->bytes, key.bytes, key.len))
@@ -98,7 +75,7 @@ static struct item *lookup(struct store *store, struct store_key key, uint64_t h
         if (!log_stale(store, item))
             return item;
         store->stats.expired++;
-        index_remove(&store->index, hash, walk);
+        index_remove(&store->index, key.hash, walk);
         log_kill(store, item);
         return NULL;
     }
@@ -108,7 +85,7 @@ static struct item *lookup(struct store *store, struct store_key key, uint64_t h
 struct item *store_find(struct store *store, struct store_key key)
 {
     struct index_walk walk;
-    struct item *item = lookup(store, key, store_hash(store, key), &walk);
+    struct item *item = lookup(store, key, &walk);
 
     if (item)
         item->referenced = 1;
@@ -117,13 +94,12 @@ struct item *store_find(struct store *store, struct store_key key)
 
 bool store_delete(struct store *store, struct store_key key)
 {
-    uint64_t hash = store_hash(store, key);
     struct index_walk walk;
-    struct item *item = lookup(store, key, hash, &walk);
+    struct item *item = lookup(store, key, &walk);
 
     if (!item)
         return false;
-    index_remove(&store->index, hash, &walk);
+    index_remove(&store->index, key.hash, &walk);
     log_kill(store, item);
     return true;
 }
@@ -190,33 +166,31 @@ static struct item *append_item(struct store *store, struct store_key key, uint3
     return item;
 }
 
-static void replace(struct store *store, struct store_key key, uint64_t hash,
-                    const struct store_value *value)
+/* Writes a value in the place of `old`, on whose slot the walk stands, or of nothing. */
+static void replace(struct store *store, struct store_key key, struct item *old,
+                    struct index_walk *walk, const struct store_value *value)
 {
-    struct index_walk walk;
-    struct item *old = lookup(store, key, hash, &walk);
-
     if (old && log_footprint(key.len, old->value_len) == log_footprint(key.len, value->len)) {
         old->referenced = 1;
         fill(store, old, value);
         return;
     }
     if (old) {
-        index_remove(&store->index, hash, &walk);
+        index_remove(&store->index, key.hash, walk);
         log_kill(store, old);
     }
     struct item *item = append_item(store, key, value->len);
     fill(store, item, value);
     log_born(store, item);
-    enter(store, hash, log_offset(store, item));
+    enter(store, key.hash, log_offset(store, item));
 }
 
 /* The old item must stay while room is made for the longer one, which may move it: it is pinned. */
-static enum store_result extend(struct store *store, struct store_key key, uint64_t hash,
+static enum store_result extend(struct store *store, struct store_key key,
                                 const struct store_value *more, bool front)
 {
     struct index_walk walk;
-    struct item *old = lookup(store, key, hash, &walk);
+    struct item *old = lookup(store, key, &walk);
     uint32_t len = old->value_len + more->len;
 
     if (len > store->max_value)
@@ -224,7 +198,7 @@ static enum store_result extend(struct store *store, struct store_key key, uint6
     store->pinned = log_offset(store, old);
     struct item *item = append_item(store, key, len);
     store->pinned = SIZE_MAX;
-    old = lookup(store, key, hash, &walk);
+    old = lookup(store, key, &walk);
     assert(old);
     item->value_len = len;
     item->flags = old->flags;
@@ -233,19 +207,18 @@ static enum store_result extend(struct store *store, struct store_key key, uint6
     memcpy(item_value(item) + (front ? more->len : 0), item_value(old), old->value_len);
     memcpy(item_value(item) + (front ? 0 : old->value_len), more->bytes, more->len);
     store->stats.total_items++;
-    index_remove(&store->index, hash, &walk);
+    index_remove(&store->index, key.hash, &walk);
     log_kill(store, old);
     log_born(store, item);
-    enter(store, hash, log_offset(store, item));
+    enter(store, key.hash, log_offset(store, item));
     return STORE_OK;
 }
 
 enum store_result store_put(struct store *store, enum store_mode mode, struct store_key key,
                             const struct store_value *value)
 {
-    uint64_t hash = store_hash(store, key);
     struct index_walk walk;
-    struct item *old = lookup(store, key, hash, &walk);
+    struct item *old = lookup(store, key, &walk);
 
     assert(key.len >= 1 && key.len <= STORE_MAX_KEY);
     if (value->len > store->max_value) {
@@ -257,17 +230,17 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
     if (result != STORE_OK)
         return result;
     if (mode == STORE_APPEND || mode == STORE_PREPEND)
-        return extend(store, key, hash, value, mode == STORE_PREPEND);
-    replace(store, key, hash, value);
+        return extend(store, key, value, mode == STORE_PREPEND);
+    replace(store, key, old, &walk, value);
     return STORE_OK;
 }
 
 enum store_result store_add(struct store *store, struct store_key key, uint64_t delta, bool down,
                             uint64_t *result)
 {
-    uint64_t hash = store_hash(store, key), number;
+    uint64_t number;
     struct index_walk walk;
-    struct item *item = lookup(store, key, hash, &walk);
+    struct item *item = lookup(store, key, &walk);
     char text[24];
 
     if (!item)
@@ -279,7 +252,7 @@ enum store_result store_add(struct store *store, struct store_key key, uint64_t 
     uint32_t len = (uint32_t)format(text, sizeof text, "%lu", number);
     if (len > item->value_len) {
         struct store_value value = {(const uint8_t *)text, len, item->flags, item->expire_s, 0};
-        replace(store, key, hash, &value);
+        replace(store, key, item, &walk, &value);
         return STORE_OK;
     }
     memcpy(item_value(item), text, len);

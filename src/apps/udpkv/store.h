@@ -30,6 +30,7 @@
 #ifndef UDPKV_STORE_H
 #define UDPKV_STORE_H
 
+#include "apps/udpkv/hash.h"
 #include "apps/udpkv/index.h"
 #include "boot/lib.h"
 
@@ -37,6 +38,7 @@
 #define STORE_MAX_BYTES (32ull << 30)
 #define STORE_MAX_KEY   250
 #define STORE_MAX_VALUE (1u << 20) /* less in a store of under 19 MiB: a sixteenth of its log */
+#define STORE_LOG_UNIT  8u         /* items start at multiples of it; a ref counts units */
 #define STORE_SLACK     64u /* readable bytes behind the last item, for copies in large steps */
 #define STORE_EXPIRED   1u  /* a moment long past: expires an item at once */
 
@@ -99,7 +101,8 @@ struct store {
 
 struct store_key {
     const uint8_t *bytes;
-    uint32_t len; /* 1 to STORE_MAX_KEY */
+    uint32_t len;  /* 1 to STORE_MAX_KEY */
+    uint64_t hash; /* store_hash of these bytes */
 };
 
 struct store_value {
@@ -117,14 +120,34 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed);
 /* Sets the time; does a flush that is due. Once a burst. */
 void store_tick(struct store *store, uint32_t now_s);
 
+/* The hash of a key, for struct store_key. */
+static inline uint64_t store_hash(const struct store *store, const uint8_t *bytes, uint32_t len)
+{
+    return hash_bytes(bytes, len, store->seed);
+}
+
 /*
  * Cache misses of many requests can wait for memory side by side: take the hashes of all keys, then
  * ask for all buckets, then for all items, then run the requests. These are hints: they change
  * nothing, and what the store does in between may make them useless.
  */
-uint64_t store_hash(const struct store *store, struct store_key key);
-void store_prefetch_bucket(const struct store *store, uint64_t hash);
-void store_prefetch_item(const struct store *store, uint64_t hash); /* its bucket is there */
+static inline void store_prefetch_bucket(const struct store *store, uint64_t hash)
+{
+    __builtin_prefetch(index_home(&store->index, hash));
+}
+
+/* Its bucket is there by now. */
+static inline void store_prefetch_item(const struct store *store, uint64_t hash)
+{
+    struct index_walk walk = index_walk(&store->index, hash);
+
+    if (unlikely(walk.fits == 0))
+        return;
+    const uint32_t ref = *index_next(&store->index, &walk);
+    const uint8_t *item = store->log + (size_t)ref * STORE_LOG_UNIT;
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + CACHE_LINE);
+}
 
 /* The item with this key, or NULL. Counts as a use. */
 struct item *store_find(struct store *store, struct store_key key);

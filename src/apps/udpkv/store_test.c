@@ -15,7 +15,7 @@ struct store *test_store(size_t len_bytes)
         memory = boot_alloc(TEST_STORE_MAX, CACHE_LINE);
     assert(memory && len_bytes <= TEST_STORE_MAX);
     memset(memory, 0, TEST_STORE_MAX);
-    struct store *store = store_create(memory, len_bytes, 0x1234567890abcdef);
+    struct store *store = store_create(memory, len_bytes, TEST_SEED);
     store_tick(store, TEST_NOW_S);
     return store;
 }
@@ -95,8 +95,8 @@ static struct model *model; /* of MODEL_KEYS */
 
 static struct store_key model_key(uint32_t k, char *text)
 {
-    uint32_t len = (uint32_t)format(text, 251, "key%0*u", 1 + (int)(k % 7) * 30, k);
-    return (struct store_key){(const uint8_t *)text, len};
+    format(text, 251, "key%0*u", 1 + (int)(k % 7) * 30, k);
+    return test_key(text);
 }
 
 /* What the store says of a key must be what the model knows; a full store may have forgotten it. */

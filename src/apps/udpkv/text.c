@@ -12,6 +12,8 @@ struct command {
     const struct word *words; /* up to LINE_WORDS: enough for all commands but get and its kin */
     uint32_t word_count;      /* all words of the line, even if over LINE_WORDS */
     const uint8_t *line, *line_end;
+    const uint8_t *hashed; /* a word whose hash is known, or NULL */
+    uint64_t hash;
     const uint8_t *rest, *end; /* behind the line: the data block, and further commands */
     uint8_t how;               /* which of the commands that one function runs */
     bool mute;                 /* noreply */
@@ -29,7 +31,10 @@ static void say(struct command *c, const char *line)
 
 static bool is(struct word word, const char *text)
 {
-    return strlen(text) == word.len && memcmp(word.bytes, text, word.len) == 0;
+    for (uint32_t i = 0; i < word.len; i++)
+        if ((uint8_t)text[i] != word.bytes[i])
+            return false;
+    return text[word.len] == 0;
 }
 
 /* noreply may be the last word of a command, whatever else is wrong with it. */
@@ -39,9 +44,11 @@ static void look_for_noreply(struct command *c)
         c->mute = is(c->words[c->word_count - 1], "noreply");
 }
 
-static struct store_key key_of(struct word word)
+static inline struct store_key key_of(const struct command *c, struct word word)
 {
-    return (struct store_key){word.bytes, word.len};
+    uint64_t hash =
+        likely(word.bytes == c->hashed) ? c->hash : store_hash(c->store, word.bytes, word.len);
+    return (struct store_key){word.bytes, word.len, hash};
 }
 
 /* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
@@ -115,15 +122,68 @@ static void put(struct command *c)
     } else if (!take_data(c, (uint32_t)len, &value)) {
         return;
     }
-    enum store_result result = store_put(c->store, mode, key_of(w[1]), &value);
+    enum store_result result = store_put(c->store, mode, key_of(c, w[1]), &value);
     count_put(&c->text->stats, mode, result);
     say(c, answers[result]);
 }
 
 /* --- retrieval ----------------------------------------------------------------------------- */
 
+enum {
+    LOOSE_MAX = 64,
+    ITEM_TEXT_MAX = 6 + STORE_MAX_KEY + 1 + 10 + 1 + 7 + 2 + LOOSE_MAX + 2 + 16
+};
+
+/* Copies in steps of 16 bytes: up to 15 more are read and written, which must be nobody's. */
+static inline uint8_t *copy_loosely(uint8_t *to, const uint8_t *from, size_t len)
+{
+    for (size_t at = 0; at < len; at += 16)
+        __builtin_memcpy(to + at, from + at, 16);
+    return to + len;
+}
+
+static inline uint8_t *copy_number(uint8_t *to, uint32_t number)
+{
+    uint8_t text[10];
+    uint32_t at = sizeof text;
+
+    if (likely(number < 100)) {
+        to[0] = (uint8_t)('0' + (number < 10 ? number : number / 10));
+        to[1] = (uint8_t)('0' + number % 10);
+        return to + 1 + (number >= 10);
+    }
+    do {
+        text[--at] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    memcpy(to, text + at, sizeof text - at);
+    return to + sizeof text - at;
+}
+
+/* put_item for a short value that has room: checks once, copies without calls. */
+static inline void put_short_item(struct reply *reply, struct item *item)
+{
+    uint8_t *at = reply->at;
+
+    at = __builtin_memcpy(at, "VALUE ", 6);
+    at = copy_loosely(at + 6, item_key(item), item->key_len);
+    *at++ = ' ';
+    at = copy_number(at, item->flags);
+    *at++ = ' ';
+    at = copy_number(at, item->value_len);
+    at = __builtin_memcpy(at, "\r\n", 2);
+    at = copy_loosely(at + 2, item_value(item), item->value_len);
+    __builtin_memcpy(at, "\r\n", 2);
+    reply->at = at + 2;
+}
+
 static void put_item(struct reply *reply, struct item *item, bool with_cas)
 {
+    if (likely(item->value_len <= LOOSE_MAX && !with_cas &&
+               reply->end - reply->at >= ITEM_TEXT_MAX)) {
+        put_short_item(reply, item);
+        return;
+    }
     reply_put(reply, "VALUE ", 6);
     reply_put(reply, item_key(item), item->key_len);
     reply_put(reply, " ", 1);
@@ -141,13 +201,44 @@ static void put_item(struct reply *reply, struct item *item, bool with_cas)
 
 enum { GET_CAS = 1, GET_TOUCH = 2 };
 
-/* get, gets, gat and gats. One key that is too long spoils the answer for all, so lengths come
- * first. */
+/* The keys of get and its kin: words while there are any, then from the line. */
+struct keys {
+    uint32_t next; /* number of the word */
+    const uint8_t *at;
+};
+
+static inline bool next_key(const struct command *c, struct keys *keys, struct word *key)
+{
+    if (keys->next >= c->word_count)
+        return false;
+    if (unlikely(keys->next >= LINE_WORDS)) {
+        keys->next++;
+        return line_next_word(&keys->at, c->line_end, key);
+    }
+    *key = c->words[keys->next++];
+    keys->at = key->bytes + key->len;
+    return true;
+}
+
+/* One key that is too long spoils the answer for all, so lengths come first. */
+static bool keys_fit(const struct command *c, struct keys keys)
+{
+    struct word key;
+
+    if (likely(c->line_end - c->line <= STORE_MAX_KEY))
+        return true;
+    while (next_key(c, &keys, &key))
+        if (key.len > STORE_MAX_KEY)
+            return false;
+    return true;
+}
+
+/* get, gets, gat and gats. */
 static void get(struct command *c)
 {
     bool with_cas = c->how & GET_CAS, touches = c->how & GET_TOUCH;
     struct text_stats *stats = &c->text->stats;
-    const uint8_t *keys = c->words[touches].bytes + c->words[touches].len, *at;
+    struct keys keys = {.next = 1 + touches};
     int32_t exptime = 0;
     struct word key;
 
@@ -155,14 +246,12 @@ static void get(struct command *c)
         say(c, bad_exptime);
         return;
     }
-    for (at = keys; line_next_word(&at, c->line_end, &key);) {
-        if (key.len > STORE_MAX_KEY) {
-            say(c, bad_format);
-            return;
-        }
+    if (!keys_fit(c, keys)) {
+        say(c, bad_format);
+        return;
     }
-    for (at = keys; line_next_word(&at, c->line_end, &key);) {
-        struct item *item = store_find(c->store, key_of(key));
+    while (next_key(c, &keys, &key)) {
+        struct item *item = store_find(c->store, key_of(c, key));
         stats->cmd_get += !touches;
         stats->cmd_touch += touches;
         if (!item) {
@@ -196,7 +285,7 @@ static void delete_item(struct command *c)
         say(c, bad_format);
         return;
     }
-    bool found = store_delete(c->store, key_of(c->words[1]));
+    bool found = store_delete(c->store, key_of(c, c->words[1]));
     c->text->stats.delete_hits += found;
     c->text->stats.delete_misses += !found;
     say(c, found ? "DELETED\r\n" : "NOT_FOUND\r\n");
@@ -219,7 +308,7 @@ static void add(struct command *c)
         say(c, "CLIENT_ERROR invalid numeric delta argument\r\n");
         return;
     }
-    enum store_result result = store_add(c->store, key_of(c->words[1]), delta, down, &number);
+    enum store_result result = store_add(c->store, key_of(c, c->words[1]), delta, down, &number);
     if (result == STORE_NOT_FOUND) {
         *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
         say(c, "NOT_FOUND\r\n");
@@ -247,7 +336,7 @@ static void touch(struct command *c)
         say(c, bad_exptime);
         return;
     }
-    struct item *item = store_find(c->store, key_of(c->words[1]));
+    struct item *item = store_find(c->store, key_of(c, c->words[1]));
     if (item)
         item->expire_s = expire_at(c, exptime);
     c->text->stats.cmd_touch++;
@@ -374,6 +463,8 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
         c.line_end = line->bytes + line->len;
         c.words = line->words;
         c.word_count = line->word_count;
+        c.hashed = line->hashed;
+        c.hash = line->hash;
         c.rest += line->taken;
         c.mute = false;
         text->commands++;
