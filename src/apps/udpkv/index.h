@@ -51,10 +51,10 @@ typedef short index_words_v __attribute__((vector_size(16)));
 /* Lays an empty index over zeroed memory, aligned to a cache line; at least 2 buckets of bytes. */
 void index_init(struct index *index, void *memory, size_t len_bytes);
 
-/* The bucket where a hash is looked for first. */
+/* The bucket where a hash of 56 bits is looked for first. Its tag is the lowest 16 of them. */
 static inline struct index_bucket *index_home(const struct index *index, uint64_t hash)
 {
-    return &index->buckets[(hash >> 32) * index->homes >> 32];
+    return &index->buckets[(hash >> 24 & UINT32_MAX) * index->homes >> 32];
 }
 
 /* The slots of a bucket that have this tag, as bits. All are compared at once, as a loop that ends

@@ -183,7 +183,7 @@ static void print_summary(const struct netdev *dev)
 static int bench(void)
 {
     static const struct netbuf_pool_conf pool = {
-        .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 2048, .headroom_bytes = 64};
+        .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 64};
     static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 1};
 
     conf.pool = netbuf_pool_create(&pool);

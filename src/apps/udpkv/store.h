@@ -101,9 +101,11 @@ struct store {
 
 struct store_key {
     const uint8_t *bytes;
-    uint32_t len;  /* 1 to STORE_MAX_KEY */
-    uint64_t hash; /* store_hash of these bytes */
+    uint64_t len : 8;   /* 1 to STORE_MAX_KEY */
+    uint64_t hash : 56; /* store_hash of these bytes */
 };
+
+_Static_assert(sizeof(struct store_key) == 16, "a key is passed in two registers");
 
 struct store_value {
     const uint8_t *bytes;
@@ -120,10 +122,10 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed);
 /* Sets the time; does a flush that is due. Once a burst. */
 void store_tick(struct store *store, uint32_t now_s);
 
-/* The hash of a key, for struct store_key. */
+/* The hash of a key, 56 bits, for struct store_key. */
 static inline uint64_t store_hash(const struct store *store, const uint8_t *bytes, uint32_t len)
 {
-    return hash_bytes(bytes, len, store->seed);
+    return hash_bytes(bytes, len, store->seed) >> 8;
 }
 
 /*

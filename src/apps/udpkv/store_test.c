@@ -2,7 +2,6 @@
  * full. store_rules_test.c has its limits and times. test_check_store walks the whole log and finds
  * anything that doesn't fit together. */
 #include "apps/udpkv/store_test.h"
-#include "apps/udpkv/hash.h"
 #include "apps/udpkv/log.h"
 #include "boot/boot.h"
 #include "boot/test.h"
@@ -37,7 +36,7 @@ bool test_has(struct store *store, const char *key, const char *value)
 
 static bool in_index(const struct store *store, const struct item *item)
 {
-    uint64_t hash = hash_bytes(item_key(item), item->key_len, store->seed);
+    uint64_t hash = store_hash(store, item_key(item), item->key_len);
     struct index_walk walk = index_walk(&store->index, hash);
     uint32_t *ref, found = 0;
 

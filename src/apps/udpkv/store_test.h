@@ -20,9 +20,10 @@ bool test_has(struct store *store, const char *key, const char *value);
 
 static inline struct store_key test_key(const char *text)
 {
-    size_t len = strlen(text);
-    return (struct store_key){(const uint8_t *)text, (uint32_t)len,
-                              hash_bytes(text, len, TEST_SEED)};
+    const struct store store = {.seed = TEST_SEED};
+    uint32_t len = (uint32_t)strlen(text);
+    return (struct store_key){(const uint8_t *)text, (uint8_t)len,
+                              store_hash(&store, (const uint8_t *)text, len)};
 }
 
 /* Pseudo-random numbers, the same ones in every run. *state isn't 0. */

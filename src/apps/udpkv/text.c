@@ -48,7 +48,7 @@ static inline struct store_key key_of(const struct command *c, struct word word)
 {
     uint64_t hash =
         likely(word.bytes == c->hashed) ? c->hash : store_hash(c->store, word.bytes, word.len);
-    return (struct store_key){word.bytes, word.len, hash};
+    return (struct store_key){word.bytes, (uint8_t)word.len, hash};
 }
 
 /* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
@@ -201,33 +201,30 @@ static void put_item(struct reply *reply, struct item *item, bool with_cas)
 
 enum { GET_CAS = 1, GET_TOUCH = 2 };
 
-/* The keys of get and its kin: words while there are any, then from the line. */
-struct keys {
-    uint32_t next; /* number of the word */
-    const uint8_t *at;
-};
-
-static inline bool next_key(const struct command *c, struct keys *keys, struct word *key)
+/* The key behind word number *next, which it counts up. `word` is the key before, if there was one:
+ * words behind the first LINE_WORDS are read from the line. */
+static inline bool next_key(const struct command *c, uint32_t *next, struct word *word)
 {
-    if (keys->next >= c->word_count)
+    const uint32_t i = (*next)++;
+
+    if (i >= c->word_count)
         return false;
-    if (unlikely(keys->next >= LINE_WORDS)) {
-        keys->next++;
-        return line_next_word(&keys->at, c->line_end, key);
+    if (likely(i < LINE_WORDS)) {
+        *word = c->words[i];
+        return true;
     }
-    *key = c->words[keys->next++];
-    keys->at = key->bytes + key->len;
-    return true;
+    const uint8_t *at = word->bytes + word->len;
+    return line_next_word(&at, c->line_end, word);
 }
 
 /* One key that is too long spoils the answer for all, so lengths come first. */
-static bool keys_fit(const struct command *c, struct keys keys)
+static bool keys_fit(const struct command *c, uint32_t next)
 {
     struct word key;
 
     if (likely(c->line_end - c->line <= STORE_MAX_KEY))
         return true;
-    while (next_key(c, &keys, &key))
+    while (next_key(c, &next, &key))
         if (key.len > STORE_MAX_KEY)
             return false;
     return true;
@@ -238,7 +235,7 @@ static void get(struct command *c)
 {
     bool with_cas = c->how & GET_CAS, touches = c->how & GET_TOUCH;
     struct text_stats *stats = &c->text->stats;
-    struct keys keys = {.next = 1 + touches};
+    uint32_t next = 1 + touches;
     int32_t exptime = 0;
     struct word key;
 
@@ -246,11 +243,11 @@ static void get(struct command *c)
         say(c, bad_exptime);
         return;
     }
-    if (!keys_fit(c, keys)) {
+    if (!keys_fit(c, next)) {
         say(c, bad_format);
         return;
     }
-    while (next_key(c, &keys, &key)) {
+    while (next_key(c, &next, &key)) {
         struct item *item = store_find(c->store, key_of(c, key));
         stats->cmd_get += !touches;
         stats->cmd_touch += touches;
