@@ -2,7 +2,7 @@
 #include "apps/udpkv/server.h"
 
 /* Requests between two stages of one request: long enough for memory to answer. */
-enum { LAG = 8 };
+enum { LAG = 6 };
 
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
     [SERVER_DROP_PORT] = "drop_port",     [SERVER_DROP_DENIED] = "drop_denied",

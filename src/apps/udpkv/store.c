@@ -63,7 +63,8 @@ static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
 }
 
 /* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
-static struct item *lookup(struct store *store, struct store_key key, struct index_walk *walk)
+static inline struct item *lookup(struct store *store, struct store_key key,
+                                  struct index_walk *walk)
 {
     uint32_t *ref;
 
