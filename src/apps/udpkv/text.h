@@ -59,6 +59,9 @@ enum text_end {
 enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
                        const struct line *first, struct reply *reply);
 
+/* One item in the answer to get (with_cas: to gets), without the END: in text_item.c. */
+void text_put_item(struct reply *reply, struct item *item, bool with_cas);
+
 /* The command stats: in text_stats.c. */
 void text_show_stats(const struct text *text, struct reply *reply);
 void text_reset_stats(struct text *text);
