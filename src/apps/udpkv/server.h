@@ -12,10 +12,14 @@
  *      | request id | sequence   | total      | reserved   | commands / answer
  *      +------------+------------+------------+------------+----------------
  *
+ * A burst is worked on in three stages, a few requests apart: look at the packet and ask for the
+ * bucket of its first key; ask for the item; run the commands, one request after the other. Only
+ * the last stage decides anything, so answers are as if each request had come alone.
+ *
  * The first datagram of an answer is built in the buffer that brought the request, further ones in
- * buffers from the pool. The request is first copied aside, once: an answer may be longer than what
- * has been read of the request, and packet memory can be changed by the other side while we read
- * it.
+ * buffers from the pool. The other side can change packet memory while we read it, so a line is
+ * copied aside as it is read (line.h), and a value goes to the store in one copy. If the answer
+ * gets to what is still unread of the request, the rest is moved aside first (reply.h).
  *
  * If the pool or the room for packets to send doesn't suffice for the whole answer, then none of it
  * is sent and the request counts as dropped: the client sees a lost packet, never half an answer.
