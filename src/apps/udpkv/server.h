@@ -39,7 +39,7 @@ enum {
     SERVER_BATCH = 32,       /* requests whose cache misses wait for memory side by side */
     SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read ahead */
     SERVER_MIN_MTU = SERVER_PART_BYTES + 28,
-    SERVER_BUF_BYTES = SERVER_PART_BYTES + INET_UDP_HEADROOM,
+    SERVER_BUF_BYTES = 1514, /* a request fills a frame, and must lie in one buffer */
 };
 
 /* Why a datagram that reached us went without an answer, or a part of it did. */
