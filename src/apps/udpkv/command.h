@@ -7,33 +7,39 @@
 
 #include "apps/udpkv/text.h"
 
-/* No command but get and its kin, whose keys are read from the line, has more words than this. */
-enum { COMMAND_MAX_WORDS = 20 };
-
-struct word {
-    const uint8_t *bytes;
-    uint32_t len;
-};
-
 struct command {
     struct text *text;
     struct store *store;
     struct reply *reply;
+    const struct word *words; /* up to LINE_WORDS: enough for all commands but get and its kin */
+    uint32_t word_count;      /* all words of the line, even if over LINE_WORDS */
     const uint8_t *line, *line_end;
+    const uint8_t *hashed; /* a word whose hash is known, or NULL */
+    uint64_t hash;
     const uint8_t *rest, *end; /* behind the line: the data block, and further commands */
-    uint32_t word_count;       /* all words of the line, even if over COMMAND_MAX_WORDS */
     uint8_t how;               /* which of the commands that one function runs */
     bool mute;                 /* noreply */
     bool quit;
-    struct word words[COMMAND_MAX_WORDS];
 };
 
 /* Answers with a line, unless the command said noreply. */
 void command_say(struct command *c, const char *line);
 
+/* Words have no zero byte, so a longer one differs from the text where that ends. */
 static inline bool command_is(struct word word, const char *text)
 {
-    return strlen(text) == word.len && memcmp(word.bytes, text, word.len) == 0;
+    for (uint32_t i = 0; i < word.len; i++)
+        if ((uint8_t)text[i] != word.bytes[i])
+            return false;
+    return text[word.len] == 0;
+}
+
+/* A key of at most STORE_MAX_KEY bytes: a word, or other bytes that stay while the key is used. */
+static inline struct store_key command_key(const struct command *c, struct word word)
+{
+    uint64_t hash =
+        likely(word.bytes == c->hashed) ? c->hash : store_hash(c->store, word.bytes, word.len);
+    return (struct store_key){word.bytes, (uint8_t)word.len, hash};
 }
 
 /* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */

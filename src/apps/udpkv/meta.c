@@ -169,7 +169,7 @@ void meta_get(struct command *c)
 {
     struct text_stats *stats = &c->text->stats;
     uint8_t text[META_MAX_TEXT];
-    struct reply line = {text, text + sizeof text, no_more, false};
+    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more};
     struct meta m;
     bool created = false, won = false;
 
@@ -359,7 +359,7 @@ static void arithmetic_answer(struct command *c, const struct meta *m, struct it
                               bool created)
 {
     uint8_t text[META_MAX_TEXT];
-    struct reply line = {text, text + sizeof text, no_more, false};
+    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more};
 
     for (uint32_t i = m->first; i < c->word_count; i++) {
         struct word flag = c->words[i];
@@ -448,17 +448,13 @@ static void debug(struct command *c, const struct item *item)
 void meta_debug(struct command *c)
 {
     uint8_t decoded[BASE64_BYTES(STORE_MAX_KEY)];
-    struct store_key key;
+    struct word key;
 
-    if (c->word_count < 2) {
+    if (c->word_count < 2 || c->words[1].len > STORE_MAX_KEY) {
         command_say(c, command_bad_format);
         return;
     }
-    key = (struct store_key){c->words[1].bytes, c->words[1].len};
-    if (key.len > STORE_MAX_KEY) {
-        command_say(c, command_bad_format);
-        return;
-    }
+    key = c->words[1];
     if (c->word_count > 2 && command_is(c->words[2], "b")) {
         key.len = base64_decode(key.bytes, key.len, decoded);
         key.bytes = decoded;
@@ -467,7 +463,7 @@ void meta_debug(struct command *c)
             return;
         }
     }
-    const struct item *item = store_peek(c->store, key);
+    const struct item *item = store_peek(c->store, command_key(c, key));
     if (item)
         debug(c, item);
     else

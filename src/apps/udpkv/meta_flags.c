@@ -28,11 +28,11 @@ static const char *take_u64(struct word flag, uint64_t *number, const char *erro
     return number_u64(text.bytes, text.len, number) ? NULL : error;
 }
 
-static bool decode_key(struct meta *m)
+static bool decode_key(const struct command *c, struct meta *m)
 {
     uint32_t len = base64_decode(m->key.bytes, m->key.len, m->decoded);
 
-    m->key = (struct store_key){m->decoded, len};
+    m->key = command_key(c, (struct word){m->decoded, len});
     m->binary = true;
     return len > 0;
 }
@@ -62,7 +62,7 @@ static const char *take_token(const struct command *c, struct meta *m, struct wo
     case 'F':
         return number_u32(text.bytes, text.len, &m->client_flags) ? NULL : command_bad_format;
     case 'b':
-        return decode_key(m) ? NULL : "CLIENT_ERROR error decoding key\r\n";
+        return decode_key(c, m) ? NULL : "CLIENT_ERROR error decoding key\r\n";
     case 'M':
         m->mode = text.len == 1 ? text.bytes[0] : 0;
         return text.len == 1 ? NULL : "CLIENT_ERROR incorrect length for M token\r\n";
@@ -102,7 +102,7 @@ const char *meta_parse(const struct command *c, uint32_t first, struct meta *m)
     uint64_t seen[2] = {0};
 
     memset(m, 0, offsetof(struct meta, decoded));
-    m->key = (struct store_key){c->words[1].bytes, c->words[1].len};
+    m->key = command_key(c, c->words[1]);
     m->first = first;
     m->delta = 1;
     for (uint32_t i = first; i < c->word_count; i++) {

@@ -14,8 +14,7 @@ enum {
     META_MAX_TEXT = 1024, /* more than any flags of an answer take; a long key is half of it */
 };
 
-_Static_assert((int)META_MAX_WORDS <= (int)COMMAND_MAX_WORDS,
-               "all words of a meta command are kept");
+_Static_assert((int)META_MAX_WORDS <= (int)LINE_WORDS, "all words of a meta command are kept");
 
 struct meta {
     struct store_key key;

@@ -29,9 +29,10 @@ static void run(const struct exchange *exchanges, size_t count)
     static uint8_t answer[8 << 10];
 
     for (size_t i = 0; i < count; i++) {
-        struct reply reply = {answer, answer + sizeof answer - 1, no_more, false};
+        struct reply reply = {.at = answer, .end = answer + sizeof answer - 1, .more = no_more};
         const char *request = exchanges[i].request;
-        CHECK_EQ(text_run(&text, (const uint8_t *)request, strlen(request), &reply), TEXT_WHOLE);
+        CHECK_EQ(text_run(&text, (const uint8_t *)request, strlen(request), NULL, &reply),
+                 TEXT_WHOLE);
         *reply.at = 0;
         CHECK_STR((const char *)answer, exchanges[i].answer);
     }

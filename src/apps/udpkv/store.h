@@ -30,6 +30,7 @@
 #ifndef UDPKV_STORE_H
 #define UDPKV_STORE_H
 
+#include "apps/udpkv/hash.h"
 #include "apps/udpkv/index.h"
 #include "boot/lib.h"
 
@@ -38,7 +39,9 @@
 #define STORE_MAX_KEY   250
 #define STORE_MAX_VALUE (1u << 20) /* less in a store of under 19 MiB: a sixteenth of its log */
 #define STORE_USED_MASK 0xffffffu  /* of item.used_s: 194 days */
-#define STORE_EXPIRED   1u         /* a moment long past: expires an item at once */
+#define STORE_LOG_UNIT  8u         /* items start at multiples of it; a ref counts units */
+#define STORE_SLACK     64u /* readable bytes behind the last item, for copies in large steps */
+#define STORE_EXPIRED   1u  /* a moment long past: expires an item at once */
 
 enum store_state {
     STORE_LIVE = 1, /* in the index */
@@ -106,8 +109,11 @@ struct store {
 
 struct store_key {
     const uint8_t *bytes;
-    uint32_t len; /* 1 to STORE_MAX_KEY */
+    uint64_t len : 8;   /* 1 to STORE_MAX_KEY */
+    uint64_t hash : 56; /* store_hash of these bytes */
 };
+
+_Static_assert(sizeof(struct store_key) == 16, "a key is passed in two registers");
 
 struct store_value {
     const uint8_t *bytes;
@@ -125,6 +131,35 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed);
 
 /* Sets the time; does a flush that is due. Once a burst. */
 void store_tick(struct store *store, uint32_t now_s);
+
+/* The hash of a key, 56 bits, for struct store_key. */
+static inline uint64_t store_hash(const struct store *store, const uint8_t *bytes, uint32_t len)
+{
+    return hash_bytes(bytes, len, store->seed) >> 8;
+}
+
+/*
+ * Cache misses of many requests can wait for memory side by side: take the hashes of all keys, then
+ * ask for all buckets, then for all items, then run the requests. These are hints: they change
+ * nothing, and what the store does in between may make them useless.
+ */
+static inline void store_prefetch_bucket(const struct store *store, uint64_t hash)
+{
+    __builtin_prefetch(index_home(&store->index, hash));
+}
+
+/* Its bucket is there by now. */
+static inline void store_prefetch_item(const struct store *store, uint64_t hash)
+{
+    struct index_walk walk = index_walk(&store->index, hash);
+
+    if (unlikely(walk.fits == 0))
+        return;
+    const uint32_t ref = *index_next(&store->index, &walk);
+    const uint8_t *item = store->log + (size_t)ref * STORE_LOG_UNIT;
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + CACHE_LINE);
+}
 
 /* The item with this key, or NULL. store_find counts as a use, store_peek doesn't. */
 struct item *store_find(struct store *store, struct store_key key);

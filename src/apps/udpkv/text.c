@@ -13,41 +13,11 @@ void command_say(struct command *c, const char *line)
         reply_text(c->reply, line);
 }
 
-/* The next word from *at on; false at the end of the line. */
-static bool next_word(const uint8_t **at, const uint8_t *end, struct word *word)
-{
-    const uint8_t *p = *at;
-
-    while (p < end && *p == ' ')
-        p++;
-    word->bytes = p;
-    while (p < end && *p != ' ')
-        p++;
-    word->len = (uint32_t)(p - word->bytes);
-    *at = p;
-    return word->len > 0;
-}
-
-static void split(struct command *c)
-{
-    const uint8_t *at = c->line;
-    struct word word;
-
-    for (c->word_count = 0; next_word(&at, c->line_end, &word); c->word_count++)
-        if (c->word_count < COMMAND_MAX_WORDS)
-            c->words[c->word_count] = word;
-}
-
 /* noreply may be the last word of a command, whatever else is wrong with it. */
 static void look_for_noreply(struct command *c)
 {
-    if (c->word_count <= COMMAND_MAX_WORDS)
+    if (c->word_count <= LINE_WORDS)
         c->mute = command_is(c->words[c->word_count - 1], "noreply");
-}
-
-static struct store_key key_of(struct word word)
-{
-    return (struct store_key){word.bytes, word.len};
 }
 
 uint32_t command_expire_s(const struct command *c, int32_t exptime)
@@ -124,53 +94,63 @@ static void put(struct command *c)
     } else if (!command_take_data(c, (uint32_t)len, &value)) {
         return;
     }
-    command_say(c, answers[command_put(c, mode, key_of(w[1]), &value)]);
+    command_say(c, answers[command_put(c, mode, command_key(c, w[1]), &value)]);
 }
 
 /* --- retrieval ----------------------------------------------------------------------------- */
 
-static void put_item(struct reply *reply, struct item *item, bool with_cas)
-{
-    reply_put(reply, "VALUE ", 6);
-    reply_put(reply, item_key(item), item->key_len);
-    reply_put(reply, " ", 1);
-    reply_u64(reply, item->flags);
-    reply_put(reply, " ", 1);
-    reply_u64(reply, item->value_len);
-    if (with_cas) {
-        reply_put(reply, " ", 1);
-        reply_u64(reply, item->cas);
-    }
-    reply_put(reply, "\r\n", 2);
-    reply_put(reply, item_value(item), item->value_len);
-    reply_put(reply, "\r\n", 2);
-}
-
 enum { GET_CAS = 1, GET_TOUCH = 2 };
 
-/* get, gets, gat and gats. One key that is too long spoils the answer for all, so lengths come
- * first; keys before it are still looked up, and touched. */
+/* The key behind word number *next, which it counts up. `word` is the key before, if there was one:
+ * words behind the first LINE_WORDS are read from the line. */
+static inline bool next_key(const struct command *c, uint32_t *next, struct word *word)
+{
+    const uint32_t i = (*next)++;
+
+    if (i >= c->word_count)
+        return false;
+    if (likely(i < LINE_WORDS)) {
+        *word = c->words[i];
+        return true;
+    }
+    const uint8_t *at = word->bytes + word->len;
+    return line_next_word(&at, c->line_end, word);
+}
+
+/* One key that is too long spoils the answer for all, so lengths come first. */
+static bool keys_fit(const struct command *c, uint32_t next)
+{
+    struct word key;
+
+    if (likely(c->line_end - c->line <= STORE_MAX_KEY))
+        return true;
+    while (next_key(c, &next, &key))
+        if (key.len > STORE_MAX_KEY)
+            return false;
+    return true;
+}
+
+/* get, gets, gat and gats. If a key is too long, then those before it are still looked up, and
+ * touched. */
 static void get(struct command *c)
 {
     bool with_cas = c->how & GET_CAS, touches = c->how & GET_TOUCH;
     struct text_stats *stats = &c->text->stats;
-    const uint8_t *keys = c->words[touches].bytes + c->words[touches].len, *at;
+    uint32_t next = 1 + touches;
     int32_t exptime = 0;
-    bool spoilt = false;
     struct word key;
 
     if (touches && !number_i32(c->words[1].bytes, c->words[1].len, &exptime)) {
         command_say(c, bad_exptime);
         return;
     }
-    for (at = keys; next_word(&at, c->line_end, &key);)
-        spoilt |= key.len > STORE_MAX_KEY;
-    for (at = keys; next_word(&at, c->line_end, &key);) {
-        if (key.len > STORE_MAX_KEY) {
+    bool spoilt = !keys_fit(c, next);
+    while (next_key(c, &next, &key)) {
+        if (unlikely(spoilt) && key.len > STORE_MAX_KEY) {
             command_say(c, command_bad_format);
             return;
         }
-        struct item *item = store_find(c->store, key_of(key));
+        struct item *item = store_find(c->store, command_key(c, key));
         stats->cmd_get += !touches;
         stats->cmd_touch += touches;
         if (!item) {
@@ -182,8 +162,8 @@ static void get(struct command *c)
         stats->touch_hits += touches;
         if (touches)
             item->expire_s = command_expire_s(c, exptime);
-        if (!spoilt)
-            put_item(c->reply, item, with_cas);
+        if (likely(!spoilt))
+            text_put_item(c->reply, item, with_cas);
         if (c->reply->broken)
             return;
     }
@@ -206,7 +186,7 @@ static void delete_item(struct command *c)
         command_say(c, command_bad_format);
         return;
     }
-    bool found = store_delete(c->store, key_of(c->words[1]));
+    bool found = store_delete(c->store, command_key(c, c->words[1]));
     c->text->stats.delete_hits += found;
     c->text->stats.delete_misses += !found;
     command_say(c, found ? "DELETED\r\n" : "NOT_FOUND\r\n");
@@ -229,7 +209,8 @@ static void add(struct command *c)
         command_say(c, "CLIENT_ERROR invalid numeric delta argument\r\n");
         return;
     }
-    enum store_result result = store_add(c->store, key_of(c->words[1]), delta, down, &number);
+    enum store_result result =
+        store_add(c->store, command_key(c, c->words[1]), delta, down, &number);
     if (result == STORE_NOT_FOUND) {
         *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
         command_say(c, "NOT_FOUND\r\n");
@@ -257,7 +238,7 @@ static void touch(struct command *c)
         command_say(c, bad_exptime);
         return;
     }
-    struct item *item = store_find(c->store, key_of(c->words[1]));
+    struct item *item = store_find(c->store, command_key(c, c->words[1]));
     if (item)
         item->expire_s = command_expire_s(c, exptime);
     c->text->stats.cmd_touch++;
@@ -345,7 +326,6 @@ static const struct verb {
 
 static void run_line(struct command *c)
 {
-    split(c);
     for (uint32_t i = 0; c->word_count > 0 && i < ARRAY_LEN(verbs); i++) {
         const struct verb *verb = &verbs[i];
         if (!command_is(c->words[0], verb->name))
@@ -359,10 +339,13 @@ static void run_line(struct command *c)
     command_say(c, "ERROR\r\n");
 }
 
-enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply)
+enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
+                       const struct line *first, struct reply *reply)
 {
-    struct command c; /* not zeroed: it has many words, and few are used */
+    struct command c; /* not zeroed: nearly all of it is set for each line */
+    struct line own;
 
+    assert(len <= sizeof text->line);
     c.text = text;
     c.store = text->store;
     c.reply = reply;
@@ -370,20 +353,27 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len, st
     c.end = request + len;
     c.quit = false;
     while (c.rest < c.end && !c.quit && !reply->broken) {
-        c.line = c.rest;
-        c.line_end = memchr(c.line, '\n', (size_t)(c.end - c.line));
-        if (!c.line_end)
-            return TEXT_CUT;
-        c.rest = c.line_end + 1;
-        if (c.line_end > c.line && c.line_end[-1] == '\r')
-            c.line_end--;
-        /* memcached's lines are C strings: they end at a zero byte */
-        const uint8_t *zero = memchr(c.line, 0, (size_t)(c.line_end - c.line));
-        if (zero)
-            c.line_end = zero;
+        const struct line *line = first;
+        first = NULL;
+        if (!line || line->taken == 0) {
+            line = &own;
+            if (!line_read(&own, text->line, sizeof text->line, c.rest, (size_t)(c.end - c.rest)))
+                return TEXT_CUT;
+        }
+        c.line = line->bytes;
+        c.line_end = line->bytes + line->len;
+        c.words = line->words;
+        c.word_count = line->word_count;
+        c.hashed = line->hashed;
+        c.hash = line->hash;
+        c.rest += line->taken;
         c.mute = false;
         text->commands++;
+        reply_guard(reply, c.rest, (size_t)(c.end - c.rest));
         run_line(&c);
+        ptrdiff_t moved = reply_unguard(reply);
+        c.rest += moved;
+        c.end += moved;
     }
     return TEXT_WHOLE;
 }

@@ -11,10 +11,13 @@
 #ifndef UDPKV_TEXT_H
 #define UDPKV_TEXT_H
 
+#include "apps/udpkv/line.h"
 #include "apps/udpkv/reply.h"
 #include "apps/udpkv/store.h"
 
 #define TEXT_VERSION "1.6.18-ringloop"
+
+#define TEXT_MAX_REQUEST 4096 /* at least the size of a pool's buffer */
 
 /* What stats shows, in this order. */
 struct text_stats {
@@ -49,6 +52,7 @@ struct text {
     uint32_t start_s;
     uint64_t commands; /* lines run; the end of a datagram that is no whole line isn't one */
     struct text_stats stats;
+    uint8_t line[TEXT_MAX_REQUEST]; /* the copy of a line that is run */
 };
 
 /* How a request ended. */
@@ -57,9 +61,15 @@ enum text_end {
     TEXT_CUT, /* its last line has no end; it was ignored, what was before it was done */
 };
 
-/* Runs the commands of a request, at the time that store_tick set last. With a reply that breaks
- * (reply.h) it stops, and what was done stays done. */
-enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply);
+/* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that store_tick set
+ * last. `first` is its first line if the caller has read that already; NULL, or a line that isn't
+ * taken, if not. With a reply that breaks (reply.h) it stops, and what was done stays done. Each
+ * byte of the request is read once, and may be overwritten by the answer (reply.aside). */
+enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
+                       const struct line *first, struct reply *reply);
+
+/* One item in the answer to get (with_cas: to gets), without the END: in text_item.c. */
+void text_put_item(struct reply *reply, struct item *item, bool with_cas);
 
 /* For a text_part: a line of stats, whose name is the two texts put together. */
 void text_show_number(struct reply *reply, const char *prefix, const char *name, uint64_t value);
