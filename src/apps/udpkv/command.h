@@ -55,8 +55,8 @@ enum store_result command_put(struct command *c, enum store_mode mode, struct st
 
 extern const char command_bad_format[];
 
-/* The meta commands, in meta.c, by the second letter of their name. The line has two words at
- * least, but for me and mn. */
+/* The meta commands, in meta.c and meta_debug.c, by the second letter of their name. The line has
+ * two words at least, but for me and mn. */
 void meta_get(struct command *c);
 void meta_set(struct command *c);
 void meta_delete(struct command *c);

@@ -137,7 +137,7 @@ static void model_put(struct store *store, uint32_t k, enum store_mode mode, uin
     memset(bytes, (int)r, v.len);
     if (mode == STORE_ADD ? m->there : mode != STORE_SET && !m->there)
         want = mode == STORE_CAS ? STORE_NOT_FOUND : STORE_NOT_STORED;
-    else if (mode == STORE_CAS && v.cas != m->cas)
+    else if ((mode == STORE_CAS || (more && v.cas != 0)) && v.cas != m->cas)
         want = STORE_EXISTS;
     CHECK_EQ(store_put(store, mode, model_key(k, text), &v), want);
     if (want != STORE_OK)
