@@ -21,7 +21,7 @@
 #include <rte_mbuf.h>
 #include <rte_udp.h>
 
-enum { RING = 256, BUFFERS = 8191, CACHE = 256, FIRST_PORT = 20000, ARP_PAUSE_MS = 5 };
+enum { RING = 256, BUFFERS = 2047, CACHE = 256, FIRST_PORT = 20000, ARP_PAUSE_MS = 5 };
 
 struct headers {
     struct rte_ether_hdr eth;
