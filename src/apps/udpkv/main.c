@@ -223,16 +223,16 @@ int app_main(void)
     announce(dev);
     print_serves(&info);
 
-    while (!boot_stopping()) {
-        uint32_t n = netdev_rx_burst(dev, 0, in, BURST);
-        if (n == 0) {
+    for (uint64_t before = clock_cycles(), now; !boot_stopping(); before = now) {
+        uint32_t came = netdev_rx_burst(dev, 0, in, BURST), n;
+        if (came == 0) {
             netdev_tx_reclaim(dev, 0);
             look_at_link(dev);
-            continue;
-        }
-        n = server_burst(&server, in, n, out, OUT_MAX, now_s());
-        if (n > 0)
+        } else if ((n = server_burst(&server, in, came, out, OUT_MAX, now_s())) > 0) {
             send(dev, out, n, TX_PATIENCE_NS);
+        }
+        now = clock_cycles();
+        server_count_turn(&server, now - before, came > 0);
     }
 
     netdev_stop(dev);

@@ -64,6 +64,8 @@ void server_init(struct server *server, const struct server_conf *conf)
     server->counters[n++] = (struct text_counter){"answers", &server->answers};
     server->counters[n++] = (struct text_counter){"answer_datagrams", &server->datagrams};
     server->counters[n++] = (struct text_counter){"answers_too_long", &server->too_long};
+    server->counters[n++] = (struct text_counter){"cycles_busy", &server->cycles_busy};
+    server->counters[n++] = (struct text_counter){"cycles_total", &server->cycles_total};
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
     assert(n == ARRAY_LEN(server->counters));

@@ -89,7 +89,8 @@ struct server {
     uint64_t datagrams; /* that the answers took */
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
-    struct text_counter counters[4 + SERVER_DROP_REASONS]; /* the above, for stats */
+    uint64_t cycles_busy, cycles_total; /* of the loop: turns that had packets, and all */
+    struct text_counter counters[6 + SERVER_DROP_REASONS]; /* the above, for stats */
     struct text_part parts[2];
     struct server_pending pending[SERVER_BATCH];
     uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
@@ -105,5 +106,13 @@ void server_init(struct server *server, const struct server_conf *conf);
  */
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
+
+/* For the loop around server_burst: counts a turn of it, from its receive to its transmit. `stats`
+ * tells the sums, so a client sees how busy a polling server is, and its cycles a request. */
+static inline void server_count_turn(struct server *server, uint64_t cycles, bool had_packets)
+{
+    server->cycles_total += cycles;
+    server->cycles_busy += had_packets ? cycles : 0;
+}
 
 #endif
