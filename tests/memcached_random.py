@@ -9,43 +9,25 @@ and, when the answers differ, looks for the shortest one that still does. The sa
 same sequences. Each begins with a flush and with counters at zero, and ends with the counters of
 `stats` compared.
 
-What must differ is in MUST_DIFFER here and in memcached_compare.py; everything else is an error.
+What must differ is listed in memcached_peer.py; everything else is an error.
 """
 import argparse
 import contextlib
 import re
-import subprocess
 import sys
 import time
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from memcached_compare import SAME_AFTER, STATS_EQUAL, Endpoint, body, header_fault
-from udpkv_client import Client
+from memcached_compare import Endpoint, body, header_fault
+from memcached_peer import (
+    DELAYED_FLUSH, HOST, LONG_GET, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
 from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
-HOST = "127.0.0.1"
 MAX_REQUEST = 1400  # bytes of commands in a datagram
 MANY = 1 << 31  # a TTL over it is one that is negative, written without its sign
 
-# What must differ, besides what memcached_compare.py tells.
-MUST_DIFFER = """
-- A request after which memcached waits for the rest of a data block: it takes the next datagrams
-  for it. The sequence ends there, and memcached is started anew. udpkv answers at once.
-- A flush_all with a delay ends the sequence: memcached brings back what was flushed before.
-- A get with a key of over 250 bytes: memcached loses the answers to the commands before it in the
-  datagram, udpkv doesn't. The sequence goes on.
-- quit isn't asked: over UDP memcached never forgets it.
-- Ids (cas) count up alike, from wherever each server is.
-- TTLs and times since the last use (t, l, exp, la): the two clocks tick at different moments, and
-  memcached notes a use only once a minute. They differ by no more seconds than the sequence took,
-  and two. The TTL of an item that the same command made expire is a number above 2^31 on both.
-- me: udpkv has no classes (cls), and its items have a size of their own.
-"""
-DELAYED_FLUSH = re.compile(rb"flush_all\s+\+?0*[1-9]")
-QUIT = re.compile(rb"(?:^|\n) *quit(?:[\s\0]|$)")
-LONG_GET = re.compile(rb"(?:^|\n) *(?:get|gets|gat|gats) [^\r\n\0]*[^ \r\n\0]{251}")
 STORES = re.compile(rb"(?:^|\n) *(?:set|add|replace|append|prepend|cas|ms) ")
 LENGTH_WORD = {b"ms": 2, **dict.fromkeys((b"set", b"add", b"replace", b"append", b"prepend"), 4),
                b"cas": 4}
@@ -175,33 +157,6 @@ def may_wait(request):
 
 # --- the two servers --------------------------------------------------------------------------
 
-class Memcached:
-    """Debian's memcached on a free UDP port of 127.0.0.1.
-
-    Without its LRU maintainer, which now and then holds an item that was just read; incr and decr
-    then store a new value, where they otherwise overwrite the old one and pad it with blanks.
-    """
-
-    def __enter__(self):
-        self.port = free_udp_port()
-        self.process = subprocess.Popen(
-            ["memcached", "-u", "nobody", "-l", HOST, "-p", "0", "-U", str(self.port), "-t", "1"]
-            + ["-o", "no_lru_maintainer,no_lru_crawler"])
-        end = time.monotonic() + 10
-        with Client(HOST, self.port, timeout_s=0.1) as client:
-            while True:
-                try:
-                    client.ask(b"version\r\n")
-                    return self
-                except (ConnectionRefusedError, TimeoutError):
-                    assert self.process.poll() is None, "memcached didn't start"
-                    assert time.monotonic() < end, "memcached doesn't answer"
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-
-
 def expand(request, endpoint):
     return re.sub(rb"\{cas\+(\d)\}", lambda m: b"%d" % (endpoint.cas_base + int(m[1])), request)
 
@@ -254,8 +209,8 @@ class Comparison:
             self.memcached.socket.close()
         else:
             self.stack.callback(lambda: self.server.__exit__())
-        self.server = Memcached().__enter__()
-        self.memcached = Endpoint(f"{HOST}:{self.server.port}")
+        self.server = Memcached()
+        self.memcached = Endpoint(f"{HOST}:{self.server.__enter__()}")
         self.memcached.marker_tries = 1  # one that is lost was taken for a data block
 
     def begin(self):

@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
+from memcached_peer import HOST, Memcached
 from udpkv_client import HEADER, Client
 from vm import DEADLINE_S, ROOT, free_udp_port
 
-HOST = "127.0.0.1"
 FOLDER = ROOT / "bench/kvload"
 SIZES = ("--data-size=0", "--data-size=1300", "--data-size-range=10-900", "--data-size-list=1:1,64:8,1000:1")
 
@@ -23,19 +23,6 @@ def kvload():
     """The program, built."""
     subprocess.run(["make", "-s", "-C", ROOT, "kvload"], check=True)
     return ROOT / "build/bench/kvload"
-
-
-@contextlib.contextmanager
-def memcached(*options):
-    """Debian's memcached on a UDP port; yields the port."""
-    port = free_udp_port()
-    command = ["memcached", "-l", HOST, "-p", "0", "-U", str(port), "-t", "1", "-u", "nobody", *options]
-    process = subprocess.Popen(command)
-    try:
-        yield port
-    finally:
-        process.kill()
-        process.wait()
 
 
 def run(kvload, port, *options, json_file=None):
@@ -56,7 +43,7 @@ def test_its_arithmetic(tmp_path):
 
 def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
     """Requests, hits and misses are the same; deletes, too. Half the keys are never stored."""
-    with memcached() as port, Client(HOST, port) as client:
+    with Memcached() as port, Client(HOST, port) as client:
         done = run(kvload, port, "--clients=4", "--pipeline=8", "--requests=5000", "--ratio=2:7:1",
                    "--key-minimum=1", "--key-maximum=20000", "--key-pattern=Z:R", "--data-size-range=0-500",
                    json_file=tmp_path / "json")
@@ -79,7 +66,7 @@ def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
 
 
 def test_the_table_is_memtiers(kvload):
-    with memcached() as port:
+    with Memcached() as port:
         done = run(kvload, port, "--requests=100", "--key-maximum=99", "--print-percentiles=50,90,99.99")
     assert done.returncode == 0, done.stdout
     head = re.search(r"^Type +Ops/sec +Hits/sec +Misses/sec +Avg\. Latency +p50 Latency +p90 Latency"
@@ -91,7 +78,7 @@ def test_the_table_is_memtiers(kvload):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_values_of_every_size_come_back(kvload, tmp_path, size):
-    with memcached() as port:
+    with Memcached() as port:
         done = run(kvload, port, "--populate", "--clients=2", "--pipeline=4", "--requests=1000", "--ratio=1:1",
                    "--key-minimum=1", "--key-maximum=500", size, json_file=tmp_path / "json")
     assert done.returncode == 0, done.stdout
@@ -101,7 +88,7 @@ def test_values_of_every_size_come_back(kvload, tmp_path, size):
 
 def test_a_rate_is_kept_and_latency_counts_from_when_it_was_due(kvload, tmp_path):
     """2000 a second for half a second is 1000 requests, whatever the machine does meanwhile."""
-    with memcached() as port:
+    with Memcached() as port:
         done = run(kvload, port, "--clients=2", "--pipeline=512", "--rate-limiting=1000", "--test-time=0.5",
                    "--key-maximum=99", json_file=tmp_path / "json")
     assert done.returncode == 0, done.stdout

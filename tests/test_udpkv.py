@@ -10,6 +10,7 @@ import pytest
 
 import memcached_random
 from memcached_compare import compare
+from memcached_peer import Memcached
 from udpkv_client import (
     EVERY_COMMAND,
     MEMCASLAP_FAULTS,
@@ -140,8 +141,8 @@ def test_memcaslap_finds_every_value(machine):
 
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
-def test_answers_are_memcacheds_to_the_byte(machine, memcached):
-    with udpkv(machine=machine) as (vm, port):
+def test_answers_are_memcacheds_to_the_byte(machine):
+    with Memcached() as memcached, udpkv(machine=machine) as (vm, port):
         result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
     assert not result.errors, "\n".join(result.errors)
     assert result.asked > 500
@@ -155,29 +156,3 @@ def test_random_requests_are_answered_as_by_memcached():
         counts = memcached_random.compare(f"{HOST}:{port}", wanted)
     assert counts["sequences"] >= wanted
     assert counts["requests"] > wanted
-
-
-@pytest.fixture
-def memcached():
-    """Debian's memcached on a free UDP port of 127.0.0.1.
-
-    Without its LRU maintainer, which now and then holds an item that was just read; incr and decr
-    then store a new value, where they otherwise overwrite the old one and pad it with blanks.
-    """
-    port = free_udp_port()
-    command = ["memcached", "-u", "nobody", "-l", HOST, "-p", "0", "-U", str(port), "-t", "1"]
-    process = subprocess.Popen([*command, "-o", "no_lru_maintainer,no_lru_crawler"])
-    try:
-        end = time.monotonic() + 10
-        with Client(HOST, port, timeout_s=0.1) as client:
-            while True:
-                try:
-                    client.ask(b"version\r\n")
-                    break
-                except (ConnectionRefusedError, TimeoutError):
-                    assert process.poll() is None, "memcached didn't start"
-                    assert time.monotonic() < end, "memcached doesn't answer"
-        yield port
-    finally:
-        process.kill()
-        process.wait()

@@ -1,7 +1,7 @@
 /*
  * base64.h - keys of meta commands with the flag b: RFC 4648, section 4, as memcached reads it.
- * Bits that padding leaves over may be anything, and behind a group with padding the rest is
- * ignored.
+ * Characters that are neither digits nor padding are skipped; bits that padding leaves over may be
+ * anything; and behind a group with padding the rest is ignored, but has whole groups.
  */
 #ifndef UDPKV_BASE64_H
 #define UDPKV_BASE64_H

@@ -160,7 +160,10 @@ TEST(base64_both_ways)
                  len);
         CHECK(memcmp(back, good[i][0], len) == 0);
     }
-    CHECK_EQ(base64_decode((const uint8_t *)"YQ=a", 4, bytes), 0);
+    CHECK_EQ(base64_decode((const uint8_t *)"YQ=a", 4, bytes), 2);
+    CHECK_EQ(base64_decode((const uint8_t *)"Y===", 4, bytes), 0);
+    CHECK_EQ(base64_decode((const uint8_t *)"Y\tQ-==", 6, bytes), 1);
+    CHECK_EQ(base64_decode((const uint8_t *)"\t---", 4, bytes), 0);
     CHECK_EQ(base64_decode((const uint8_t *)"YWJ", 3, bytes), 0);
     CHECK_EQ(base64_decode((const uint8_t *)"YWI=YQ==", 8, bytes), 2);
 }
