@@ -1,7 +1,7 @@
 """Debian's memcached as the peer that udpkv is held against: starting it, and all that must differ.
 
-Whatever isn't listed here is an error for memcached_compare.py, which asks recorded requests, and for
-memcached_random.py, which draws them. What of it a user may notice is in udpkv's README, too.
+Whatever isn't listed here is an error for memcached_compare.py, which asks recorded requests, and
+for memcached_random.py, which draws them. What of it a user may notice is in udpkv's README, too.
 """
 import re
 import subprocess
@@ -16,9 +16,9 @@ HOST = "127.0.0.1"
 class Memcached:
     """memcached on a free UDP port of 127.0.0.1, which `with` gives; it answers by then.
 
-    With one worker, so that it answers in order. Without its LRU maintainer, which now and then holds
-    an item that was just read; incr and decr then store a new value, where they otherwise overwrite
-    the old one and pad it with blanks.
+    With one worker, so that it answers in order. Without its LRU maintainer, which now and then
+    holds an item that was just read; incr and decr then store a new value, where they otherwise
+    overwrite the old one and pad it with blanks.
     """
 
     def __enter__(self):
