@@ -9,17 +9,14 @@ close() ends it. A system that can't run here raises SystemGone with the reason.
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import time
-
-from testpmd_rates import BURST, Testpmd, TestpmdError, eal_memory
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import vm  # noqa: E402
+from testpmd import BURST, Testpmd, TestpmdError, eal_memory  # noqa: E402
 
 RING_SIZE = 256
 IMIX = "imix"
@@ -65,14 +62,14 @@ def build_peer():
         raise SystemGone(f"{command} failed: {done.stdout.strip().splitlines()[-1:]}")
 
 
-def virtio_user_options(name, socket, core, huge, lcores=2):
+def virtio_user_options(name, socket, core, huge, lcores=2, ring=RING_SIZE):
     """EAL's options for one of DPDK's virtio-user variants. One lcore polls; with two, the other
     takes commands on the same core."""
     eal = ["--lcores=" + ",".join(f"{i}@{core}" for i in range(lcores)), "--no-pci", *eal_memory(huge)]
     # One region of memory, as vhost-user takes eight at most. AVX-512 where there is some: the
     # vectorised packed ring needs it.
     eal += ["--no-telemetry", "--single-file-segments", "--force-max-simd-bitwidth=512"]
-    vdev = f"net_virtio_user0,path={socket},queues=1,queue_size={RING_SIZE}"
+    vdev = f"net_virtio_user0,path={socket},queues=1,queue_size={ring}"
     return eal + ["--vdev", vdev + VIRTIO_USER_VARIANTS[name]]
 
 
@@ -137,19 +134,27 @@ class Dpdk:
 
 
 class Program:
-    """A program that moves packets as long as it runs, restarted when its keys change."""
+    """A program that moves packets as long as it runs, restarted when its keys change.
+
+    rings   descriptors of its receive and of its transmit ring
+    """
 
     runs_at_once = True
 
-    def __init__(self, name, socket, core, app):
+    def __init__(self, name, socket, core, app, rings=(RING_SIZE, RING_SIZE)):
         self.name, self.socket = name, socket
         self._core, self._app = core, app
+        self._rings = rings
         self._process = None
         self._keys = None
         self.command = ""
 
     def command_line(self, keys):
         raise NotImplementedError
+
+    def with_rings(self, keys):
+        """The keys of pktgen that make its rings as large."""
+        return f"{keys} rx.descs={self._rings[0]} tx.descs={self._rings[1]}"
 
     def check_built(self):
         """Raises SystemGone if there is no program, or only one from before a build that failed."""
@@ -206,14 +211,16 @@ class Program:
 class Image(Program):
     """The image under QEMU, its network card a vhost-user one."""
 
-    def __init__(self, name, socket, core, accel, machine="microvm", app=None):
-        super().__init__(name, socket, core, app or vm.image("pktgen"))
+    def __init__(self, name, socket, core, accel, machine="microvm", huge=False, **more):
+        super().__init__(name, socket, core, vm.image("pktgen"), **more)
         self._accel, self._machine = accel, machine
+        # Huge pages for its memory, as DPDK and our host process have.
+        self._pages = ",hugetlb=on,hugetlbsize=2M" if huge else ""
 
     def command_line(self, keys):
         return ["taskset", "-c", str(self._core)] + vm.qemu_command(
             self._app,
-            keys,
+            self.with_rings(keys),
             machine=self._machine,
             accel=self._accel,
             netdev="vhost-user,id=n0,chardev=c0",
@@ -221,7 +228,9 @@ class Image(Program):
             more=("-machine", "memory-backend=mem")
             # Offered, so that virtio.ring=auto takes it; QEMU leaves it off unless asked.
             + ("-global", "virtio-net-device.packed=on")
-            + ("-object", "memory-backend-memfd,id=mem,size=64M,share=on")
+            + ("-global", f"virtio-net-device.rx_queue_size={self._rings[0]}")
+            + ("-global", f"virtio-net-device.tx_queue_size={self._rings[1]}")
+            + ("-object", "memory-backend-memfd,id=mem,size=64M,share=on" + self._pages)
             + ("-chardev", f"socket,id=c0,path={self.socket}"),
         )
 
@@ -229,33 +238,24 @@ class Image(Program):
 class Port(Program):
     """The same application and driver as a host process: PLAT=linux."""
 
-    def __init__(self, name, socket, core, app=None):
-        super().__init__(name, socket, core, app or vm.image("pktgen", "linux"))
+    def __init__(self, name, socket, core, **more):
+        super().__init__(name, socket, core, vm.image("pktgen", "linux"), **more)
 
     def command_line(self, keys):
-        return ["taskset", "-c", str(self._core), str(self._app), f"vhost={self.socket}", *keys.split()]
+        command = ["taskset", "-c", str(self._core), str(self._app), f"vhost={self.socket}"]
+        return command + self.with_rings(keys).split()
 
 
 class DpdkPeer(Program):
     """peers/dpdk_peer.c on one of DPDK's virtio-user variants."""
 
-    def __init__(self, name, socket, core, huge):
-        super().__init__(name, socket, core, PEER)
-        self._options = virtio_user_options(name, socket, core, huge, lcores=1)
+    def __init__(self, name, socket, core, huge, **more):
+        super().__init__(name, socket, core, PEER, **more)
+        self._options = virtio_user_options(name, socket, core, huge, lcores=1, ring=max(self._rings))
 
     def command_line(self, keys):
         mode = ["imix"] if keys.startswith("mode=tx") else keys.split()
         return [str(self._app), *self._options, "--", *mode]
-
-
-def wait_connected(host, port, system, deadline_s=15):
-    """Waits until `system` has set up its rings with `host`, a testpmd, on its vhost port."""
-    end = time.monotonic() + deadline_s
-    while not host.link_is_up(port):
-        system.ready()
-        if time.monotonic() > end:
-            raise SystemGone(f"{system.name} didn't connect to testpmd in {deadline_s} s")
-        time.sleep(0.02)
 
 
 def cores():
@@ -284,10 +284,3 @@ def free_huge_bytes():
     with open("/proc/mounts") as file:
         mounts = [line.split()[1] for line in file if line.split()[2] == "hugetlbfs"]
     return free if any(os.access(mount, os.W_OK) for mount in mounts) else 0
-
-
-def testpmd_problem():
-    """Why testpmd can't be used, or None."""
-    if not shutil.which("dpdk-testpmd"):
-        return "There is no dpdk-testpmd. Install it: tests/install bench"
-    return None

@@ -15,10 +15,13 @@ import tempfile
 import common
 import systems
 from systems import DpdkPeer, Image, Port, SystemGone
-from testpmd_rates import Testpmd, vhost_options
+from testpmd import back_end
 
 QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 START_AND_DRAIN_S = 30
+# What is in flight waits in the transmit ring, in testpmd, or in the receive ring. With this one
+# the larger, no stall of either side, be it long, makes more packets come back than it has room for.
+RINGS = (1024, 256)  # receive, transmit
 
 Trial = collections.namedtuple(
     "Trial", "rate sent lost reordered duplicates seconds latency_ns"
@@ -44,16 +47,16 @@ class Bed:
     def __init__(self, accel, huge, wanted=None):
         self._folder = tempfile.mkdtemp(prefix="ringloop-bench-")
         host_core, core = systems.cores()
-        self.systems = [Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel)]
-        self.systems += [Port("ringloop-linux", f"{self._folder}/port", core)]
-        self.systems += [DpdkPeer(name, f"{self._folder}/{name}", core, huge)
+        self.systems = [Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel, huge=huge, rings=RINGS)]
+        self.systems += [Port("ringloop-linux", f"{self._folder}/port", core, rings=RINGS)]
+        self.systems += [DpdkPeer(name, f"{self._folder}/{name}", core, huge, rings=RINGS)
                          for name in systems.VIRTIO_USER_VARIANTS]
         if wanted:
             self.systems = [s for s in self.systems if any(w in s.name for w in wanted.split(","))]
         self._process = None
         self.commands = {}
         sockets = [system.socket for system in self.systems]
-        self.host = Testpmd(vhost_options(host_core, sockets, huge))
+        self.host = back_end(sockets, host_core, huge)
         self.commands["vhost side"] = shlex.join(self.host.command)
 
     def __enter__(self):

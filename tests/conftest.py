@@ -4,7 +4,23 @@ import subprocess
 
 import pytest
 
+from testpmd import why_no_testpmd
 from vm import ROOT, kvm_problem
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "testpmd: needs DPDK's testpmd, which takes a whole core")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_collection_modifyitems(items):
+    """Of the tests that run side by side, never two have a testpmd that polls."""
+    problem = why_no_testpmd()
+    for item in items:
+        if item.get_closest_marker("testpmd"):
+            item.add_marker(pytest.mark.xdist_group("testpmd"))
+            if problem:
+                item.add_marker(pytest.mark.skip(reason=problem))
 
 
 @pytest.fixture(params=["tcg", "kvm"])

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+import testpmd
 from vm import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 import report  # noqa: E402
-import testpmd_rates as testpmd  # noqa: E402
 import trials  # noqa: E402
 
 SHOWN = """
@@ -137,7 +137,7 @@ def bench(script, *words, **environment):
     )
 
 
-@pytest.mark.parametrize("script", ["pktgen", "boot", "paced", "zero-loss"])
+@pytest.mark.parametrize("script", ["account", "boot", "paced", "pktgen", "profile", "zero-loss"])
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
     done = bench(script, "--nonsense", "--no-install")
@@ -145,6 +145,7 @@ def test_help_and_usage(script):
     assert "--nonsense" in done.stdout
 
 
+@pytest.mark.testpmd
 def test_a_short_run_has_a_row_for_everything(tmp_path):
     done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop",
                  "--rounds=1", "--window=0.1", f"--results={tmp_path}", QUICK="1")
@@ -165,3 +166,29 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
             assert 0 < row["mpps_min"] <= row["mpps_median"] <= row["mpps_max"] < 1000
     assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
+
+
+@pytest.mark.testpmd
+def test_profile_shows_both_sides(tmp_path):
+    done = bench("profile", "--no-build", "--no-install", "--quick", "--directions=rx", f"--results={tmp_path}")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    text = (tmp_path / "profile.md").read_text()
+    assert "virtio_net_rx_burst" in text and "librte_vhost" in text
+
+
+@pytest.mark.testpmd
+@pytest.mark.parametrize("option", ["--count=1000000", "--lossy"])
+def test_every_one_of_a_million_packets_is_accounted_for(tmp_path, option):
+    done = bench("account", "--no-build", "--no-install", "--quick", option, f"--results={tmp_path}")
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "account.json").read_text())
+    assert [row["run"] for row in rows] == ["image to linux", "linux to image", "linux and back"]
+    for row in rows:
+        dropped = row["dropped_by_testpmd"] + row["dropped_by_image"]
+        assert row["sent"] == 1000000 == row["received"] + dropped
+        assert row["unexplained"] == row["reordered"] == row["duplicates"] == 0
+        assert row["lost_by_numbers"] <= dropped
+        assert option == "--lossy" or dropped < 1000  # a stalled machine's: the image waits 100 ms

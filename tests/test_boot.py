@@ -67,8 +67,10 @@ def test_unit_tests_pass_in_the_image(machine, accel):
     selftest(machine=machine, accel=accel)
 
 
-def test_unit_tests_pass_on_pc():
-    selftest(machine="pc")
+@pytest.mark.parametrize("mem", ["64M", "6G"])
+def test_unit_tests_pass_on_pc(mem):
+    """6 GiB are two regions, as a PC has devices below 4 GiB."""
+    selftest(machine="pc", mem=mem)
 
 
 @pytest.mark.parametrize("ring", ["0", "3"])

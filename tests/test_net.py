@@ -16,6 +16,7 @@ from scapy.packet import Raw
 from udpkv_client import HEADER
 from vm import CTRL_C, DEADLINE_S, GUEST_IP, GUEST_PORT, Link, Vm, image, qemu_command
 
+pytestmark = pytest.mark.xdist_group("net")  # its machines are for all tests
 conf.verb = 0
 GUEST_MAC = "52:54:00:12:34:56"  # QEMU's default for the first NIC
 HOST_MAC, HOST_IP = "02:00:00:00:00:01", "10.0.2.2"

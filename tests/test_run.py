@@ -90,6 +90,7 @@ def ctrl_c_after(text, words):
     """Runs a command in a terminal, types Ctrl-C once it has printed `text`; what it printed."""
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
         os.chdir(ROOT)
         os.execvp(words[0], words)
     said, asked, end = b"", False, time.monotonic() + RUN_DEADLINE_S

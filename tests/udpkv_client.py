@@ -83,8 +83,16 @@ class Client:
                 return text
 
     def stats(self):
-        """The counters that `stats` answers with, numbers as numbers."""
-        words = (line.split(" ", 2) for line in self.ask(b"stats\r\n").decode().splitlines())
+        """The counters that `stats` answers with, numbers as numbers. Asks a few times: behind a burst
+        of another client a request may find a socket's buffer full."""
+        for left in reversed(range(4)):
+            try:
+                answer = self.ask(b"stats\r\n")
+                break
+            except TimeoutError:
+                if not left:
+                    raise
+        words = (line.split(" ", 2) for line in answer.decode().splitlines())
         pairs = {name: value for _, name, value in (w for w in words if w[0] == "STAT")}
         return {k: int(v) if v.isdigit() else v for k, v in pairs.items()}
 

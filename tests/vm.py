@@ -13,6 +13,7 @@ import os
 import re
 import select
 import shlex
+import signal
 import socket
 import subprocess
 import threading
@@ -184,9 +185,16 @@ class Vm:
             self._fail(f"QEMU's status says exit {code}, but the last line differs")
         return code
 
+    def interrupt(self):
+        """Types Ctrl-C: to an image on its console, to a host process by what a terminal makes of it."""
+        if self.process.args[0].startswith("qemu-"):
+            self.send(CTRL_C)
+        else:
+            self.process.send_signal(signal.SIGINT)
+
     def end(self):
         """Asks the image to end, as an operator does; returns its exit code."""
-        self.send(CTRL_C)
+        self.interrupt()
         return self.exit_code()
 
     def __enter__(self):

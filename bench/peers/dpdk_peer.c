@@ -6,7 +6,8 @@
  *                             sends RATE packets a second evenly, takes them back, and prints what
  *                             pktgen's mode=latency report=json does, as far as it is compared
  *
- * One queue pair of port 0, rings of 256, bursts of at most 32: as testpmd and pktgen here.
+ * One queue pair of port 0, bursts of at most 32, as testpmd and pktgen here. The receive ring is
+ * as large as the driver's queue_size= says, the transmit ring of 256.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-enum { RING = 256, BURST = 32, BUFFERS = 16384, CACHE = 250, HEADERS = 42 };
+enum { RX_RING_MAX = 1024, TX_RING = 256, BURST = 32, BUFFERS = 16384, CACHE = 250, HEADERS = 42 };
 enum { BUCKET_NS = 16, BUCKETS = 1 << 20, WINDOW = 1 << 16, DRAIN_MS = 200 };
 
 struct stamp {
@@ -46,8 +47,8 @@ static void open_port(void)
         die("there must be one port; is testpmd's socket there?");
     pool = rte_pktmbuf_pool_create("packets", BUFFERS, CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
     if (!pool || rte_eth_dev_configure(0, 1, 1, &conf) ||
-        rte_eth_rx_queue_setup(0, 0, RING, 0, NULL, pool) ||
-        rte_eth_tx_queue_setup(0, 0, RING, 0, NULL) || rte_eth_dev_start(0))
+        rte_eth_rx_queue_setup(0, 0, RX_RING_MAX, 0, NULL, pool) ||
+        rte_eth_tx_queue_setup(0, 0, TX_RING, 0, NULL) || rte_eth_dev_start(0))
         die("the port can't be started");
     memset(template, 2, 12); /* two locally administered unicast addresses */
     template[12] = 8;        /* IPv4 */

@@ -55,7 +55,7 @@ _Static_assert(sizeof(struct netbuf) == CACHE_LINE, "a netbuf is one cache line"
 struct netbuf_pool_conf {
     const char *name;        /* for messages; must stay */
     uint32_t count;          /* buffers: 1 to 1 << 20 */
-    uint16_t buf_bytes;      /* of each, headroom included: a power of two, 128 to 4096 */
+    uint16_t buf_bytes;      /* of each, headroom included: a multiple of 64, 128 to 4096 */
     uint16_t headroom_bytes; /* between start and data of a fresh buffer: at most buf_bytes - 64 */
     uint16_t priv_bytes;     /* private area behind each netbuf, 0 to 1024 */
 };

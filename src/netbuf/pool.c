@@ -8,8 +8,10 @@
  *     | buffer | buffer | ... | buffer |               | netbuf | priv | ... | pool | free |
  *     +--------+--------+-----+--------+---------------+--------+------+-----+------+------+
  *
- * A buffer's size is a power of two, at most a page, so none crosses a page. `free` is a stack of
- * pointers: the buffer given back last goes out first, while it is still in the cache.
+ * No buffer crosses a page. What a page has left over is used to begin each page's buffers at
+ * another line than the page before: packets' first lines, the ones that are looked at, would
+ * otherwise all compete for the same few sets of a cache. `free` is a stack of pointers: the buffer
+ * given back last goes out first, while it is still in the cache.
  */
 #include "boot/boot.h"
 #include "netbuf/netbuf.h"
@@ -48,14 +50,27 @@ static inline struct netbuf *element(const struct netbuf_pool *pool, uint32_t in
 
 static bool conf_valid(const struct netbuf_pool_conf *conf)
 {
-    return conf->count >= 1 && conf->count <= COUNT_MAX && IS_POWER_OF_2(conf->buf_bytes) &&
+    return conf->count >= 1 && conf->count <= COUNT_MAX && conf->buf_bytes % CACHE_LINE == 0 &&
            conf->buf_bytes >= BUF_BYTES_MIN && conf->buf_bytes <= BUF_BYTES_MAX &&
            conf->headroom_bytes <= conf->buf_bytes - ROOM_MIN && conf->priv_bytes <= PRIV_BYTES_MAX;
 }
 
 static size_t buffers_bytes(const struct netbuf_pool_conf *conf)
 {
-    return ALIGN_UP((size_t)conf->count * conf->buf_bytes, PAGE_SIZE);
+    const uint32_t per_page = PAGE_SIZE / conf->buf_bytes;
+
+    return (size_t)(conf->count + per_page - 1) / per_page * PAGE_SIZE;
+}
+
+/* Where buffer `index` begins, from the pool's first page on. */
+static size_t buffer_offset(const struct netbuf_pool_conf *conf, uint32_t index)
+{
+    const uint32_t per_page = PAGE_SIZE / conf->buf_bytes;
+    const uint32_t places = PAGE_SIZE % conf->buf_bytes / CACHE_LINE + 1;
+    const uint32_t page = index / per_page;
+
+    return (size_t)page * PAGE_SIZE + page % places * CACHE_LINE +
+           (size_t)(index % per_page) * conf->buf_bytes;
 }
 
 static size_t stride_bytes(const struct netbuf_pool_conf *conf)
@@ -88,7 +103,7 @@ struct netbuf_pool *netbuf_pool_create(const struct netbuf_pool_conf *conf)
         struct netbuf *nb = element(pool, i);
         nb->pool = pool;
         nb->index = i;
-        nb->start = memory + (size_t)i * conf->buf_bytes;
+        nb->start = memory + buffer_offset(conf, i);
         nb->buf_bytes = conf->buf_bytes;
         nb->state = FREE;
         pool->free[conf->count - 1 - i] = nb; /* the first buffer goes out first */
@@ -121,7 +136,7 @@ static bool intact(const struct netbuf_pool *pool, const struct netbuf *nb)
 
     return at < (uintptr_t)pool->conf.count * pool->stride && at % pool->stride == 0 &&
            nb->pool == pool && nb->index == at / pool->stride &&
-           nb->start == pool->buffers + (size_t)nb->index * pool->conf.buf_bytes &&
+           nb->start == pool->buffers + buffer_offset(&pool->conf, nb->index) &&
            nb->buf_bytes == pool->conf.buf_bytes;
 }
 

@@ -50,7 +50,7 @@ TEST(pool_limits)
     static const struct netbuf_pool_conf bad[] = {
         {"no buffer", 0, 2048, 0, 0},     {"too many", (1 << 20) + 1, 2048, 0, 0},
         {"too small", 1, 64, 0, 0},       {"too large", 1, 8192, 0, 0},
-        {"no power", 1, 1536, 0, 0},      {"size 0", 1, 0, 0, 0},
+        {"no lines", 1, 1500, 0, 0},      {"size 0", 1, 0, 0, 0},
         {"headroom", 1, 128, 65, 0},      {"all headroom", 1, 2048, 2048, 0},
         {"headroom+", 1, 128, 0xffff, 0}, {"private", 1, 2048, 0, 1025},
     };
@@ -136,20 +136,44 @@ TEST(pool_gives_every_buffer_once)
 
 TEST(pool_alignment)
 {
-    static const uint16_t sizes[] = {128, 256, 1024, 2048, 4096};
+    enum { N = 5 };
+    static const uint16_t sizes[] = {128, 192, 1024, 1600, 2048, 4096};
 
     for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
-        struct netbuf_pool *pool = make(&(struct netbuf_pool_conf){"sizes", 5, sizes[s], 0, 1});
-        for (int i = 0; i < 5; i++) {
-            struct netbuf *nb = netbuf_alloc(pool);
-            uintptr_t at = (uintptr_t)nb->start;
+        struct netbuf_pool *pool = make(&(struct netbuf_pool_conf){"sizes", N, sizes[s], 0, 1});
+        struct netbuf *bufs[N];
+        CHECK_EQ(netbuf_alloc_bulk(pool, bufs, N), N);
+        for (int i = 0; i < N; i++) {
+            uintptr_t at = (uintptr_t)bufs[i]->start;
             CHECK_EQ(at / PAGE_SIZE, (at + sizes[s] - 1) / PAGE_SIZE);
-            CHECK_EQ(at % sizes[s], 0);
-            CHECK_EQ((uintptr_t)nb % CACHE_LINE, 0);
-            CHECK_EQ((uintptr_t)netbuf_priv(nb) % CACHE_LINE, 0);
-            CHECK((uintptr_t)nb / PAGE_SIZE != at / PAGE_SIZE); /* nothing but packets in there */
+            CHECK_EQ(at % CACHE_LINE, 0);
+            CHECK_EQ((uintptr_t)bufs[i] % CACHE_LINE, 0);
+            CHECK_EQ((uintptr_t)netbuf_priv(bufs[i]) % CACHE_LINE, 0);
+            CHECK((uintptr_t)bufs[i] / PAGE_SIZE != at / PAGE_SIZE); /* only packets in there */
+            memset(bufs[i]->start, i, sizes[s]);
         }
+        for (int i = 0; i < N; i++) { /* none lies over another */
+            CHECK_EQ(bufs[i]->start[0], i);
+            CHECK_EQ(bufs[i]->start[sizes[s] - 1], i);
+        }
+        netbuf_free_bulk(bufs, N);
+        CHECK(netbuf_pool_whole(pool));
     }
+}
+
+TEST(pool_begins_pages_at_different_lines)
+{
+    struct netbuf_pool *pool = make(&(struct netbuf_pool_conf){"places", 20, 1600, 0, 0});
+    uint64_t seen = 0; /* the lines of a page, as bits */
+    struct netbuf *bufs[20];
+
+    CHECK_EQ(netbuf_alloc_bulk(pool, bufs, 20), 20);
+    for (int i = 0; i < 20; i++) {
+        uint64_t line = 1ull << (uintptr_t)bufs[i]->start % PAGE_SIZE / CACHE_LINE;
+        CHECK(!(seen & line));
+        seen |= line;
+    }
+    netbuf_free_bulk(bufs, 20);
 }
 
 TEST(pool_keeps_private_area_over_free_and_alloc)

@@ -225,13 +225,11 @@ struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const cha
     /* The device's header begins a cache line: so the frame's own headers lie in the same one, and
      * whoever changes or looks at them moves one line between processors, not two. */
     const uint32_t headroom = CACHE_LINE + info->headroom_bytes;
-    struct netbuf_pool_conf conf = {.name = name,
-                                    .count = count,
-                                    .buf_bytes = POOL_BUF_MIN,
-                                    .headroom_bytes = (uint16_t)headroom};
+    struct netbuf_pool_conf conf = {
+        .name = name, .count = count, .headroom_bytes = (uint16_t)headroom};
 
-    while (conf.buf_bytes < headroom + room_bytes && conf.buf_bytes < PAGE_SIZE)
-        conf.buf_bytes = (uint16_t)(2 * conf.buf_bytes);
+    room_bytes = MIN(room_bytes, PAGE_SIZE - headroom);
+    conf.buf_bytes = (uint16_t)MAX(ALIGN_UP(headroom + room_bytes, CACHE_LINE), POOL_BUF_MIN);
     struct netbuf_pool *pool = netbuf_pool_create(&conf);
     if (!pool)
         panic("This machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "

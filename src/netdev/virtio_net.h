@@ -21,10 +21,10 @@ enum {
     VIRTIO_NET_TX = 1,
     VIRTIO_NET_CONTROL = 2,
     VIRTIO_NET_DESCS_MIN = 4,
-    VIRTIO_NET_DESCS_MAX = 4096, /* a limit of ours on the memory that a ring takes */
-    VIRTIO_NET_FRAME_MIN = 14,   /* an Ethernet header */
-    VIRTIO_NET_FRAME_EXTRA = 18, /* bytes of a frame beyond its MTU: header and one VLAN tag */
-    VIRTIO_NET_PIECES_MAX = 64,  /* of one packet that is sent */
+    VIRTIO_NET_DESCS_MAX = 32768, /* virtio 1.1, section 2.6 and 2.7: the largest queue size */
+    VIRTIO_NET_FRAME_MIN = 14,    /* an Ethernet header */
+    VIRTIO_NET_FRAME_EXTRA = 18,  /* bytes of a frame beyond its MTU: header and one VLAN tag */
+    VIRTIO_NET_PIECES_MAX = 64,   /* of one packet that is sent */
 };
 
 _Static_assert(VIRTIO_NET_HEADER == 12, "the header of a modern device is 12 bytes long");

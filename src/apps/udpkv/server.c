@@ -1,6 +1,9 @@
 /* server.c - memcached's UDP protocol over packet buffers; see server.h. */
 #include "apps/udpkv/server.h"
 
+_Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
+               "an answer's first datagram is built in the buffer that brought the request");
+
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
     [SERVER_DROP_PORT] = "drop_port",     [SERVER_DROP_DENIED] = "drop_denied",
     [SERVER_DROP_LOOP] = "drop_loop",     [SERVER_DROP_HEADER] = "drop_header",

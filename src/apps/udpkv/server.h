@@ -33,7 +33,7 @@ enum {
     SERVER_MAX_PARTS = 64,    /* datagrams of an answer: one small request brings at most 88 KiB */
     SERVER_MAX_ALLOW = 16,
     SERVER_MIN_MTU = SERVER_PART_BYTES + 28,
-    SERVER_BUF_BYTES = SERVER_PART_BYTES + INET_UDP_HEADROOM,
+    SERVER_BUF_BYTES = 1518, /* a request may fill an Ethernet frame, VLAN tag included */
 };
 
 /* Why a datagram that reached us went without an answer, or a part of it did. */

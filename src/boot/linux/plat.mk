@@ -1,5 +1,6 @@
-# linux: a host process, for unit tests, sanitizers, debuggers and fuzzers. SAN=1 adds ASan and UBSan.
+# linux: a host process, for unit tests, sanitizers, debuggers and fuzzers. SAN=1 adds ASan and UBSan,
+# and takes -O1, with which checked code compiles twice as fast and traces read better.
 linux.dirs := linux
-linux.cflags := $(if $(SAN),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
+linux.cflags := $(if $(SAN),-O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
 linux.ldflags := -no-pie
 linux.link_deps :=
