@@ -115,8 +115,8 @@ static const char *serve(const struct xsd_sockmsg *h, const char *path, const ch
 static void answer_request(void)
 {
     const struct xsd_sockmsg *h = (const void *)daemon.request;
-    const char *payload = (const char *)daemon.request + HEADER, *text;
-    size_t len;
+    const char *payload = (const char *)daemon.request + HEADER, *text = NULL;
+    size_t len = 0;
 
     daemon.requests++;
     daemon.request_len = 0;

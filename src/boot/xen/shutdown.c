@@ -30,7 +30,7 @@ void xen_on_resume(void (*resume)(void *arg), void *arg)
 static void listen(void)
 {
     static const char *const features[] = {"control/feature-poweroff", "control/feature-reboot",
-                                           "control/feature-halt", "control/feature-suspend"};
+                                           "control/feature-suspend"}; /* halt has none */
 
     incarnation = xen_incarnation;
     reads_left = 0;
