@@ -40,7 +40,7 @@ _Noreturn void enter_ring3(void (*function)(void));
 /* Ring 0: gives every page of the image its rights; page zero and the guard pages get none. */
 void paging_protect_image(void);
 
-/* Maps the rest of the first 2 MiB, but for page zero. Apart, as ring 0 may be slow. */
+/* Maps the rest of the first 4 MiB, but for page zero. Apart, as ring 0 may be slow. */
 void paging_map_around_image(void);
 
 /* Maps [phys, phys + len) one to one, readable and writable, in 2 MiB pages; what is mapped already

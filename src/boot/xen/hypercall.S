@@ -5,7 +5,7 @@
  */
         .section .text, "ax", @progbits
         .globl  xen_hypercall
-xen_hypercall:                          /* long (unsigned number, uintptr_t, uintptr_t, uintptr_t) */
+xen_hypercall:                          /* rdi: number, rsi, rdx, rcx: arguments */
         movl    %edi, %eax
         movq    %rsi, %rdi
         movq    %rdx, %rsi

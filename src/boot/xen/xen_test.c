@@ -183,12 +183,12 @@ TEST(xen_event_wait_ends_with_an_event_or_its_deadline)
 
 TEST(xen_events_have_a_limit)
 {
-    static uint32_t ports[EVTCHN_2L_NR_CHANNELS];
-    uint32_t count = 0;
+    uint32_t *ports = boot_alloc(EVTCHN_2L_NR_CHANNELS * sizeof *ports, 8), count = 0;
 
-    while (count < ARRAY_LEN(ports) && (ports[count] = xen_event_alloc(0)) != 0)
+    CHECK(ports);
+    while (count < EVTCHN_2L_NR_CHANNELS && (ports[count] = xen_event_alloc(0)) != 0)
         count++;
-    CHECK(count > 100 && count < ARRAY_LEN(ports));
+    CHECK(count > 100 && count < EVTCHN_2L_NR_CHANNELS);
     while (count > 0)
         xen_event_close(ports[--count]);
     uint32_t port = xen_event_alloc(0);
