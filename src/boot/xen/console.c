@@ -85,10 +85,10 @@ void boot_console_write(const char *text, size_t len)
 
 void console_flush(void)
 {
+    if (!ring || nobody_reads)
+        return;
     uint64_t deadline_ns = clock_ns() + FLUSH_NS;
-
-    while (ring && !nobody_reads && load_acquire(&ring->out_cons) != out_prod &&
-           clock_ns() < deadline_ns)
+    while (load_acquire(&ring->out_cons) != out_prod && clock_ns() < deadline_ns)
         events_wait((uint32_t)port, deadline_ns);
 }
 

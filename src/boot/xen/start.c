@@ -18,7 +18,9 @@ struct shared_info *const xen_shared = &shared_page.info;
 uint32_t xen_incarnation;
 unsigned xen_end_reason = SHUTDOWN_poweroff;
 bool xen_has_vmmcall;
+static bool found; /* Xen */
 
+/* Xen's leaf isn't the first if it also plays another hypervisor. */
 static bool on_xen(void)
 {
     for (uint32_t leaf = XEN_CPUID_FIRST_LEAF; leaf < XEN_CPUID_FIRST_LEAF + 0x10000;
@@ -70,7 +72,8 @@ static void connect(void)
 
 void machine_init_ring0(void)
 {
-    if (!on_xen())
+    found = on_xen();
+    if (!found)
         panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
     xen_has_vmmcall = has_vmmcall();
     connect();
@@ -97,6 +100,7 @@ static long schedop_shutdown(unsigned reason)
 
 bool xen_suspend(void)
 {
+    console_flush(); /* where it goes on, the console's ring is a new one */
     if (schedop_shutdown(SHUTDOWN_suspend) != 0)
         return false;
     connect();
@@ -109,7 +113,7 @@ void boot_exit(int code)
     bool crash = code == BOOT_EXIT_PANIC || code == BOOT_EXIT_FAULT;
 
     print("Ringloop: exit %d.\n", code);
-    if (xen_incarnation > 0) {
+    if (found) {
         console_flush();
         schedop_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
     }
