@@ -55,6 +55,9 @@ struct netback_slot {
 /* A domain whose vif 0 has a healthy back end with all features; the device just found. */
 void netback_begin(void);
 
+/* Takes the step that the front end's state asks for. */
+void netback_react(void);
+
 /* The toolstack's part: makes the nodes of the vif, and removes them. */
 void netback_attach(uint16_t domid, uint32_t vif);
 void netback_detach(void);
@@ -102,6 +105,9 @@ bool fake_counts(const uint8_t *bytes, uint8_t first, uint32_t len);
 
 /* Looks at the link as if so much time had passed that the next look is a try. */
 bool fake_link_up(void);
+
+/* Packets go both ways on each queue, as many as its rings hold. */
+void netback_check_traffic(uint32_t descs);
 
 /* A counter of queue 0. */
 uint64_t fake_drops_rx(enum netdev_drop reason);
