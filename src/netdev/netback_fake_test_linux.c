@@ -54,9 +54,6 @@ static void connect_queue(struct netback_queue *q, const char *folder)
     fake_xen.grants[q->rx_ref].busy++;
     /* As netback does: two channels if there are two, else one. */
     if (front_has(folder, "event-channel-tx")) {
-        const char *split =
-            fake_get(BACK "/feature-split-event-channels", netback.domid, netback.vif);
-        CHECK(split && strcmp(split, "1") == 0);
         q->tx_port = back_port(front_number(folder, "event-channel-tx"));
         q->rx_port = back_port(front_number(folder, "event-channel-rx"));
         CHECK(q->tx_port != q->rx_port);
@@ -122,9 +119,10 @@ void netback_react(void)
 
     if (!front || !back)
         return;
-    if (front[0] == '0' + XenbusStateInitialising && back[0] != '0' + XenbusStateInitWait) {
+    if (front[0] == '0' + XenbusStateInitialising) {
         disconnect();
-        behave(netback.init_wait, XenbusStateInitWait);
+        if (back[0] != '0' + XenbusStateInitWait)
+            behave(netback.init_wait, XenbusStateInitWait);
     } else if (front[0] == '0' + XenbusStateConnected && back[0] == '0' + XenbusStateInitWait) {
         behave(netback.connect, XenbusStateConnected);
     } else if (front[0] == '0' + XenbusStateClosed && netback.close == NETBACK_FINE) {

@@ -56,6 +56,7 @@ const char *fake_get(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The page behind a grant to domain `domid`, which must be there, and writable if it is to be
  * written. */
 uint8_t *fake_page(uint32_t ref, uint16_t domid, bool write);
+bool fake_granted(uint32_t ref, uint16_t domid, bool write);
 
 /* The domain is suspended and resumed: grants, ports and watches are gone. */
 void fake_suspend(void);

@@ -18,14 +18,14 @@ struct fake_xen fake_xen;
 uint64_t store_timeout_ns = 2000000000ull;
 
 static struct node nodes[FAKE_NODES], before[FAKE_NODES];
-static uint32_t open_tx;
+static uint32_t open_tx, grants_used, next_grant = 1;
 
 void fake_xen_begin(void)
 {
     fake_xen = (struct fake_xen){.grants_max = FAKE_GRANTS - 1, .ports_max = FAKE_PORTS - 1};
     memset(nodes, 0, sizeof nodes);
     memset(watches, 0, sizeof watches);
-    open_tx = 0;
+    open_tx = grants_used = 0;
 }
 
 void xen_on_resume(void (*resume)(void *arg), void *arg)
@@ -37,6 +37,7 @@ void xen_on_resume(void (*resume)(void *arg), void *arg)
 void fake_suspend(void)
 {
     memset(fake_xen.grants, 0, sizeof fake_xen.grants);
+    grants_used = 0;
     memset(fake_xen.ports, 0, sizeof fake_xen.ports);
     memset(watches, 0, sizeof watches);
     fake_xen.resume(fake_xen.resume_arg);
@@ -46,27 +47,24 @@ void fake_suspend(void)
 
 uint32_t xen_grants_used(void)
 {
-    uint32_t used = 0;
-
-    for (uint32_t ref = 1; ref < FAKE_GRANTS; ref++)
-        used += fake_xen.grants[ref].used;
-    return used;
+    return grants_used;
 }
 
 uint32_t xen_grants_free(void)
 {
-    return fake_xen.grants_max - xen_grants_used();
+    return fake_xen.grants_max - MIN(grants_used, fake_xen.grants_max);
 }
 
 uint32_t xen_grant(uint16_t domid, const void *page, bool readonly)
 {
     CHECK_EQ((uintptr_t)page % PAGE_SIZE, 0);
-    for (uint32_t ref = 1; ref <= fake_xen.grants_max; ref++)
-        if (!fake_xen.grants[ref].used) {
-            fake_xen.grants[ref] = (struct fake_grant){page, domid, true, readonly, 0};
-            return ref;
-        }
-    return 0;
+    if (xen_grants_free() == 0)
+        return 0;
+    while (fake_xen.grants[next_grant].used)
+        next_grant = 1 + next_grant % (FAKE_GRANTS - 1);
+    fake_xen.grants[next_grant] = (struct fake_grant){page, domid, true, readonly, 0};
+    grants_used++;
+    return next_grant;
 }
 
 bool xen_grant_end(uint32_t ref)
@@ -75,15 +73,22 @@ bool xen_grant_end(uint32_t ref)
     if (fake_xen.grants[ref].busy)
         return false;
     fake_xen.grants[ref].used = false;
+    grants_used--;
+    next_grant = ref;
     return true;
+}
+
+bool fake_granted(uint32_t ref, uint16_t domid, bool write)
+{
+    const struct fake_grant *g = &fake_xen.grants[ref < FAKE_GRANTS ? ref : 0];
+
+    return g->used && g->domid == domid && !(write && g->readonly);
 }
 
 uint8_t *fake_page(uint32_t ref, uint16_t domid, bool write)
 {
-    CHECK(ref > 0 && ref < FAKE_GRANTS);
-    const struct fake_grant *g = &fake_xen.grants[ref];
-    CHECK(g->used && g->domid == domid && !(write && g->readonly));
-    return (uint8_t *)(uintptr_t)g->page;
+    CHECK(fake_granted(ref, domid, write));
+    return (uint8_t *)(uintptr_t)fake_xen.grants[ref].page;
 }
 
 uint32_t xen_event_alloc(uint16_t domid)
