@@ -52,7 +52,6 @@ endif
 missing_header = $(if $(wildcard $(1)),,$(error $(1) is missing. Install it: apt-get install $(2)))
 $(call missing_header,/usr/include/xxhash.h,libxxhash-dev)
 $(call missing_header,/usr/include/linux/virtio_net.h,linux-libc-dev)
-$(call missing_header,/usr/include/xen/io/netif.h,libxen-dev)
 $(foreach p,$(PLAT),$(if $(call have_headers,$(p)),,\
 	$(error $($(p).header) is missing. Install it: apt-get install $($(p).package))))
 endif

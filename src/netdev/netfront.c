@@ -16,6 +16,7 @@
 
 enum {
     BULK = 64, /* buffers taken from a pool at a time */
+    AHEAD = 4, /* slots ahead whose buffer the receive loop prefetches */
     PACKET_MAX = UINT16_MAX + NETFRONT_FRAME_EXTRA,
 };
 
@@ -166,6 +167,7 @@ uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
         return 0;
     n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
     for (known = ring_known(&q->ring, base); known > 0 && got < n && !base->broken; known--) {
+        __builtin_prefetch(q->flight[(q->ring.rsp_cons + AHEAD) & MASK]);
         struct netbuf *packet = rx_take(q);
         if (!packet)
             continue;

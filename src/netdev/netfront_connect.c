@@ -29,7 +29,10 @@
 #define LOOK_NS      50000000ull  /* between two looks at the store if no watch fires */
 #define TRY_AGAIN_NS 250000000ull /* after a handshake that failed */
 
-enum { STEPS_MAX = 8 /* taken at once */ };
+enum {
+    STEPS_MAX = 8,      /* taken at once */
+    HOTPLUG_FACTOR = 8, /* a back end connects once dom0's scripts have run: that takes longer */
+};
 
 static void enter(struct netfront *nf, enum netfront_phase phase)
 {
@@ -180,6 +183,7 @@ static bool step_meeting(struct netfront *nf)
     if (error)
         return failed(nf, error);
     enter(nf, NETFRONT_CONNECTING);
+    nf->deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
     return true;
 }
 

@@ -135,9 +135,9 @@ int netfront_find_back(struct netfront *nf)
     uint32_t domid;
     int error = read_text(own_folder(nf, folder), "backend", path, sizeof path);
 
-    if (error == STORE_ENOENT && adopt(nf) == STORE_OK)
+    if (error && error != STORE_ETIMEOUT && adopt(nf) == STORE_OK)
         error = read_text(own_folder(nf, folder), "backend", path, sizeof path);
-    if (error || (error = read_number(folder, "backend-id", UINT16_MAX, &domid)))
+    if (error || (error = read_number(folder, "backend-id", DOMID_FIRST_RESERVED - 1, &domid)))
         return error;
     if (strcmp(path, nf->path) == 0 && domid == nf->domid && nf->watch >= 0)
         return STORE_OK;
