@@ -216,3 +216,25 @@ TEST(netfront_is_not_found_without_an_answer)
     fake_xen.silent = false;
     netback_end();
 }
+
+/* Of three nodes one is a device that answers. */
+TEST(netfront_probe_registers_what_answers)
+{
+    const uint32_t before = netdev_probe();
+    struct netdev_info info;
+
+    netback_begin();
+    netback_attach(FAKE_BACK, 5);
+    fake_put("1", "/local/domain/7/device/vif/nonsense/state");
+    fake_put("1", "/local/domain/7/device/vif/6/state");
+    fake_put(NULL, "/local/domain/7/device/vif/0");
+    netdev_control_timeout_ns = 2000000;
+    netfront_probe();
+    if (before < NETDEV_MAX) { /* another test fills the list */
+        CHECK_EQ(netdev_probe(), before + 1);
+        netdev_info(netdev_get(before), &info);
+        CHECK_STR(info.where, "vif 5");
+        CHECK_STR(info.driver, "netfront");
+    }
+    netback_end();
+}
