@@ -127,6 +127,7 @@ struct netfront {
     bool stale;                   /* the last look brought no answer */
     bool wanted;                  /* the app has started the device */
     bool met;                     /* the back end's features are known */
+    bool keys_written;            /* so that some may have to be taken away again */
     int error;                    /* why the last handshake failed */
     struct netfront_features features;
 

@@ -134,17 +134,13 @@ static void begin_closing(struct netfront *nf)
 
 enum { NO_NEWS = -1 }; /* the store doesn't answer, which says nothing about the back end */
 
-/* The state of the back end; XenbusStateUnknown if it has gone, or another one is there now. */
+/* The state of the back end; XenbusStateUnknown if it has gone. One that took its place is found on
+ * the way through DOWN. */
 static int look(struct netfront *nf)
 {
-    char path[NETFRONT_PATH_MAX];
-    const uint16_t domid = nf->domid;
+    int state = netfront_back_state(nf);
 
-    memcpy(path, nf->path, sizeof path);
-    int error = netfront_find_back(nf);
-    const bool same = !error && domid == nf->domid && strcmp(path, nf->path) == 0;
-    int state = same ? netfront_back_state(nf) : XenbusStateUnknown;
-    nf->stale = error == STORE_ETIMEOUT || state < 0;
+    nf->stale = state < 0;
     return nf->stale ? NO_NEWS : state;
 }
 
@@ -168,9 +164,12 @@ static bool step_meeting(struct netfront *nf)
 {
     int state = look(nf);
 
-    if (state == XenbusStateUnknown)
-        enter(nf, NETFRONT_DOWN);
-    if (state != XenbusStateInitWait || clock_ns() < nf->retry_ns || netfront_read_features(nf))
+    if (state != XenbusStateInitWait) {
+        if (state == XenbusStateUnknown || clock_ns() >= nf->deadline_ns)
+            enter(nf, NETFRONT_DOWN); /* and look for it anew */
+        return false;
+    }
+    if (clock_ns() < nf->retry_ns || (!nf->met && netfront_read_features(nf)))
         return false;
     nf->met = true;
     if (!nf->wanted)
@@ -244,6 +243,8 @@ static bool step(struct netfront *nf)
     /* A connection that is up waits for the watch alone. */
     const bool waits = nf->phase == NETFRONT_UP && nf->watch >= 0 && !nf->stale;
 
+    if (fired)
+        nf->met = false; /* its features may be others now */
     if (!fired && (waits || clock_ns() < nf->next_look_ns))
         return false;
     nf->next_look_ns = clock_ns() + LOOK_NS;
@@ -262,7 +263,8 @@ static int wait_for(struct netfront *nf, enum netfront_phase phase)
     while (nf->phase != phase && !nf->error && !(nf->met && !nf->wanted)) {
         if (clock_ns() >= deadline_ns)
             return NETDEV_ETIMEOUT;
-        step(nf);
+        if (!step(nf) && nf->phase != phase && !nf->error)
+            store_wait(MIN(deadline_ns, nf->next_look_ns));
     }
     return nf->error;
 }
@@ -289,8 +291,9 @@ void netfront_disconnect(struct netfront *nf)
     nf->met = false;
     if (nf->phase == NETFRONT_UP || nf->phase == NETFRONT_CONNECTING)
         begin_closing(nf);
-    while (nf->phase == NETFRONT_CLOSING)
-        step(nf); /* until the phase's deadline */
+    while (nf->phase == NETFRONT_CLOSING) /* until the phase's deadline */
+        if (!step(nf) && nf->phase == NETFRONT_CLOSING)
+            store_wait(MIN(nf->deadline_ns, nf->next_look_ns));
     enter(nf, NETFRONT_DOWN);
 }
 
@@ -312,6 +315,7 @@ void netfront_resumed(void *arg)
             nf->rx[q]->ring.port = nf->tx[q]->ring.port = 0;
     nf->watch = -1;
     nf->path[0] = 0;
+    nf->met = nf->keys_written = false;
     if (nf->phase == NETFRONT_DOWN || nf->phase == NETFRONT_MEETING) {
         enter(nf, NETFRONT_DOWN);
         return;

@@ -145,6 +145,7 @@ int netfront_find_back(struct netfront *nf)
         store_unwatch(nf->watch);
     nf->watch = store_watch(path);
     nf->domid = (uint16_t)domid;
+    nf->met = false;
     memcpy(nf->path, path, sizeof path);
     return STORE_OK;
 }
@@ -199,6 +200,7 @@ int netfront_read_carrier(struct netfront *nf)
 struct writer {
     uint32_t tx;
     int error;
+    bool remove; /* there may be nodes to be taken away */
     char folder[NAME_MAX];
 };
 
@@ -218,7 +220,7 @@ static void take_away(struct writer *w, const char *name)
 {
     char path[2 * NAME_MAX];
 
-    if (w->error)
+    if (w->error || !w->remove)
         return;
     format(path, sizeof path, "%s/%s", w->folder, name);
     w->error = store_remove(w->tx, path);
@@ -272,7 +274,7 @@ static void put_queues(const struct netfront *nf, struct writer *w)
 static int write_keys_once(struct netfront *nf)
 {
     const bool rx_csum = nf->offloads & NETDEV_OFFLOAD_RX_CSUM;
-    struct writer w = {0};
+    struct writer w = {.remove = nf->keys_written};
 
     own_folder(nf, w.folder);
     w.error = store_begin(&w.tx);
@@ -287,6 +289,7 @@ static int write_keys_once(struct netfront *nf)
     put(&w, "request-multicast-control", nf->features.multicast && !nf->all_multicast);
     put(&w, "state", XenbusStateConnected);
     int error = store_end(w.tx, !w.error);
+    nf->keys_written = true;
     return w.error ? w.error : error;
 }
 
