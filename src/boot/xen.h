@@ -94,4 +94,9 @@ void store_unwatch(int watch);
 /* True once after something changed at or below the path. No hypercall; cheap enough for a loop. */
 bool store_watch_fired(int watch);
 
+/* Waits until a watch has fired, or until clock_ns() is `deadline_ns`; the processor is free for
+ * other domains meanwhile. One that fired and that store_watch_fired hasn't told yet counts. May
+ * return early. */
+void store_wait(uint64_t deadline_ns);
+
 #endif

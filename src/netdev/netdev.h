@@ -104,8 +104,9 @@ enum netdev_drop {
                              time a refill falls short */
     NETDEV_DROP_BAD_LEN,  /* rx: the device told a length that can't be */
     NETDEV_DROP_BAD_ID,   /* both: the device returned a buffer that it hadn't */
-    NETDEV_DROP_BAD_META, /* rx: checksum or chain fields that can't be; tx: a packet that the queue
-                             can't send (empty, too long, no headroom, an offload not negotiated) */
+    NETDEV_DROP_BAD_META, /* rx: checksum or chain fields that can't be, or an error in place of a
+                             packet; tx: a packet that the queue can't send (empty, too long, no
+                             headroom, an offload not negotiated), or that the device refused */
     NETDEV_DROP_STOP,     /* in flight when the queue was stopped, or the device went away */
     NETDEV_DROP_REASONS
 };
