@@ -1,0 +1,569 @@
+#!/usr/bin/env python3
+"""A real Xen 4.17 with a Debian dom0 under QEMU's software emulation, for images of PLAT=xen.
+
+    with Bed() as bed:
+        print(bed.run("xl list"))
+        with bed.domain(image("hello", "xen"), "net.ip=10.0.2.15/24", vif="") as hello:
+            hello.expect("Hello from Ringloop")
+            assert hello.wait() == "poweroff"
+
+What it boots is made by build.py. The machine is resumed from a snapshot; where that fails it says
+so and boots. dom0 takes commands on virtio-serial ports (dom0_init), each a UNIX socket here; a
+folder of the host is dom0's /host. Guests' interfaces are on dom0's bridge br0, with dom0 itself at
+10.0.2.1 and QEMU's second end, `netdev`: by default QEMU's user network, where images have 10.0.2.15.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE.parent)]
+
+import build  # noqa: E402
+from vm import DEADLINE_S, Vm  # noqa: E402
+
+BOOT_DEADLINE_S = 120
+PORTS = 16  # commands that dom0 can run at a time; each running domain needs one
+MEMORY_MB = 1024
+DOM0_IP = "10.0.2.1"
+XEN_OPTIONS = (
+    "console=com1 com1=115200 noreboot cpuidle=0 cpufreq=none guest_loglvl=all"
+    " dom0_mem=256M,max:256M dom0_max_vcpus=1"
+)
+DOM0_OPTIONS = (
+    "console=hvc0 quiet mitigations=off apparmor=0 audit=0 cgroup_disable=memory ipv6.disable=1"
+)
+REASONS = {0: "poweroff", 1: "reboot", 2: "suspend", 3: "crash", 4: "watchdog", 5: "soft-reset"}
+
+
+def left_of(end):
+    return max(0.0, end - time.monotonic())
+
+
+class Qmp:
+    """QEMU's monitor."""
+
+    def __init__(self, path, deadline_s):
+        self._socket = connect(path, deadline_s)
+        self._file = self._socket.makefile("r", encoding="utf-8")
+        self._socket.settimeout(deadline_s)
+        self._file.readline()  # the greeting
+        self.events = []
+        self.execute("qmp_capabilities")
+
+    def _read(self):
+        line = self._file.readline()
+        if not line:
+            raise ConnectionError("QEMU closed its monitor")
+        return json.loads(line)
+
+    def execute(self, command, **arguments):
+        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            answer = self._read()
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise RuntimeError(f"QEMU: {command}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+
+    def migrated(self):
+        """Waits until a migration, in or out, is over."""
+        while True:
+            for event in self.events:
+                status = event.get("data", {}).get("status")
+                if event["event"] == "MIGRATION" and status in ("completed", "failed"):
+                    if status == "failed":
+                        raise RuntimeError("QEMU: the migration failed")
+                    return
+            self.events = [self._read()]
+
+    def close(self):
+        self._file.close()
+        self._socket.close()
+
+
+def connect(path, deadline_s):
+    """Connects to a UNIX socket that a process is about to make."""
+    end = time.monotonic() + deadline_s
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(path)
+            return sock
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            if not left_of(end):
+                raise TimeoutError(f"nobody listens on {path}") from None
+            time.sleep(0.005)
+
+
+class Job:
+    """A command that runs in dom0: what it prints, its status."""
+
+    def __init__(self, bed, port, command):
+        assert "\n" not in command, "one line"
+        self.command, self.status, self.pid = command, None, None
+        self._bed, self._port = bed, port
+        self._raw = b""  # as it comes; text once the head is cut off
+        self._next = 0  # where expect() goes on
+        port.sendall(command.encode() + b"\n")
+
+    @property
+    def output(self):
+        return self._raw.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def _read(self, timeout_s):
+        """Takes in what comes next; False if nothing did in time."""
+        if self.status is not None or not select.select([self._port], [], [], timeout_s)[0]:
+            return False
+        data = self._port.recv(65536)
+        if not data:
+            raise AssertionError(f"the bed ended during {self.command!r}\n{self._bed.console()}")
+        self._raw += data
+        if self.pid is None:
+            head = re.match(rb"\0pid (\d+)\n", self._raw)
+            if head:
+                self.pid, self._raw = int(head[1]), self._raw[head.end() :]
+        tail = re.search(rb"\0status (\d+)\n\Z", self._raw)
+        if tail:
+            self.status, self._raw = int(tail[1]), self._raw[: tail.start()]
+            self._bed._ports.append(self._port)
+        return True
+
+    def _fail(self, what):
+        raise AssertionError(f"{what}\n--- dom0: {self.command}\n{self.output}\n---")
+
+    def expect(self, pattern, deadline_s=DEADLINE_S):
+        """The next match of `pattern` in what it prints, line by line (^ and $ as re.M)."""
+        end = time.monotonic() + deadline_s
+        while True:
+            text = self.output
+            done = text if self.status is not None else text[: text.rfind("\n") + 1]
+            match = re.compile(pattern, re.M).search(done, self._next)
+            if match:
+                self._next = match.end()
+                return match
+            if self.status is not None:
+                self._fail(f"it ended with {self.status} without {pattern!r}")
+            if not self._read(left_of(end)) and not left_of(end):
+                self._fail(f"no {pattern!r} in {deadline_s} s")
+
+    def wait(self, deadline_s=DEADLINE_S):
+        """Its status, once it has ended. Killed if it doesn't in time."""
+        end = time.monotonic() + deadline_s
+        while self.status is None:
+            if not self._read(left_of(end)) and not left_of(end):
+                self.kill()
+                self._fail(f"it didn't end in {deadline_s} s")
+        return self.status
+
+    def kill(self, signal="KILL", deadline_s=DEADLINE_S):
+        end = time.monotonic() + deadline_s
+        while self.pid is None and self.status is None and left_of(end):
+            self._read(left_of(end))
+        if self.status is None:
+            self._bed.start(f"kill -{signal} -{self.pid}").wait(deadline_s)
+            while self.status is None and left_of(end):
+                self._read(left_of(end))
+        return self.status
+
+
+class Domain:
+    """A domain: its console as it comes, its end. Destroyed on leaving."""
+
+    def __init__(self, bed, name, config, echo=None):
+        self.name, self._bed, self._echo = name, bed, echo
+        self._log = bed.share / "console" / f"guest-{name}.log"
+        self._shown = self._next = 0
+        self.reason = self._domid = None
+        (bed.share / f"{name}.cfg").write_text(config)
+        self.created_at = time.monotonic()
+        self._job = bed.start(f"xl create -F /host/{name}.cfg")
+
+    @property
+    def domid(self):
+        """Its number, once xl has made it."""
+        if self._domid is None:
+            self._domid = int(self._job.expect(r"Waiting for domain .* \(domid (\d+)\)")[1])
+        return self._domid
+
+    def console(self):
+        try:
+            text = self._log.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+        except FileNotFoundError:
+            text = ""
+        if self._echo:
+            whole = text.rfind("\n") + 1
+            if whole > self._shown:
+                self._echo(text[self._shown : whole].rstrip("\n"))
+                self._shown = whole
+        return text
+
+    def _fail(self, what):
+        raise AssertionError(
+            f"{what}\n--- xl: {self._job.output}\n--- console of {self.name}\n{self.console()}\n"
+            f"--- console of Xen and dom0\n{self._bed.console()}\n---"
+        )
+
+    def expect(self, pattern, deadline_s=DEADLINE_S):
+        """The match of the next console line that has `pattern`. Earlier lines are passed over."""
+        end = time.monotonic() + deadline_s
+        while True:
+            over = self._ended()
+            text = self.console()
+            match = re.compile(pattern, re.M).search(text[: text.rfind("\n") + 1], self._next)
+            if match:
+                line_end = text.find("\n", match.end())
+                self._next = line_end + 1 if line_end >= 0 else match.end()
+                return match
+            if over:
+                self._fail(f"the domain ended without {pattern!r}")
+            if not left_of(end):
+                self._fail(f"no {pattern!r} in {deadline_s} s")
+            self._job._read(0.01)  # the console is a file, which can't be waited for
+
+    def _ended(self):
+        """Has it? Then the reason is known."""
+        if self._job.status is None:
+            self._job._read(0)
+        if self.reason is None:
+            told = re.search(r"has shut down, reason code (\d+)", self._job.output)
+            if told:
+                self.reason = REASONS.get(int(told[1]), told[1])
+            elif self._job.status is not None:
+                self.reason = "gone" if self._domid else "not created"
+        return self._job.status is not None
+
+    def wait(self, deadline_s=DEADLINE_S):
+        """Why it ended: poweroff, reboot, suspend, crash; gone if it was destroyed, not created if
+        xl refused it."""
+        end = time.monotonic() + deadline_s
+        while not self._ended():
+            self.console()
+            if not left_of(end):
+                self._fail(f"the domain still runs after {deadline_s} s")
+            self._job._read(min(0.02, left_of(end)))
+        self.console()
+        return self.reason
+
+    def xl(self):
+        """What xl said."""
+        return self._job.output
+
+    def send(self, data):
+        """Types on its console."""
+        text = "".join(f"\\{byte:03o}" for byte in data)
+        tty = f"$(xenstore-read /local/domain/{self.domid}/console/tty)"
+        self._bed.run(f"printf '{text}' >{tty}")
+
+    def processor(self):
+        """Registers and stack of its first processor, as xenctx tells them."""
+        return self._bed.run(f"xenctx -C {self.domid}", check=False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bed.running():
+            self._bed.run(f"xl destroy {self.name} 2>/dev/null", check=False)
+            try:
+                self._job.wait(5)
+            except AssertionError:
+                pass  # killed by now, whatever held it
+            self.console()
+
+
+class Bed:
+    """The running machine. Ended, by its process id, on leaving."""
+
+    def __init__(self, netdev="user,id=n0", snapshot=True, echo=None):
+        self._files = build.build()
+        self._folder = tempfile.TemporaryDirectory(prefix="xen-bed-")
+        self.share = Path(self._folder.name) / "share"
+        (self.share / "console").mkdir(parents=True)
+        self._echo, self._vm, self._qmp, self._ports, self._all_ports = echo, None, None, [], []
+        self._count = 0
+        self.resumed = False
+        try:
+            if snapshot:
+                self._resume(netdev)
+            if not self._vm:
+                self._boot(netdev)
+            self.run(
+                f"date -s @{int(time.time())} && mount -t 9p"
+                " -o trans=virtio,version=9p2000.L,msize=131072 host /host"
+            )
+            self._printed = len(self.console())
+        except BaseException:
+            self.close()
+            raise
+
+    # --- starting it
+
+    def _command(self, netdev, more=()):
+        # Relative names, as Xen's list of modules has no way to write a blank or a comma.
+        command = ["env", "-C", str(self._files), "qemu-system-x86_64", "-accel", "tcg"]
+        command += ["-machine", "q35", "-cpu", "EPYC,-smap,-monitor", "-smp", "1"]
+        command += ["-m", str(MEMORY_MB), "-nodefaults", "-display", "none", "-no-reboot"]
+        command += ["-kernel", "xen", "-append", XEN_OPTIONS]
+        command += ["-initrd", f"dom0-kernel {DOM0_OPTIONS},dom0.cpio", "-serial", "stdio"]
+        folder = self._folder.name.replace(",", ",,")
+        command += ["-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
+        command += ["-virtfs", f"local,path={folder}/share,mount_tag=host,security_model=none,id=h9"]
+        command += ["-device", f"virtio-serial-pci,max_ports={PORTS + 1}"]
+        for i in range(PORTS):
+            command += ["-chardev", f"socket,id=p{i},path={folder}/p{i},server=on,wait=off"]
+            command += ["-device", f"virtserialport,chardev=p{i},nr={i + 1}"]
+        command += ["-netdev", netdev]
+        command += ["-device", "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,romfile="]
+        return command + list(more)
+
+    def _start(self, netdev, more=()):
+        self._vm = Vm(self._command(netdev, more), echo=self._echo)
+        self._qmp = Qmp(f"{self._folder.name}/qmp", DEADLINE_S)
+        self._all_ports = [
+            connect(f"{self._folder.name}/p{i}", DEADLINE_S) for i in range(PORTS)
+        ]
+        self._ports = list(self._all_ports)
+
+    def _stop(self):
+        for sock in self._all_ports:
+            sock.close()
+        if self._qmp:
+            self._qmp.close()
+        if self._vm:
+            self._vm.__exit__()
+        self._all_ports, self._ports, self._qmp, self._vm = [], [], None, None
+
+    def _boot(self, netdev):
+        self._start(netdev)
+        self._vm.expect("dom0: ready", BOOT_DEADLINE_S)
+
+    def _snapshot(self):
+        """The file to resume from. Made if needed: by several processes at once if need be."""
+        told = self._vm_identity()
+        path = self._files / f"snapshot-{told}"
+        if not path.exists():
+            build.say("booting Xen once for a snapshot")
+            # Not a user network, which would leave its state in the snapshot.
+            netdev = "hubport,id=n0,hubid=0"
+            fresh = self._files / f"snapshot-{told}.{os.getpid()}"
+            try:
+                self._boot(netdev)
+                for job in [self.start("true") for _ in range(PORTS)]:
+                    job.wait()
+                self._qmp.execute("stop")
+                self._migrate("migrate", f"exec:cat >{fresh.name}")
+                fresh.rename(path)
+            finally:
+                self._stop()
+                fresh.unlink(missing_ok=True)
+        return path
+
+    def _vm_identity(self):
+        version = build.apt("qemu-system-x86_64", "--version")
+        shape = [word.replace(self._folder.name, "") for word in self._command("")[3:]]
+        return hashlib.sha256("\n".join([version, *shape]).encode()).hexdigest()[:12]
+
+    def _migrate(self, verb, uri):
+        capability = {"capability": "events", "state": True}
+        self._qmp.execute("migrate-set-capabilities", capabilities=[capability])
+        self._qmp.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 34})
+        self._qmp.execute(verb, uri=uri)
+        self._qmp.migrated()
+
+    def _resume(self, netdev):
+        path = None
+        try:
+            path = self._snapshot()
+            self._start(netdev, ["-incoming", "defer"])
+            self._migrate("migrate-incoming", f"exec:cat {path.name}")
+            self._qmp.execute("cont")
+            self.run("true", deadline_s=10)
+            self.resumed = True
+        except (AssertionError, OSError, RuntimeError) as error:
+            said = self._vm.console() if self._vm else ""
+            self._stop()
+            if path:
+                path.unlink(missing_ok=True)
+            build.say(f"no snapshot ({str(error).splitlines()[0]}); booting Xen instead\n{said}")
+
+    # --- using it
+
+    def running(self):
+        return self._vm is not None and self._vm.process.poll() is None
+
+    def console(self):
+        """What Xen and dom0's kernel printed."""
+        return self._vm.console() if self._vm else ""
+
+    def console_since_start(self):
+        return self.console()[self._printed :].strip()
+
+    def start(self, command):
+        """Starts a command of one line in dom0 and returns its Job."""
+        assert self._ports, f"dom0 runs {PORTS} commands already"
+        return Job(self, self._ports.pop(), command)
+
+    def run(self, command, check=True, deadline_s=DEADLINE_S):
+        """Runs a command in dom0; returns what it printed. With check it must end with 0."""
+        job = self.start(command)
+        if job.wait(deadline_s) != 0 and check:
+            job._fail(f"it ended with {job.status}")
+        return job.output
+
+    def put(self, file, name=None):
+        """Copies a file into the share; returns its name in dom0."""
+        name = name or Path(file).name
+        shutil.copy(file, self.share / name)
+        return f"/host/{name}"
+
+    def domain(self, kernel, keys="", name=None, memory=32, vcpus=1, vif=None, ramdisk=None,
+               more="", echo=None):
+        """Starts a domain. It stays after its end, whatever the reason, until it is left.
+
+        vif     a string of xl's vif options, such as "mac=00:16:3e:00:00:02", or a list of them, for
+                each interface one; None for no network
+        more    further lines of the config; they win over those made here
+        """
+        self._count += 1
+        name = name or f"{Path(kernel).name}{self._count}"
+        vifs = [vif] if isinstance(vif, str) else vif or []
+        config = {
+            "name": name, "type": "pvh", "kernel": self.put(kernel, f"{name}.kernel"),
+            "extra": keys, "memory": memory, "vcpus": vcpus, "tsc_mode": "native",
+            "on_poweroff": "preserve", "on_reboot": "preserve", "on_crash": "preserve",
+            "on_watchdog": "preserve", "on_soft_reset": "preserve",
+            "vif": [f"{text or self._mac(i)},bridge=br0" for i, text in enumerate(vifs)],
+        }
+        if ramdisk:
+            config["ramdisk"] = self.put(ramdisk, f"{name}.ramdisk")
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+        return Domain(self, name, f"{text}{more}\n", echo)
+
+    def _mac(self, index):
+        return f"mac=00:16:3e:00:{self._count & 0xff:02x}:{index + 2:02x}"
+
+    def linux(self, keys="", memory=128, **options):
+        """A Linux guest (linux_init) with the same netfront options; `linux: ready` comes first."""
+        options.setdefault("name", f"linux{self._count + 1}")
+        return self.domain(
+            self._files / "linux-kernel",
+            f"console=hvc0 quiet mitigations=off {keys}",
+            memory=memory,
+            ramdisk=self._files / "linux.cpio",
+            **options,
+        )
+
+    def close(self):
+        self._stop()
+        self._folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+# --- command line ---------------------------------------------------------------------------------
+
+
+def show(text):
+    print(text, flush=True)
+
+
+def run_image(args):
+    vif = [""] * args.vif
+    with Bed(snapshot=not args.boot, echo=show if args.xen else None) as bed:
+        options = dict(memory=args.memory, vcpus=args.vcpus, vif=vif, more=args.config, echo=show)
+        start = bed.linux if args.image == "linux" else lambda k, **o: bed.domain(args.image, k, **o)
+        with start(" ".join(args.keys), **options) as domain:
+            try:
+                reason = domain.wait(args.deadline)
+            except AssertionError:
+                show(f"--- it still runs after {args.deadline} s\n{domain.processor()}")
+                return 3
+            show(f"--- {reason}, {time.monotonic() - domain.created_at:.1f} s after xl create")
+            if reason == "not created":
+                show(domain.xl())
+            if reason != "poweroff" and not args.xen:
+                show(f"--- Xen's and dom0's console\n{bed.console_since_start()}")
+            if reason == "crash":
+                show(f"--- xenctx\n{domain.processor()}")
+            return 0 if reason == "poweroff" else 1
+
+
+def shell(args):
+    """Lines typed here run in dom0, each by a shell of its own."""
+    with Bed(snapshot=not args.boot, echo=show if args.xen else None) as bed:
+        show(f"A shell of dom0 for single commands. Its /host is {bed.share} here; Ctrl-D ends it.")
+        while True:
+            try:
+                line = input("dom0# ").strip()
+            except EOFError:
+                return 0
+            if not line:
+                continue
+            job, shown = bed.start(line), 0
+            try:
+                while job.status is None:
+                    job._read(1)
+                    print(job.output[shown:], end="", flush=True)
+                    shown = len(job.output)
+            except KeyboardInterrupt:
+                job.kill("INT")
+            if job.status:
+                show(f"(status {job.status})")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tests/xen/bed.py", description="Xen 4.17 with a Debian dom0, in QEMU."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--boot", action="store_true", help="boot; don't resume the snapshot")
+    common.add_argument("--xen", action="store_true", help="show the console of Xen and dom0, too")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("build", help="make dom0, the Linux guest and the snapshot")
+    run = verbs.add_parser(
+        "run", parents=[common], help="run an image and print its console",
+        epilog="Words behind -- are the image's command line.",
+    )
+    run.add_argument("image", help="the file; the word linux for the Linux guest")
+    run.add_argument("--memory", type=int, default=32, help="MiB")
+    run.add_argument("--vcpus", type=int, default=1)
+    run.add_argument("--vif", action="count", default=0, help="a network interface; may be repeated")
+    run.add_argument("--config", default="", help="a further line of xl's config")
+    run.add_argument("--deadline", type=float, default=60, help="seconds to run at most (60)")
+    verbs.add_parser("shell", parents=[common], help="run commands in dom0")
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:cut])
+    args.keys = words[cut + 1 :]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
+    try:
+        if args.verb == "build":
+            with Bed():
+                print(build.build())
+            return 0
+        return run_image(args) if args.verb == "run" else shell(args)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
