@@ -314,8 +314,10 @@ class Bed:
     # --- starting it
 
     def _command(self, netdev, more=()):
-        # Relative names, as Xen's list of modules has no way to write a blank or a comma.
-        command = ["env", "-C", str(self._files), "qemu-system-x86_64", "-accel", "tcg"]
+        # It dies with this process, however that ends. File names are relative, as Xen's list of
+        # modules has no way to write a blank or a comma.
+        command = ["setpriv", "--pdeathsig", "KILL", "env", "-C", str(self._files)]
+        command += ["qemu-system-x86_64", "-accel", "tcg"]
         command += ["-machine", "q35", "-cpu", "EPYC,-smap,-monitor", "-smp", "1"]
         command += ["-m", str(MEMORY_MB), "-nodefaults", "-display", "none", "-no-reboot"]
         command += ["-kernel", "xen", "-append", XEN_OPTIONS]
@@ -375,7 +377,7 @@ class Bed:
 
     def _vm_identity(self):
         version = build.apt("qemu-system-x86_64", "--version")
-        shape = [word.replace(self._folder.name, "") for word in self._command("")[3:]]
+        shape = [word.replace(self._folder.name, "") for word in self._command("") if word != str(self._files)]
         return hashlib.sha256("\n".join([version, *shape]).encode()).hexdigest()[:12]
 
     def _migrate(self, verb, uri):

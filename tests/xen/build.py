@@ -24,7 +24,20 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 OUT = ROOT / "build" / "xen-bed"
-INGREDIENTS = ("build.py", "dom0_init", "dom0_vif", "linux_init", "packets.c")
+APT_LISTS = Path("/var/lib/apt/lists")  # changes with apt-get update
+PACKETS = [  # the program of ours that sends, counts and times packets in dom0
+    *sorted((HERE / "packets").glob("*.c")),
+    ROOT / "src/apps/pktgen/account.c",
+    ROOT / "src/netbuf/checksum.c",
+]
+INGREDIENTS = [
+    *(HERE / name for name in ("build.py", "dom0_init", "dom0_vif", "linux_init")),
+    ROOT / "tests/install",
+    HERE / "packets/packets.h",
+    ROOT / "src/apps/pktgen/packet.h",
+    ROOT / "src/apps/pktgen/account.h",
+    *PACKETS,
+]
 
 XEN_BIN = "usr/lib/xen-4.17/bin"
 DOM0_PROGRAMS = [f"{XEN_BIN}/{name}" for name in (
@@ -279,20 +292,57 @@ def make(files, folder):
             (bzimage,) = (kernel / "boot").glob("vmlinuz-*")
             (folder / name).write_bytes(vmlinux(bzimage))
         packets = folder / "packets"
-        subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
-                        "-s", "-I", ROOT / "src", "-o", packets, HERE / "packets.c"], check=True)
+        flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
+        folders = ["-I", ROOT / "src", "-I", HERE / "packets"]
+        subprocess.run(["gcc", *flags, "-s", *folders, "-o", packets, *PACKETS], check=True)
         dom0_initramfs(tree / "tools", dom0, packets, folder / "dom0.cpio")
         linux_modules = modules_for(cloud, LINUX_MODULES)
         base(tree / "tools/bin/busybox", "linux_init", linux_modules, [packets]).write(
             folder / "linux.cpio")
 
 
+def ingredients():
+    """Changes with every file of ours that has a part in the result."""
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in INGREDIENTS)).hexdigest()
+
+
 def key_of(files):
     """Names the result: it changes with a package's version and with what we put in."""
-    names = sorted(file.name for file in files.values())
-    ours = [(HERE / name).read_bytes() for name in INGREDIENTS]
-    ours.append((ROOT / "src/apps/pktgen/packet.h").read_bytes())
-    return hashlib.sha256("\n".join(names).encode() + b"".join(ours)).hexdigest()[:16]
+    names = [ingredients(), *sorted(file.name for file in files.values())]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def current():
+    """The folder made before, if it is as asking apt again would make it; else None."""
+    try:
+        stamp = OUT / "current"
+        name, made_of = stamp.read_text().split()
+        changed = APT_LISTS.stat().st_mtime_ns if APT_LISTS.exists() else 0
+        if made_of == ingredients() and stamp.stat().st_mtime_ns > changed:
+            return OUT / name if (OUT / name).is_dir() else None
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+held = []  # open files whose locks say, until this process ends, that a folder is in use
+
+
+def hold(folder):
+    held.append(open(folder / "in-use", "a"))
+    fcntl.flock(held[-1], fcntl.LOCK_SH)
+    return folder
+
+
+def remove_unused():
+    for old in OUT.iterdir():
+        if (old / "in-use").exists():
+            with open(old / "in-use") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(old)
+                except BlockingIOError:
+                    pass  # a bed that runs was started from it
 
 
 def build():
@@ -300,20 +350,22 @@ def build():
     OUT.mkdir(parents=True, exist_ok=True)
     with open(OUT / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = current()
+        if folder:
+            return hold(folder)
         files = packages()
         folder = OUT / key_of(files)
         if not folder.exists():
             say("making dom0 and a Linux guest")
-            for old in OUT.iterdir():
-                if old.is_dir():
-                    shutil.rmtree(old)
+            remove_unused()
             with tempfile.TemporaryDirectory(dir=OUT) as fresh:
                 made = Path(fresh) / "made"
                 made.mkdir()
                 make(files, made)
                 made.rename(folder)
             say(f"made {folder}")
-        return folder
+        (OUT / "current").write_text(f"{folder.name} {ingredients()}\n")
+        return hold(folder)
 
 
 if __name__ == "__main__":
