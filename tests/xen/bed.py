@@ -39,7 +39,7 @@ MEMORY_MB = 1024
 DOM0_IP = "10.0.2.1"
 XEN_OPTIONS = (
     "console=com1 com1=115200 noreboot cpuidle=0 cpufreq=none guest_loglvl=all"
-    " dom0_mem=256M,max:256M dom0_max_vcpus=1"
+    " dom0_mem=320M,max:320M dom0_max_vcpus=1"
 )
 DOM0_OPTIONS = (
     "console=hvc0 quiet mitigations=off apparmor=0 audit=0 cgroup_disable=memory ipv6.disable=1"
@@ -189,6 +189,7 @@ class Domain:
         self._log = bed.share / "console" / f"guest-{name}.log"
         self._shown = self._next = 0
         self.reason = self._domid = None
+        self.config = config
         (bed.share / f"{name}.cfg").write_text(config)
         self.created_at = time.monotonic()
         self._job = bed.start(f"xl create -F /host/{name}.cfg")
@@ -235,6 +236,17 @@ class Domain:
                 self._fail(f"no {pattern!r} in {deadline_s} s")
             self._job._read(0.01)  # the console is a file, which can't be waited for
 
+    def follow(self, pattern=None):
+        """Shows the console until a line has `pattern`, or the domain ends: then True. For somebody
+        who watches: there is no deadline."""
+        while not self._ended():
+            if pattern and re.compile(pattern, re.M).search(self.console()):
+                return False
+            self.console()
+            self._job._read(0.02)
+        self.console()
+        return True
+
     def _ended(self):
         """Has it? Then the reason is known."""
         if self._job.status is None:
@@ -258,6 +270,18 @@ class Domain:
             self._job._read(min(0.02, left_of(end)))
         self.console()
         return self.reason
+
+    def exit_code(self, deadline_s=DEADLINE_S):
+        """The code with which an image of ours ended in order, which its last line tells."""
+        reason = self.wait(deadline_s)
+        told = re.search(r"^Ringloop: exit (\d+)\.\n\Z", self.console(), re.M)
+        if not told or reason not in ("poweroff", "reboot"):
+            self._fail(f"the image ended by {reason}, not in order")
+        return int(told[1])
+
+    def shutdown(self):
+        """Asks it to end, as an operator does."""
+        self._bed.run(f"xl shutdown {self.name}")
 
     def xl(self):
         """What xl said."""
@@ -284,6 +308,452 @@ class Domain:
             except AssertionError:
                 pass  # killed by now, whatever held it
             self.console()
+
+
+def on_xen_host():
+    """Is this the domain that controls others?"""
+    try:
+        return "control_d" in Path("/proc/xen/capabilities").read_text()
+    except OSError:
+        return False
+
+
+def config_text(name, kernel, keys="", memory=32, vcpus=1, vifs=(), **more):
+    """What `xl create` wants to read. The domain stays after its end, whatever the reason.
+
+    tsc_mode is native, as RDTSCP, which the other modes make Xen emulate, hangs in QEMU.
+    """
+    config = {
+        "name": name, "type": "pvh", "kernel": str(kernel), "extra": keys, "memory": memory,
+        "vcpus": vcpus, "tsc_mode": "native", "on_poweroff": "preserve", "on_reboot": "preserve",
+        "on_crash": "preserve", "on_watchdog": "preserve", "on_soft_reset": "preserve",
+        "vif": list(vifs), **more,
+    }
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+
+
+class Bed:
+    """The running machine. Ended, by its process id, on leaving."""
+
+    def __init__(self, netdev="user,id=n0", snapshot=True, echo=None):
+        self._files = build.build()
+        self._folder = tempfile.TemporaryDirectory(prefix="xen-bed-")
+        self.share = Path(self._folder.name) / "share"
+        (self.share / "console").mkdir(parents=True)
+        self._echo, self._vm, self._qmp, self._ports, self._all_ports = echo, None, None, [], []
+        self._count = 0
+        self.resumed = False
+        try:
+            if snapshot:
+                self._resume(netdev)
+            if not self._vm:
+                self._boot(netdev)
+            self.run(
+                f"date -s @{int(time.time())} && mount -t 9p"
+                " -o trans=virtio,version=9p2000.L,msize=131072 host /host"
+            )
+            self._printed = len(self.console())
+        except BaseException:
+            self.close()
+            raise
+
+    # --- starting it
+
+    def _command(self, netdev, more=()):
+        # It dies with this process, however that ends. File names are relative, as Xen's list of
+        # modules has no way to write a blank or a comma.
+        command = ["setpriv", "--pdeathsig", "KILL", "env", "-C", str(self._files)]
+        command += ["qemu-system-x86_64", "-accel", "tcg"]
+        command += ["-machine", "q35", "-cpu", "EPYC,-smap,-monitor", "-smp", "1"]
+        command += ["-m", str(MEMORY_MB), "-nodefaults", "-display", "none", "-no-reboot"]
+        command += ["-kernel", "xen", "-append", XEN_OPTIONS]
+        command += ["-initrd", f"dom0-kernel {DOM0_OPTIONS},dom0.cpio", "-serial", "stdio"]
+        folder = self._folder.name.replace(",", ",,")
+        command += ["-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
+        command += ["-virtfs", f"local,path={folder}/share,mount_tag=host,security_model=none,id=h9"]
+        command += ["-device", f"virtio-serial-pci,max_ports={PORTS + 1}"]
+        for i in range(PORTS):
+            command += ["-chardev", f"socket,id=p{i},path={folder}/p{i},server=on,wait=off"]
+            command += ["-device", f"virtserialport,chardev=p{i},nr={i + 1}"]
+        command += ["-netdev", netdev]
+        command += ["-device", "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,romfile="]
+        return command + list(more)
+
+    def _start(self, netdev, more=()):
+        self._vm = Vm(self._command(netdev, more), echo=self._echo)
+        self._qmp = Qmp(f"{self._folder.name}/qmp", DEADLINE_S)
+        self._all_ports = [
+            connect(f"{self._folder.name}/p{i}", DEADLINE_S) for i in range(PORTS)
+        ]
+        self._ports = list(self._all_ports)
+
+    def _stop(self):
+        for sock in self._all_ports:
+            sock.close()
+        if self._qmp:
+            self._qmp.close()
+        if self._vm:
+            self._vm.__exit__()
+        self._all_ports, self._ports, self._qmp, self._vm = [], [], None, None
+
+    def _boot(self, netdev):
+        self._start(netdev)
+        self._vm.expect("dom0: ready", BOOT_DEADLINE_S)
+
+    def _snapshot(self):
+        """The file to resume from. Made if needed: by several processes at once if need be."""
+        told = self._vm_identity()
+        path = self._files / f"snapshot-{told}"
+        if not path.exists():
+            build.say("booting Xen once for a snapshot")
+            # Not a user network, which would leave its state in the snapshot.
+            netdev = "hubport,id=n0,hubid=0"
+            fresh = self._files / f"snapshot-{told}.{os.getpid()}"
+            try:
+                self._boot(netdev)
+                for job in [self.start("true") for _ in range(PORTS)]:
+                    job.wait()
+                self._qmp.execute("stop")
+                self._migrate("migrate", f"exec:cat >{fresh.name}")
+                fresh.rename(path)
+            finally:
+                self._stop()
+                fresh.unlink(missing_ok=True)
+        return path
+
+    def _vm_identity(self):
+        version = build.apt("qemu-system-x86_64", "--version")
+        shape = [word.replace(self._folder.name, "") for word in self._command("") if word != str(self._files)]
+        return hashlib.sha256("\n".join([version, *shape]).encode()).hexdigest()[:12]
+
+    def _migrate(self, verb, uri):
+        capability = {"capability": "events", "state": True}
+        self._qmp.execute("migrate-set-capabilities", capabilities=[capability])
+        self._qmp.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 34})
+        self._qmp.execute(verb, uri=uri)
+        self._qmp.migrated()
+
+    def _resume(self, netdev):
+        path = None
+        try:
+            path = self._snapshot()
+            self._start(netdev, ["-incoming", "defer"])
+            self._migrate("migrate-incoming", f"exec:cat {path.name}")
+            self._qmp.execute("cont")
+            self.run("true", deadline_s=10)
+            self.resumed = True
+        except (AssertionError, OSError, RuntimeError) as error:
+            said = self._vm.console() if self._vm else ""
+            self._stop()
+            if path:
+                path.unlink(missing_ok=True)
+            build.say(f"no snapshot ({str(error).splitlines()[0]}); booting Xen instead\n{said}")
+
+    # --- using it
+
+    def running(self):
+        return self._vm is not None and self._vm.process.poll() is None
+
+    def console(self):
+        """What Xen and dom0's kernel printed."""
+        return self._vm.console() if self._vm else ""
+
+    def console_since_start(self):
+        return self.console()[self._printed :].strip()
+
+    def start(self, command):
+        """Starts a command of one line in dom0 and returns its Job."""
+        assert self._ports, f"dom0 runs {PORTS} commands already"
+        return Job(self, self._ports.pop(), command)
+
+    def run(self, command, check=True, deadline_s=DEADLINE_S):
+        """Runs a command in dom0; returns what it printed. With check it must end with 0."""
+        job = self.start(command)
+        if job.wait(deadline_s) != 0 and check:
+            job._fail(f"it ended with {job.status}")
+        return job.output
+
+    def put(self, file, name=None):
+        """Copies a file into the share; returns its name in dom0."""
+        name = name or Path(file).name
+        shutil.copy(file, self.share / name)
+        return f"/host/{name}"
+
+    def domain(self, kernel, keys="", memory=32, vcpus=1, vif=None, name=None, more="", echo=None):
+        """Starts an image as a domain. It stays after its end, whatever the reason, until it is left.
+
+        vif     a string of xl's vif options, such as "mac=00:16:3e:00:00:02", or a list of them, for
+                each interface one; None for no network
+        more    further lines of the config; they win over those made here
+        """
+        self._count += 1
+        name = name or f"{Path(kernel).name}{self._count}"
+        kernel = self.put(kernel, f"{name}.kernel")
+        text = config_text(name, kernel, keys, memory, vcpus, self._vifs(vif))
+        return Domain(self, name, f"{text}{more}\n", echo)
+
+    def _vifs(self, vif):
+        """With a bridge and, where the options have none, a MAC address."""
+        vifs = [vif] if isinstance(vif, str) else vif or []
+        words = []
+        for i, text in enumerate(vifs):
+            if "mac=" not in text:
+                text = f"mac=00:16:3e:00:{self._count & 0xff:02x}:{i + 2:02x},{text}"
+            words.append(text if "bridge=" in text else f"{text.rstrip(',')},bridge=br0")
+        return words
+
+    def linux(self, keys="", memory=128, vcpus=1, vif=None, name=None, more="", echo=None):
+        """A Linux guest (linux_init) with the same netfront options; `linux: ready` comes first."""
+        self._count += 1
+        name = name or f"linux{self._count}"
+        for file in ("linux-kernel", "linux.cpio"):  # in dom0's memory, as mapping a file of the
+            if not (self.share / file).exists():  # share reads it page by page
+                self.run(f"cp {self.put(self._files / file)} /run")
+        keys = f"console=hvc0 quiet mitigations=off {keys}"
+        text = config_text(name, "/run/linux-kernel", keys, memory, vcpus, self._vifs(vif),
+                           ramdisk="/run/linux.cpio")
+        return Domain(self, name, f"{text}{more}\n", echo)
+
+    def close(self):
+        self._file.close()
+        self._socket.close()
+
+
+def connect(path, deadline_s):
+    """Connects to a UNIX socket that a process is about to make."""
+    end = time.monotonic() + deadline_s
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(path)
+            return sock
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            if not left_of(end):
+                raise TimeoutError(f"nobody listens on {path}") from None
+            time.sleep(0.005)
+
+
+class Job:
+    """A command that runs in dom0: what it prints, its status."""
+
+    def __init__(self, bed, port, command):
+        assert "\n" not in command, "one line"
+        self.command, self.status, self.pid = command, None, None
+        self._bed, self._port = bed, port
+        self._raw = b""  # as it comes; text once the head is cut off
+        self._next = 0  # where expect() goes on
+        port.sendall(command.encode() + b"\n")
+
+    @property
+    def output(self):
+        return self._raw.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def _read(self, timeout_s):
+        """Takes in what comes next; False if nothing did in time."""
+        if self.status is not None or not select.select([self._port], [], [], timeout_s)[0]:
+            return False
+        data = self._port.recv(65536)
+        if not data:
+            raise AssertionError(f"the bed ended during {self.command!r}\n{self._bed.console()}")
+        self._raw += data
+        if self.pid is None:
+            head = re.match(rb"\0pid (\d+)\n", self._raw)
+            if head:
+                self.pid, self._raw = int(head[1]), self._raw[head.end() :]
+        tail = re.search(rb"\0status (\d+)\n\Z", self._raw)
+        if tail:
+            self.status, self._raw = int(tail[1]), self._raw[: tail.start()]
+            self._bed._ports.append(self._port)
+        return True
+
+    def _fail(self, what):
+        raise AssertionError(f"{what}\n--- dom0: {self.command}\n{self.output}\n---")
+
+    def expect(self, pattern, deadline_s=DEADLINE_S):
+        """The next match of `pattern` in what it prints, line by line (^ and $ as re.M)."""
+        end = time.monotonic() + deadline_s
+        while True:
+            text = self.output
+            done = text if self.status is not None else text[: text.rfind("\n") + 1]
+            match = re.compile(pattern, re.M).search(done, self._next)
+            if match:
+                self._next = match.end()
+                return match
+            if self.status is not None:
+                self._fail(f"it ended with {self.status} without {pattern!r}")
+            if not self._read(left_of(end)) and not left_of(end):
+                self._fail(f"no {pattern!r} in {deadline_s} s")
+
+    def wait(self, deadline_s=DEADLINE_S):
+        """Its status, once it has ended. Killed if it doesn't in time."""
+        end = time.monotonic() + deadline_s
+        while self.status is None:
+            if not self._read(left_of(end)) and not left_of(end):
+                self.kill()
+                self._fail(f"it didn't end in {deadline_s} s")
+        return self.status
+
+    def kill(self, signal="KILL", deadline_s=DEADLINE_S):
+        end = time.monotonic() + deadline_s
+        while self.pid is None and self.status is None and left_of(end):
+            self._read(left_of(end))
+        if self.status is None:
+            self._bed.start(f"kill -{signal} -{self.pid}").wait(deadline_s)
+            while self.status is None and left_of(end):
+                self._read(left_of(end))
+        return self.status
+
+
+class Domain:
+    """A domain: its console as it comes, its end. Destroyed on leaving."""
+
+    def __init__(self, bed, name, config, echo=None):
+        self.name, self._bed, self._echo = name, bed, echo
+        self._log = bed.share / "console" / f"guest-{name}.log"
+        self._shown = self._next = 0
+        self.reason = self._domid = None
+        self.config = config
+        (bed.share / f"{name}.cfg").write_text(config)
+        self.created_at = time.monotonic()
+        self._job = bed.start(f"xl create -F /host/{name}.cfg")
+
+    @property
+    def domid(self):
+        """Its number, once xl has made it."""
+        if self._domid is None:
+            self._domid = int(self._job.expect(r"Waiting for domain .* \(domid (\d+)\)")[1])
+        return self._domid
+
+    def console(self):
+        try:
+            text = self._log.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+        except FileNotFoundError:
+            text = ""
+        if self._echo:
+            whole = text.rfind("\n") + 1
+            if whole > self._shown:
+                self._echo(text[self._shown : whole].rstrip("\n"))
+                self._shown = whole
+        return text
+
+    def _fail(self, what):
+        raise AssertionError(
+            f"{what}\n--- xl: {self._job.output}\n--- console of {self.name}\n{self.console()}\n"
+            f"--- console of Xen and dom0\n{self._bed.console()}\n---"
+        )
+
+    def expect(self, pattern, deadline_s=DEADLINE_S):
+        """The match of the next console line that has `pattern`. Earlier lines are passed over."""
+        end = time.monotonic() + deadline_s
+        while True:
+            over = self._ended()
+            text = self.console()
+            match = re.compile(pattern, re.M).search(text[: text.rfind("\n") + 1], self._next)
+            if match:
+                line_end = text.find("\n", match.end())
+                self._next = line_end + 1 if line_end >= 0 else match.end()
+                return match
+            if over:
+                self._fail(f"the domain ended without {pattern!r}")
+            if not left_of(end):
+                self._fail(f"no {pattern!r} in {deadline_s} s")
+            self._job._read(0.01)  # the console is a file, which can't be waited for
+
+    def follow(self, pattern=None):
+        """Shows the console until a line has `pattern`, or the domain ends: then True. For somebody
+        who watches: there is no deadline."""
+        while not self._ended():
+            if pattern and re.compile(pattern, re.M).search(self.console()):
+                return False
+            self.console()
+            self._job._read(0.02)
+        self.console()
+        return True
+
+    def _ended(self):
+        """Has it? Then the reason is known."""
+        if self._job.status is None:
+            self._job._read(0)
+        if self.reason is None:
+            told = re.search(r"has shut down, reason code (\d+)", self._job.output)
+            if told:
+                self.reason = REASONS.get(int(told[1]), told[1])
+            elif self._job.status is not None:
+                self.reason = "gone" if self._domid else "not created"
+        return self._job.status is not None
+
+    def wait(self, deadline_s=DEADLINE_S):
+        """Why it ended: poweroff, reboot, suspend, crash; gone if it was destroyed, not created if
+        xl refused it."""
+        end = time.monotonic() + deadline_s
+        while not self._ended():
+            self.console()
+            if not left_of(end):
+                self._fail(f"the domain still runs after {deadline_s} s")
+            self._job._read(min(0.02, left_of(end)))
+        self.console()
+        return self.reason
+
+    def exit_code(self, deadline_s=DEADLINE_S):
+        """The code with which an image of ours ended in order, which its last line tells."""
+        reason = self.wait(deadline_s)
+        told = re.search(r"^Ringloop: exit (\d+)\.\n\Z", self.console(), re.M)
+        if not told or reason not in ("poweroff", "reboot"):
+            self._fail(f"the image ended by {reason}, not in order")
+        return int(told[1])
+
+    def shutdown(self):
+        """Asks it to end, as an operator does."""
+        self._bed.run(f"xl shutdown {self.name}")
+
+    def xl(self):
+        """What xl said."""
+        return self._job.output
+
+    def send(self, data):
+        """Types on its console."""
+        text = "".join(f"\\{byte:03o}" for byte in data)
+        tty = f"$(xenstore-read /local/domain/{self.domid}/console/tty)"
+        self._bed.run(f"printf '{text}' >{tty}")
+
+    def processor(self):
+        """Registers and stack of its first processor, as xenctx tells them."""
+        return self._bed.run(f"xenctx -C {self.domid}", check=False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bed.running():
+            self._bed.run(f"xl destroy {self.name} 2>/dev/null", check=False)
+            try:
+                self._job.wait(5)
+            except AssertionError:
+                pass  # killed by now, whatever held it
+            self.console()
+
+
+def on_xen_host():
+    """Is this the domain that controls others?"""
+    try:
+        return "control_d" in Path("/proc/xen/capabilities").read_text()
+    except OSError:
+        return False
+
+
+def config_text(name, kernel, keys="", memory=32, vcpus=1, vifs=(), **more):
+    """What `xl create` wants to read. The domain stays after its end, whatever the reason.
+
+    tsc_mode is native, as RDTSCP, which the other modes make Xen emulate, hangs in QEMU.
+    """
+    config = {
+        "name": name, "type": "pvh", "kernel": str(kernel), "extra": keys, "memory": memory,
+        "vcpus": vcpus, "tsc_mode": "native", "on_poweroff": "preserve", "on_reboot": "preserve",
+        "on_crash": "preserve", "on_watchdog": "preserve", "on_soft_reset": "preserve",
+        "vif": list(vifs), **more,
+    }
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
 
 
 class Bed:
@@ -444,16 +914,10 @@ class Bed:
         self._count += 1
         name = name or f"{Path(kernel).name}{self._count}"
         vifs = [vif] if isinstance(vif, str) else vif or []
-        config = {
-            "name": name, "type": "pvh", "kernel": self.put(kernel, f"{name}.kernel"),
-            "extra": keys, "memory": memory, "vcpus": vcpus, "tsc_mode": "native",
-            "on_poweroff": "preserve", "on_reboot": "preserve", "on_crash": "preserve",
-            "on_watchdog": "preserve", "on_soft_reset": "preserve",
-            "vif": [f"{text or self._mac(i)},bridge=br0" for i, text in enumerate(vifs)],
-        }
-        if ramdisk:
-            config["ramdisk"] = self.put(ramdisk, f"{name}.ramdisk")
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+        vifs = [f"{text or self._mac(i)},bridge=br0" for i, text in enumerate(vifs)]
+        files = {"ramdisk": self.put(ramdisk, f"{name}.ramdisk")} if ramdisk else {}
+        kernel = self.put(kernel, f"{name}.kernel")
+        text = config_text(name, kernel, keys, memory, vcpus, vifs, **files)
         return Domain(self, name, f"{text}{more}\n", echo)
 
     def _mac(self, index):

@@ -88,20 +88,21 @@ static void number_packet(struct packet *p, uint64_t number, uint64_t sum, bool 
 int packets_send(const char *interface)
 {
     check_keys(" size burst count seconds rate dst.mac src.mac src.ip dst.ip src.port dst.port csum"
-               " buffer ");
+               " buffer bypass ");
     size_t size = (size_t)number_of("size", 60);
     unsigned burst = (unsigned)number_of("burst", 32);
     uint64_t count = (uint64_t)number_of("count", 0), sent = 0, busy = 0;
     double limit = number_of("seconds", count ? 3600 : 10), rate = number_of("rate", 0);
     bool csum = number_of("csum", 1) != 0;
-    int fd = packet_socket(interface, 0), buffer = (int)number_of("buffer", 200000), on = 1;
+    int fd = packet_socket(interface, 0), buffer = (int)number_of("buffer", 200000);
+    int bypass = number_of("bypass", 1) != 0;
 
     if (size < sizeof(struct packet) || size > FRAME_MAX || burst < 1 || burst > BURST_MAX) {
         fprintf(stderr, "packets: size is 58 to %d, burst 1 to %d\n", FRAME_MAX, BURST_MAX);
         return 2;
     }
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) ||
-        setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on))
+        setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &bypass, sizeof bypass))
         fail("setsockopt");
     struct mmsghdr messages[BURST_MAX] = {0};
     struct iovec parts[BURST_MAX];
