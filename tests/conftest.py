@@ -4,7 +4,11 @@ import subprocess
 
 import pytest
 
-from vm import ROOT, kvm_problem
+from vm import ROOT, free_udp_port, kvm_problem, user_netdev
+from xen.bed import Bed
+
+# Images for Xen are tested where the tree has the platform.
+collect_ignore = [] if (ROOT / "src/boot/xen/plat.mk").exists() else ["test_xen_images.py"]
 
 
 @pytest.fixture(params=["tcg", "kvm"])
@@ -31,3 +35,16 @@ def make():
         return done.returncode, done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def xen_port():
+    """The UDP port of 127.0.0.1 that leads to 10.0.2.15:11211 of the Xen test bed."""
+    return free_udp_port()
+
+
+@pytest.fixture(scope="session")
+def xen(xen_port):
+    """A real Xen, started once for all tests: each leaves it without domains."""
+    with Bed(user_netdev(xen_port)) as bed:
+        yield bed
