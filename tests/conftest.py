@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from vm import ROOT, free_udp_port, kvm_problem, user_netdev
-from xen.bed import Bed
+from vm import ROOT, free_udp_port, kvm_problem, udp_forward, user_netdev
+from xen.bed import DOM0_IP, Bed
 
 # Images for Xen are tested where the tree has the platform.
 collect_ignore = [] if (ROOT / "src/boot/xen/plat.mk").exists() else ["test_xen_images.py"]
@@ -38,13 +38,14 @@ def make():
 
 
 @pytest.fixture(scope="session")
-def xen_port():
-    """The UDP port of 127.0.0.1 that leads to 10.0.2.15:11211 of the Xen test bed."""
-    return free_udp_port()
+def xen_ports():
+    """Two UDP ports of 127.0.0.1: the first leads to 10.0.2.15:11211 of the Xen test bed, the second
+    to its dom0."""
+    return free_udp_port(), free_udp_port()
 
 
 @pytest.fixture(scope="session")
-def xen(xen_port):
+def xen(xen_ports):
     """A real Xen, started once for all tests: each leaves it without domains."""
-    with Bed(user_netdev(xen_port)) as bed:
+    with Bed(f"{user_netdev(xen_ports[0])},{udp_forward(xen_ports[1], DOM0_IP)}") as bed:
         yield bed

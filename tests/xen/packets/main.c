@@ -1,4 +1,4 @@
-/* main.c - the options, Ctrl-C, the clock, and which of the three programs it is; see packets.h. */
+/* main.c - the options, Ctrl-C, the clock, and which of the programs it is; see packets.h. */
 #include "packets.h"
 
 #include <arpa/inet.h>
@@ -105,7 +105,9 @@ int main(int argc, char **argv)
             return packets_sink(argv[2]);
         if (strcmp(argv[1], "ping") == 0)
             return packets_ping(argv[2]);
+        if (strcmp(argv[1], "relay") == 0)
+            return packets_relay(argv[2]);
     }
-    fprintf(stderr, "usage: packets send|sink INTERFACE, packets ping IP; then KEY=VALUE\n");
+    fprintf(stderr, "usage: packets send|sink INTERFACE, packets ping|relay IP; then KEY=VALUE\n");
     return 2;
 }

@@ -6,6 +6,7 @@
  *                   [src.ip=..] [dst.ip=..] [src.port=9] [dst.port=9] [csum=1] [buffer=BYTES] [bypass=1]
  *   packets sink IF [count=N] [seconds=S] [idle=S]
  *   packets ping IP [count=100] [size=56] [to=SIZE] [deadline=S] [first=1]
+ *   packets relay IP [port=11211] [listen=11211]
  *
  * send and sink speak pktgen's packets (apps/pktgen/packet.h) on an AF_PACKET socket, below bridge
  * and firewall. send is held back by the interface: a packet counts towards `buffer` until the
@@ -15,6 +16,7 @@
  * seconds after the first. ping waits for each echo reply and compares every byte; with `to` the
  * sizes from `size` to `to` take turns; with first=1 it asks every millisecond until somebody
  * answers and tells how long that took.
+ * relay passes UDP datagrams on, so that clients outside can ask a guest from dom0.
  */
 #ifndef PACKETS_H
 #define PACKETS_H
@@ -30,6 +32,7 @@ extern volatile sig_atomic_t over; /* Ctrl-C, or kill -INT */
 int packets_send(const char *interface);
 int packets_sink(const char *interface);
 int packets_ping(const char *address);
+int packets_relay(const char *address);
 
 /* A socket for whole frames of the interface; receives those of `protocol`, with 0 none. */
 int packet_socket(const char *interface, uint16_t protocol);
