@@ -1,0 +1,161 @@
+"""Images as domains of a real Xen, with Linux' netback at the other end of their netfront.
+
+From outside they are reached by QEMU's user network, dom0's bridge and netback; from dom0 by the
+bridge, or at the interface itself.
+"""
+
+import contextlib
+
+import pytest
+
+from memcached_compare import compare
+from test_udpkv import memcached  # noqa: F401, a fixture
+from udpkv_client import EVERY_COMMAND, Client, many_requests
+from vm import GUEST_IP, image
+from xen.bed import packets_told
+
+HOST = "127.0.0.1"
+MAC = "00:16:3e:00:00:02"
+VIF = f"mac={MAC}"
+
+
+@contextlib.contextmanager
+def udpkv(xen, keys="", **options):
+    """Yields udpkv's domain once it serves; then ends it in order and looks for its pools."""
+    options.setdefault("vif", VIF)
+    with xen.domain(image("udpkv", "xen"), keys, **options) as domain:
+        domain.expect("^udpkv: serves ")
+        yield domain
+        domain.shutdown()
+        domain.expect(r"^udpkv: every pool is whole\.$")
+        assert domain.exit_code() == 0
+        assert domain.reason == "poweroff"
+
+
+def test_hello_greets_and_ends(xen):
+    with xen.domain(image("hello", "xen")) as hello:
+        hello.expect("^Ringloop: hello on xen, ring 0, 32 MiB, clock xen, ")
+        hello.expect(r"^Hello from Ringloop on xen\.$")
+        assert hello.exit_code() == 0
+        assert hello.reason == "poweroff"
+
+
+def test_a_bad_key_is_told(xen):
+    with xen.domain(image("hello", "xen"), "nope=1") as hello:
+        hello.expect("there is no key 'nope'")
+        assert hello.exit_code() == 64
+
+
+def test_a_fault_is_a_crash_for_xen(xen):
+    with xen.domain(image("selftest", "xen"), "fault=div") as selftest:
+        selftest.expect(r"^fault: .*\(vector 0\)")
+        assert selftest.exit_code() == 71
+        assert selftest.reason == "crash"
+
+
+@pytest.mark.parametrize("verb, reason", [("shutdown", "poweroff"), ("reboot", "reboot")])
+def test_an_operators_wish_ends_it_in_order(xen, verb, reason):
+    with xen.domain(image("udpkv", "xen"), vif=VIF) as domain:
+        domain.expect("^udpkv: serves ")
+        xen.run(f"xl {verb} {domain.name}")
+        domain.expect(r"^udpkv: every pool is whole\.$")
+        assert domain.exit_code() == 0
+        assert domain.reason == reason
+
+
+def test_ctrl_c_on_the_console_ends_it_in_order(xen):
+    with xen.domain(image("udpkv", "xen"), vif=VIF) as domain:
+        domain.expect("^udpkv: serves ")
+        domain.send(b"\x03")
+        domain.expect(r"^udpkv: every pool is whole\.$")
+        assert domain.exit_code() == 0
+
+
+@pytest.fixture
+def from_outside(xen_ports):
+    yield xen_ports[0]
+
+
+@pytest.fixture
+def from_dom0(xen, xen_ports):
+    """A port whose datagrams a program of dom0 asks udpkv itself, and passes the answers back."""
+    relay = xen.start(f"packets relay {GUEST_IP}")
+    try:
+        relay.expect("relaying")
+        yield xen_ports[1]
+    finally:
+        relay.kill()
+
+
+@pytest.fixture(params=["from_outside", "from_dom0"])
+def port(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_udpkv_serves(xen, port):
+    with udpkv(xen), Client(HOST, port) as client:
+        answers = {request: client.ask(request) for request in EVERY_COMMAND}
+        assert answers[b"set greeting 7 0 5\r\nhello\r\n"] == b"STORED\r\n"
+        assert answers[b"incr count 1\r\n"] == b"42\r\n"
+        assert answers[b"nonsense\r\n"] == b"ERROR\r\n"
+        many_requests(HOST, port, 5000)
+
+
+def test_answers_are_memcacheds_to_the_byte(xen, port, memcached):  # noqa: F811
+    with udpkv(xen):
+        result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
+    assert not result.errors, "\n".join(result.errors)
+    assert result.asked > 500
+    assert result.headers_compared > 300
+
+
+def test_pings_of_every_size_come_back(xen):
+    with udpkv(xen):
+        told = packets_told(xen.run(f"packets ping {GUEST_IP} size=0 to=1472", deadline_s=120))
+        assert told["received"] == told["sent"] == 1473
+        assert told["wrong"] == 0
+
+
+def pktgen(xen, keys, **options):
+    """Its interface is on no bridge, so that dom0 has nothing else to do with what it sends."""
+    vif = f"{VIF},bridge=none"
+    return xen.domain(image("pktgen", "xen"), f"{keys} report=json", vif=vif, **options)
+
+
+def pktgens_summary(domain):
+    summary = packets_told(domain.expect(r"^\{.*\}$", 60)[0])
+    domain.expect(r"^pktgen: every pool is whole\.$")
+    assert domain.exit_code() == 0
+    return summary
+
+
+@pytest.mark.parametrize("size", [60, 1514])
+def test_what_is_sent_to_it_is_accounted_for(xen, size):
+    """Every number either came or is known to be lost, and what comes is in order."""
+    with pktgen(xen, "mode=rx idle=1") as domain:
+        domain.expect("^pktgen: mode rx")
+        vif = f"vif{domain.domid}.0"
+        sent = packets_told(xen.run(f"packets send {vif} count=20000 size={size} dst.mac={MAC}"))
+        sequence = pktgens_summary(domain)["sequence"]
+        assert sent["sent"] == 20000
+        assert sequence["unique"] + sequence["lost"] + sequence["first"] <= 20000
+        assert sequence["unique"] > 10000
+        assert sequence["duplicates"] == sequence["reordered"] == sequence["stale"] == 0
+
+
+@pytest.mark.parametrize("size", [60, 1514])
+@pytest.mark.parametrize("csum", ["sw", "offload"])
+def test_what_it_sends_is_accounted_for(xen, size, csum):
+    """dom0 gets all packets in order, with checksums that are right or are left to it."""
+    keys = f"mode=tx count=20000 size={size} csum={csum} src.ip=198.18.0.1"
+    with pktgen(xen, keys, paused=True) as domain:
+        sink = xen.start(f"packets sink vif{domain.domid}.0 count=20000 seconds=30")
+        sink.expect("listening")
+        xen.run(f"xl unpause {domain.name}")
+        tx = pktgens_summary(domain)["tx"]
+        assert sink.wait(60) == 0
+        came = packets_told(sink.output)
+        assert tx["packets"] == 20000
+        assert came["unique"] + came["lost"] + came["first"] == 20000
+        assert came["duplicates"] == came["reordered"] == came["csum_bad"] == 0
+        assert came["csum_open"] == (came["received"] if csum == "offload" else 0)
