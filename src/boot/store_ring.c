@@ -332,3 +332,11 @@ bool store_ring_watch_fired(struct store_ring *r, int watch)
     r->fired &= (uint16_t)~bit;
     return fired;
 }
+
+void store_ring_wait(struct store_ring *r, uint64_t deadline_ns)
+{
+    if (load_acquire(&r->page->rsp_prod) != r->rsp_cons)
+        pump_in(r);
+    if (!r->fired)
+        r->wait(r->arg, deadline_ns);
+}

@@ -62,5 +62,6 @@ int store_ring_end(struct store_ring *ring, uint32_t tx, bool commit);
 int store_ring_watch(struct store_ring *ring, const char *path);
 void store_ring_unwatch(struct store_ring *ring, int watch);
 bool store_ring_watch_fired(struct store_ring *ring, int watch);
+void store_ring_wait(struct store_ring *ring, uint64_t deadline_ns);
 
 #endif

@@ -147,6 +147,33 @@ TEST(store_ring_has_a_limit_of_watches)
     CHECK_EQ(store_ring_watch(ring, "a"), 7);
 }
 
+static uint32_t waits;
+
+static void count_wait(void *arg, uint64_t deadline_ns)
+{
+    (void)arg;
+    CHECK_EQ(deadline_ns, 1234);
+    waits++;
+}
+
+TEST(store_ring_waits_only_if_nothing_has_fired)
+{
+    ring = store_fake_start();
+    int watch = store_ring_watch(ring, "a");
+    ring->wait = count_wait;
+    waits = 0;
+    store_ring_wait(ring, 1234); /* a new watch has fired */
+    CHECK_EQ(waits, 0);
+    CHECK(store_ring_watch_fired(ring, watch));
+    store_ring_wait(ring, 1234);
+    CHECK_EQ(waits, 1);
+    store_fake_event("a", "0");
+    store_fake_write();
+    store_ring_wait(ring, 1234); /* what lies in the ring counts */
+    CHECK_EQ(waits, 1);
+    CHECK(store_ring_watch_fired(ring, watch));
+}
+
 /* The daemon heard of it, but its answer came too late: when we ask again it has the watch. */
 TEST(store_ring_watch_that_is_there_already)
 {

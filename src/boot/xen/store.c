@@ -92,3 +92,9 @@ bool store_watch_fired(int watch)
 {
     return ready() && store_ring_watch_fired(&ring, watch);
 }
+
+void store_wait(uint64_t deadline_ns)
+{
+    if (ready())
+        store_ring_wait(&ring, deadline_ns);
+}
