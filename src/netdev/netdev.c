@@ -144,7 +144,7 @@ int netdev_rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_con
         chosen.descs = default_descs(MIN(bufs->count, info.rx_descs_max));
     if (!descs_allowed(&info, chosen.descs, info.rx_descs_max) ||
         bufs->headroom_bytes < info.headroom_bytes ||
-        bufs->buf_bytes - bufs->headroom_bytes < info.rx_buf_min_bytes)
+        bufs->buf_bytes < MIN((uint32_t)info.rx_buf_min_bytes + bufs->headroom_bytes, PAGE_SIZE))
         return NETDEV_EINVAL;
     if (bufs->count < chosen.descs)
         return NETDEV_ENOMEM; /* the ring could never be filled */

@@ -79,7 +79,8 @@ struct netdev_info {
     bool descs_power_of_2;               /* a number of descriptors must be a power of two */
     uint16_t headroom_bytes;   /* needed before the data of every packet that is sent, and of a
                                   receive pool's fresh buffers */
-    uint16_t rx_buf_min_bytes; /* room needed behind the headroom in a receive buffer */
+    uint16_t rx_buf_min_bytes; /* room needed behind the headroom in a receive buffer; PAGE_SIZE:
+                                  the buffer must be a page, whatever its headroom */
     uint32_t offloads;         /* enum netdev_offload that the device has */
     enum netdev_state state;
 };

@@ -24,8 +24,7 @@ enum {
     NETFRONT_DESCS_MIN = 32, /* so that the longest packet fits, and a few */
     NETFRONT_PIECES_MAX = XEN_NETIF_NR_SLOTS_MIN, /* of a packet: what any back end takes */
     NETFRONT_EXTRAS_MAX = XEN_NETIF_EXTRA_TYPE_MAX - 1,
-    NETFRONT_RX_BUF_MIN = PAGE_SIZE / 2 + 1, /* a receive buffer is a page, whatever its headroom */
-    NETFRONT_FRAME_MIN = 14,                 /* an Ethernet header */
+    NETFRONT_FRAME_MIN = 14,   /* an Ethernet header */
     NETFRONT_FRAME_EXTRA = 18, /* bytes of a frame beyond its MTU: header and one VLAN tag */
     NETFRONT_POOLS_MAX = 16,   /* pools whose packets a device sends */
     NETFRONT_PATH_MAX = 96,    /* bytes of a back end's path, with the closing zero */

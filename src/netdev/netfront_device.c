@@ -39,7 +39,7 @@ static void info(struct netdev *dev, struct netdev_info *info)
     info->descs_min = NETFRONT_DESCS_MIN;
     info->descs_power_of_2 = false;
     info->headroom_bytes = 0;
-    info->rx_buf_min_bytes = NETFRONT_RX_BUF_MIN;
+    info->rx_buf_min_bytes = PAGE_SIZE; /* the back end writes from a page's first byte on */
     info->offloads = NETDEV_OFFLOAD_RX_CSUM;
     if (nf->features.sg)
         info->offloads |= NETDEV_OFFLOAD_SG;
