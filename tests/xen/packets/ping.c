@@ -53,12 +53,13 @@ static int answer(int fd, const struct echo *asked, size_t size, double end)
 
 int packets_ping(const char *address)
 {
-    check_keys(" count size to deadline first ");
+    check_keys(" count size to deadline first lossy ");
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = ip_of(address)};
     size_t from_size = (size_t)number_of("size", 56), to_size = (size_t)number_of("to", 0);
     size_t sizes = to_size > from_size ? to_size - from_size + 1 : 1, size = from_size;
     uint64_t count = (uint64_t)number_of("count", sizes > 1 ? (double)sizes : 100);
     bool until_first = number_of("first", 0) != 0;
+    bool lossy = until_first || number_of("lossy", 0) != 0;
     double deadline = number_of("deadline", until_first ? 0.001 : 1), start = seconds();
     uint64_t sent = 0, received = 0, wrong = 0, limit = until_first ? PINGS_MAX : count;
     static struct echo echo;
@@ -81,7 +82,7 @@ int packets_ping(const char *address)
         echo.checksum = 0;
         echo.checksum = csum_finish(csum_add(0, &echo, 8 + size));
         double before = seconds();
-        if (sendto(fd, &echo, 8 + size, 0, (struct sockaddr *)&to, sizeof to) < 0 && !until_first)
+        if (sendto(fd, &echo, 8 + size, 0, (struct sockaddr *)&to, sizeof to) < 0 && !lossy)
             fail("sendto");
         int came = answer(fd, &echo, size, before + deadline);
         if (came > 0)
