@@ -172,7 +172,7 @@ def test_it_lives_through_detach_and_attach(xen):
     with udpkv(xen) as domain:
         answers_soon(xen)
         traffic = xen.start(f"packets ping {GUEST_IP} count=1000000 deadline=0.1 lossy=1")
-        for _ in range(5):
+        for _ in range(3):
             xen.run(f"xl network-detach {domain.name} 0")
             xen.run(f"xl network-attach {domain.name} {VIF} bridge=br0")
             answers_soon(xen)

@@ -47,7 +47,14 @@ static int answer(int fd, const struct echo *asked, size_t size, double end)
         if (head < 20 || (size_t)len < head + 8 || e->type != 0 ||
             e->identifier != asked->identifier || e->sequence != asked->sequence)
             continue;
-        return (size_t)len == head + 8 + size && memcmp(e->data, asked->data, size) == 0 ? 1 : -1;
+        if ((size_t)len == head + 8 + size && memcmp(e->data, asked->data, size) == 0)
+            return 1;
+        size_t came = (size_t)len - head - 8, at = 0;
+        while (at < came && at < size && e->data[at] == asked->data[at])
+            at++;
+        fprintf(stderr, "packets: echo %u: sent %zu bytes, got %zu, first difference at %zu\n",
+                ntohs(asked->sequence), size, came, at);
+        return -1;
     }
 }
 
