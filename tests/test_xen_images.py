@@ -159,3 +159,40 @@ def test_what_it_sends_is_accounted_for(xen, size, csum):
         assert came["unique"] + came["lost"] + came["first"] == 20000
         assert came["duplicates"] == came["reordered"] == came["csum_bad"] == 0
         assert came["csum_open"] == (came["received"] if csum == "offload" else 0)
+
+
+def answers_soon(xen):
+    """udpkv answers dom0's pings, or will within seconds."""
+    told = packets_told(xen.run(f"packets ping {GUEST_IP} first=1", deadline_s=20))
+    assert told["received"] == 1
+
+
+def test_it_lives_through_detach_and_attach(xen):
+    """Under traffic. The MAC stays, so that dom0 finds it again at once."""
+    with udpkv(xen) as domain:
+        answers_soon(xen)
+        traffic = xen.start(f"packets ping {GUEST_IP} count=1000000 deadline=0.1 lossy=1")
+        for _ in range(3):
+            xen.run(f"xl network-detach {domain.name} 0")
+            xen.run(f"xl network-attach {domain.name} {VIF} bridge=br0")
+            answers_soon(xen)
+        traffic.kill("INT")
+        assert packets_told(traffic.output)["wrong"] == 0
+
+
+def test_it_goes_on_after_a_pause(xen):
+    with udpkv(xen) as domain:
+        answers_soon(xen)
+        xen.run(f"xl pause {domain.name}")
+        assert packets_told(
+            xen.run(f"packets ping {GUEST_IP} count=3 deadline=0.1", check=False)
+        )["received"] == 0
+        xen.run(f"xl unpause {domain.name}")
+        answers_soon(xen)
+
+
+def test_it_lives_through_save_and_restore(xen):
+    with udpkv(xen) as domain:
+        answers_soon(xen)
+        domain.save_and_restore()
+        answers_soon(xen)

@@ -183,6 +183,14 @@ class Domain:
         """Asks it to end, as an operator does."""
         self._bed.run(f"xl shutdown {self.name}")
 
+    def save_and_restore(self):
+        """Puts it away and gets it back, as another domain with the same name and console file."""
+        file = f"/run/{self.name}.saved"
+        self._bed.run(f"xl save {self.name} {file}")
+        self._job.wait()  # xl sees the old one off
+        self._domid = self.reason = None
+        self._job = self._bed.start(f"xl restore -F {file}; s=$?; rm {file}; exit $s")
+
     def xl(self):
         """What xl said."""
         return self._job.output

@@ -47,18 +47,26 @@ static int answer(int fd, const struct echo *asked, size_t size, double end)
         if (head < 20 || (size_t)len < head + 8 || e->type != 0 ||
             e->identifier != asked->identifier || e->sequence != asked->sequence)
             continue;
-        return (size_t)len == head + 8 + size && memcmp(e->data, asked->data, size) == 0 ? 1 : -1;
+        if ((size_t)len == head + 8 + size && memcmp(e->data, asked->data, size) == 0)
+            return 1;
+        size_t came = (size_t)len - head - 8, at = 0;
+        while (at < came && at < size && e->data[at] == asked->data[at])
+            at++;
+        fprintf(stderr, "packets: echo %u: sent %zu bytes, got %zu, first difference at %zu\n",
+                ntohs(asked->sequence), size, came, at);
+        return -1;
     }
 }
 
 int packets_ping(const char *address)
 {
-    check_keys(" count size to deadline first ");
+    check_keys(" count size to deadline first lossy ");
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = ip_of(address)};
     size_t from_size = (size_t)number_of("size", 56), to_size = (size_t)number_of("to", 0);
     size_t sizes = to_size > from_size ? to_size - from_size + 1 : 1, size = from_size;
     uint64_t count = (uint64_t)number_of("count", sizes > 1 ? (double)sizes : 100);
     bool until_first = number_of("first", 0) != 0;
+    bool lossy = until_first || number_of("lossy", 0) != 0;
     double deadline = number_of("deadline", until_first ? 0.001 : 1), start = seconds();
     uint64_t sent = 0, received = 0, wrong = 0, limit = until_first ? PINGS_MAX : count;
     static struct echo echo;
@@ -81,7 +89,7 @@ int packets_ping(const char *address)
         echo.checksum = 0;
         echo.checksum = csum_finish(csum_add(0, &echo, 8 + size));
         double before = seconds();
-        if (sendto(fd, &echo, 8 + size, 0, (struct sockaddr *)&to, sizeof to) < 0 && !until_first)
+        if (sendto(fd, &echo, 8 + size, 0, (struct sockaddr *)&to, sizeof to) < 0 && !lossy)
             fail("sendto");
         int came = answer(fd, &echo, size, before + deadline);
         if (came > 0)
