@@ -50,6 +50,9 @@ bool xen_event_take(uint32_t port);
  * counts at once. */
 void xen_event_wake(uint32_t port, bool on);
 
+/* Lets other domains run that wait for this processor. One hypercall. */
+void xen_yield(void);
+
 /* --- store: the tree of names and values shared with dom0 ----------------------------------- */
 
 /* Longest path and value, both without the closing zero byte. */

@@ -22,7 +22,8 @@
  * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight.
  *
  * One queue is used by one core at a time. Nothing here waits, but for the control calls, which
- * wait for the device at most netdev_control_timeout_ns.
+ * wait for the device at most netdev_control_timeout_ns, and eight times that for a netfront's
+ * handshake.
  */
 #ifndef NETDEV_NETDEV_H
 #define NETDEV_NETDEV_H

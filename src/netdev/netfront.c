@@ -15,10 +15,22 @@
 #include "netdev/netfront_ring.h"
 
 enum {
+    IDLE_BURSTS = 4,
     BULK = 64, /* buffers taken from a pool at a time */
     AHEAD = 4, /* slots ahead whose buffer the receive loop prefetches */
     PACKET_MAX = UINT16_MAX + NETFRONT_FRAME_EXTRA,
 };
+
+/* Call after each burst. When bursts have moved nothing several times in a row, it is the back end's
+ * turn; and where the two share a processor, it gets that only if we let go of it: Xen's scheduler
+ * would let us look for packets for up to 10 ms before a packet can come. */
+INLINE void give_way(uint32_t *idle, bool moved)
+{
+    if (moved)
+        *idle = 0;
+    else if (++*idle >= IDLE_BURSTS)
+        xen_yield();
+}
 
 /* --- receive -------------------------------------------------------------------------------- */
 
@@ -182,6 +194,7 @@ uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
     base->more = known;
     if (rx_refill(q))
         kick(&q->ring, base);
+    give_way(&q->idle, got > 0);
     return got;
 }
 
@@ -388,6 +401,7 @@ uint32_t netfront_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
     base->room = room;
     if (packets > 0 && ring_publish(&q->ring))
         kick(&q->ring, base);
+    give_way(&q->idle, taken > 0);
     return taken;
 }
 

@@ -73,6 +73,7 @@ struct netfront_rx {
     struct netbuf_pool *pool;
     const uint32_t *refs; /* of the pool's pages, one a buffer */
     uint32_t descs, offloads;
+    uint32_t idle; /* bursts in a row that brought nothing */
     struct netfront_partial partial;
     struct netfront_grants page; /* the ring's */
     uint32_t page_ref;
@@ -85,6 +86,7 @@ struct netfront_tx {
     struct netfront *dev;
     struct netfront_pool *last; /* the pool of the packet before */
     uint32_t descs, offloads, frame_max_bytes;
+    uint32_t idle; /* bursts in a row that found no room */
     struct netfront_grants page;
     uint32_t page_ref;
     struct netbuf *flight[NETFRONT_RING]; /* pieces, by the request's id */

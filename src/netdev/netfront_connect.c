@@ -31,7 +31,7 @@
 
 enum {
     STEPS_MAX = 8,      /* taken at once */
-    HOTPLUG_FACTOR = 8, /* a back end connects once dom0's scripts have run: that takes longer */
+    HOTPLUG_FACTOR = 8, /* dom0 may be busy, its scripts and the vifs of other domains come first */
 };
 
 static void enter(struct netfront *nf, enum netfront_phase phase)
@@ -256,7 +256,7 @@ static bool step(struct netfront *nf)
 /* Takes steps until the phase is reached, an error or the time is out. */
 static int wait_for(struct netfront *nf, enum netfront_phase phase)
 {
-    const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
+    const uint64_t deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
 
     nf->error = 0;
     nf->next_look_ns = nf->retry_ns = 0;

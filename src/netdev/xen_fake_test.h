@@ -35,6 +35,7 @@ struct fake_xen {
     struct fake_grant grants[FAKE_GRANTS]; /* by reference; 0 isn't one */
     struct fake_port ports[FAKE_PORTS];    /* by number; 0 isn't one */
     uint32_t grants_max, ports_max;        /* how many there can be */
+    uint32_t yields;                       /* calls of xen_yield */
     uint32_t conflicts;                    /* so many transactions meet another one */
     bool silent;                           /* the store doesn't answer */
     bool refuses;                          /* the store takes no writes */

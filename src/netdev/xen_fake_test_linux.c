@@ -117,6 +117,11 @@ void xen_event_notify(uint32_t port)
     port_of(port)->notified++;
 }
 
+void xen_yield(void)
+{
+    fake_xen.yields++;
+}
+
 bool xen_event_take(uint32_t port)
 {
     port_of(port);

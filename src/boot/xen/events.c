@@ -102,3 +102,8 @@ void xen_event_wake(uint32_t port, bool on)
 {
     set_mask(port, !on);
 }
+
+void xen_yield(void)
+{
+    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0);
+}

@@ -83,6 +83,8 @@ int packets_ping(const char *address)
         echo.data[i] = (uint8_t)(i * 7 + (i >> 8));
     echo.type = 8;
     echo.identifier = (uint16_t)getpid();
+    printf("packets: pinging\n");
+    fflush(stdout);
     for (; sent < limit && !over && !(until_first && received); sent++) {
         size = from_size + sent % sizes;
         echo.sequence = htons((uint16_t)sent);
