@@ -24,7 +24,9 @@ def test_pktgen_goes_on_after_its_back_end_was_killed(tmp_path, system):
 
         def start_back_end():
             options = ["--forward-mode=macswap", "--auto-start"]
-            return started.enter_context(back_end([socket], options=options))
+            testpmd = started.enter_context(back_end([socket], options=options))
+            testpmd.wait_prompt()  # it listens before it can serve
+            return testpmd
 
         testpmd = start_back_end()
         app = started.enter_context(Vm(command))
