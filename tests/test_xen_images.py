@@ -92,25 +92,29 @@ def port(request):
     return request.getfixturevalue(request.param)
 
 
-def test_udpkv_serves(xen, port):
-    with udpkv(xen), Client(HOST, port) as client:
-        answers = {request: client.ask(request) for request in EVERY_COMMAND}
-        assert answers[b"set greeting 7 0 5\r\nhello\r\n"] == b"STORED\r\n"
-        assert answers[b"incr count 1\r\n"] == b"42\r\n"
-        assert answers[b"nonsense\r\n"] == b"ERROR\r\n"
-        many_requests(HOST, port, 5000)
+class TestServer:
+    """One udpkv for all of these; at its end every buffer is there."""
 
+    @pytest.fixture(scope="class", autouse=True)
+    def server(self, xen):
+        with udpkv(xen):
+            yield
 
-def test_answers_are_memcacheds_to_the_byte(xen, port, memcached):  # noqa: F811
-    with udpkv(xen):
+    def test_it_serves(self, port):
+        with Client(HOST, port) as client:
+            answers = {request: client.ask(request) for request in EVERY_COMMAND}
+            assert answers[b"set greeting 7 0 5\r\nhello\r\n"] == b"STORED\r\n"
+            assert answers[b"incr count 1\r\n"] == b"42\r\n"
+            assert answers[b"nonsense\r\n"] == b"ERROR\r\n"
+            many_requests(HOST, port, 2000)
+
+    def test_answers_are_memcacheds_to_the_byte(self, port, memcached):  # noqa: F811
         result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
-    assert not result.errors, "\n".join(result.errors)
-    assert result.asked > 500
-    assert result.headers_compared > 300
+        assert not result.errors, "\n".join(result.errors)
+        assert result.asked > 500
+        assert result.headers_compared > 300
 
-
-def test_pings_of_every_size_come_back(xen):
-    with udpkv(xen):
+    def test_pings_of_every_size_come_back(self, xen):
         told = packets_told(xen.run(f"packets ping {GUEST_IP} size=0 to=1472", deadline_s=120))
         assert told["received"] == told["sent"] == 1473
         assert told["wrong"] == 0
