@@ -15,9 +15,11 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items):
-    """Of the tests that run side by side, never two have a testpmd that polls."""
+    """Of the tests that run side by side, never two have a testpmd that polls; and one Xen is enough."""
     problem = why_no_testpmd()
     for item in items:
+        if "xen" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("xen"))
         if item.get_closest_marker("testpmd"):
             item.add_marker(pytest.mark.xdist_group("testpmd"))
             if problem:

@@ -187,8 +187,8 @@ int netdev_stop(struct netdev *dev);
  * `offloads` that the device has, rings of the driver's choice, receiving into `pool`. */
 int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads);
 
-/* The same with queues as the app wants them. */
-int netdev_open_queues(struct netdev *dev, const struct netdev_rxq_conf *rx,
+/* The same with queues as the app wants them, `pairs` alike. */
+int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
                        const struct netdev_txq_conf *tx, uint32_t offloads);
 
 /* Makes a pool whose buffers have the device's headroom and room for room_bytes behind it; no

@@ -15,22 +15,10 @@
 #include "netdev/netfront_ring.h"
 
 enum {
-    IDLE_BURSTS = 4,
     BULK = 64, /* buffers taken from a pool at a time */
     AHEAD = 4, /* slots ahead whose buffer the receive loop prefetches */
     PACKET_MAX = UINT16_MAX + NETFRONT_FRAME_EXTRA,
 };
-
-/* Call after each burst. When bursts have moved nothing several times in a row, it is the back end's
- * turn; and where the two share a processor, it gets that only if we let go of it: Xen's scheduler
- * would let us look for packets for up to 10 ms before a packet can come. */
-INLINE void give_way(uint32_t *idle, bool moved)
-{
-    if (moved)
-        *idle = 0;
-    else if (++*idle >= IDLE_BURSTS)
-        xen_yield();
-}
 
 /* --- receive -------------------------------------------------------------------------------- */
 

@@ -133,7 +133,7 @@ TEST(netfront_asks_for_checksums_as_the_app_does)
     CHECK_STR(OWN_NODE("feature-no-csum-offload"), "0");
     CHECK_STR(OWN_NODE("feature-ipv6-csum-offload"), "1");
     CHECK_EQ(netdev_stop(fake_vif), 0);
-    CHECK_EQ(netdev_open_queues(fake_vif, &rx, &tx, 0), 0);
+    CHECK_EQ(netdev_open_queues(fake_vif, 1, &rx, &tx, 0), 0);
     CHECK_STR(OWN_NODE("feature-no-csum-offload"), "1");
     CHECK_STR(OWN_NODE("feature-ipv6-csum-offload"), "0");
     netback_check_traffic(DESCS);

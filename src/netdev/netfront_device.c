@@ -109,7 +109,11 @@ static int start(struct netdev *dev)
 
 static void stop(struct netdev *dev)
 {
-    netfront_disconnect(front_of(dev));
+    struct netfront *nf = front_of(dev);
+
+    netfront_disconnect(nf);
+    print("%s: stopped; %u pages of this domain are still granted.\n", nf->where,
+          xen_grants_used());
 }
 
 static bool link_up(struct netdev *dev)

@@ -28,7 +28,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MASK = NETFRONT_RING - 1 };
+enum {
+    MASK = NETFRONT_RING - 1,
+    IDLE_BURSTS = 4, /* that moved nothing, before we give way */
+};
 
 /* Both kinds of ring have the same head, and as many slots. */
 #define SAME_PLACE(field)                                                                          \
@@ -120,6 +123,17 @@ INLINE uint32_t ring_known(struct netfront_ring *r, struct netdev_queue *base)
         return 0;
     }
     return known;
+}
+
+/* Call after each burst. When bursts have moved nothing several times in a row, it is the back
+ * end's turn; and where the two share a processor, it gets that only if we let go of it: Xen's
+ * scheduler would let us look for packets for up to 10 ms before a packet can come. */
+INLINE void give_way(uint32_t *idle, bool moved)
+{
+    if (moved)
+        *idle = 0;
+    else if (++*idle >= IDLE_BURSTS)
+        xen_yield();
 }
 
 #endif

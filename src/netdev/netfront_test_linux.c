@@ -341,3 +341,21 @@ TEST(netfront_arms_a_queue_for_one_event)
     CHECK(!fake_xen.ports[port].awake);
     netback_end();
 }
+
+TEST(netfront_gives_way_once_nothing_moves)
+{
+    begin();
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 8), 0);
+    CHECK_EQ(fake_xen.yields, 0);
+    CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 8), 0);
+    CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 8), 0);
+    CHECK_EQ(fake_xen.yields, 2);
+    CHECK(netback_send(0, 0, FRAME, 0));
+    CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 8), 1);
+    netbuf_free(bufs[0]);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 8), 0);
+    CHECK_EQ(fake_xen.yields, 2);
+    netback_end();
+}

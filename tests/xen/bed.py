@@ -37,6 +37,7 @@ BOOT_DEADLINE_S = 120
 PORTS = 16  # commands that dom0 can run at a time; each running domain needs one
 MEMORY_MB = 1024
 DOM0_IP = "10.0.2.1"
+START = '[ $PPID = "$1" ] && cd "$2" && shift 2 && exec "$@"'
 XEN_OPTIONS = (  # eager-fpu: left to Xen's lazy way, SSE registers get mixed up in QEMU
     "console=com1 com1=115200 noreboot cpuidle=0 cpufreq=none guest_loglvl=all spec-ctrl=eager-fpu"
     " dom0_mem=320M,max:320M dom0_max_vcpus=1"
@@ -101,10 +102,11 @@ class Bed:
     # --- starting it
 
     def _command(self, netdev, more=()):
-        # It dies with this process, however that ends. File names are relative, as Xen's list of
-        # modules has no way to write a blank or a comma.
-        command = ["setpriv", "--pdeathsig", "KILL", "env", "-C", str(self._files)]
-        command += ["qemu-system-x86_64", "-accel", "tcg"]
+        # It dies with this process, however that ends; a process that has ended before the signal
+        # was asked for is seen by another parent. File names are relative, as Xen's list of modules
+        # has no way to write a blank or a comma.
+        command = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", START, "sh", str(os.getpid())]
+        command += [str(self._files), "qemu-system-x86_64", "-accel", "tcg"]
         command += ["-machine", "q35", "-cpu", "EPYC,-smap,-monitor", "-smp", "1"]
         command += ["-m", str(MEMORY_MB), "-nodefaults", "-display", "none", "-no-reboot"]
         command += ["-kernel", "xen", "-append", XEN_OPTIONS]
@@ -164,7 +166,8 @@ class Bed:
 
     def _vm_identity(self):
         version = build.apt("qemu-system-x86_64", "--version")
-        shape = [word.replace(self._folder.name, "") for word in self._command("") if word != str(self._files)]
+        own = (str(self._files), str(os.getpid()))
+        shape = [word.replace(self._folder.name, "") for word in self._command("") if word not in own]
         return hashlib.sha256("\n".join([version, *shape]).encode()).hexdigest()[:12]
 
     def _migrate(self, verb, uri):
