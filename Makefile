@@ -117,7 +117,7 @@ file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only)
 $(foreach p,$(PLATS),$(eval $(call plat_rules,$(p))))
 $(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
 
-.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-driver
+.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-xen bench-driver
 FORCE:
 
 all: $(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),$(BUILD)/$(a)-$(p)/$(a)))
@@ -132,6 +132,7 @@ help:
 	@echo 'make test                  all tests (the same as ./test)'
 	@echo 'make bench-pktgen          packet rates beside DPDK, into bench/results (QUICK=1: under 50 s)'
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
+	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
 	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
 	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
 	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'
@@ -151,7 +152,7 @@ test:
 
 # bench/README.md tells how to read what these write. QUICK, PEER and PEER_ARGS reach them as
 # variables of the environment.
-bench-pktgen bench-boot: bench-%:
+bench-pktgen bench-boot bench-xen: bench-%:
 	@bench/$*
 
 debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)
