@@ -147,8 +147,8 @@ $(BUILD)/bench/udpkv_dpdk: bench/peers/udpkv_dpdk.c $(peer_parts) bench/peers/ud
 	$(Q)$(CC) $(CFLAGS) -march=native $(dpdk_cflags) $(LDFLAGS) -no-pie -o $@ \
 		$(filter %.c %.o %.a,$^) $(dpdk_libs)
 
-.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-driver \
-	bench-udpkv kvload bench-programs
+.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-xen \
+	bench-driver bench-udpkv kvload bench-programs
 kvload: $(BUILD)/bench/kvload
 bench-programs: $(bench_programs)
 FORCE:
@@ -167,6 +167,7 @@ help:
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
 	@echo 'make bench-udpkv           the key-value table, into bench/results (QUICK=1: under 60 s)'
 	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
+	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
 	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
 	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
 	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'
@@ -186,7 +187,7 @@ test:
 
 # bench/README.md tells how to read what these write. QUICK, PEER and PEER_ARGS reach them as
 # variables of the environment.
-bench-pktgen bench-boot bench-udpkv: bench-%:
+bench-pktgen bench-boot bench-udpkv bench-xen: bench-%:
 	@bench/$*
 
 debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)

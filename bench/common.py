@@ -26,14 +26,14 @@ def add_options(parser):
     parser.add_argument("--no-install", action="store_true", help="if packages are missing, say so and end")
 
 
-def prepare(args, packages, plats=(), peer=False, app="pktgen", more=()):
-    """Installs what is missing and builds the app for each platform, the peer, and make's targets in
+def prepare(args, packages, plats=(), peer=False, apps=("pktgen",), more=()):
+    """Installs what is missing and builds the apps for each platform, the peer, and make's targets in
     `more`. What doesn't build is said, and shows up as a system that didn't run. Ends the script with
     2 if packages are missing."""
     install = [vm.ROOT / "tests/install", packages] + ["--no-install"] * args.no_install
     if subprocess.run(install).returncode != 0:
         sys.exit(2)
-    targets = [(str(vm.image(app, plat)), (f"APP={app}", f"PLAT={plat}")) for plat in plats]
+    targets = [(str(vm.image(app, plat)), (f"APP={app}", f"PLAT={plat}")) for app in apps for plat in plats]
     targets += [(target, (target,)) for target in more]
     for target, words in () if args.no_build else targets:
         command = ["make", "-s", "-C", str(vm.ROOT), *words]

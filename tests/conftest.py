@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from testpmd import why_no_testpmd
-from vm import ROOT, kvm_problem
+from vm import ROOT, free_udp_port, kvm_problem, udp_forward, user_netdev
+from xen.bed import DOM0_IP, Bed
 
 
 def pytest_configure(config):
@@ -14,9 +15,11 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items):
-    """Of the tests that run side by side, never two have a testpmd that polls."""
+    """Of the tests that run side by side, never two have a testpmd that polls; and one Xen is enough."""
     problem = why_no_testpmd()
     for item in items:
+        if "xen" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("xen"))
         if item.get_closest_marker("testpmd"):
             item.add_marker(pytest.mark.xdist_group("testpmd"))
             if problem:
@@ -47,3 +50,17 @@ def make():
         return done.returncode, done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def xen_ports():
+    """Two UDP ports of 127.0.0.1: the first leads to 10.0.2.15:11211 of the Xen test bed, the second
+    to its dom0."""
+    return free_udp_port(), free_udp_port()
+
+
+@pytest.fixture(scope="session")
+def xen(xen_ports):
+    """A real Xen, started once for all tests: each leaves it without domains."""
+    with Bed(f"{user_netdev(xen_ports[0])},{udp_forward(xen_ports[1], DOM0_IP)}") as bed:
+        yield bed

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import vm
+import xen.bed as bed
 from udpkv_client import EVERY_COMMAND, MEMCASLAP_FAULTS, Client, memcaslap_command
 from vm import ROOT, Vm, image, kvm_problem, qemu_command, user_netdev
 
@@ -127,9 +128,9 @@ def show_memcslap(port, before):
         fail("not one set of memcslap arrived")
 
 
-def show_memcaslap(port):
+def show_memcaslap(port, requests):
     """libmemcached's memcaslap: sets and gets in a window, every value checked, a rate."""
-    text = run_client(*memcaslap_command(f"{HOST}:{port}", 50000))
+    text = run_client(*memcaslap_command(f"{HOST}:{port}", requests))
     for name in MEMCASLAP_FAULTS:
         if not re.search(rf"^{name}: 0$", text, re.M):
             fail(f"memcaslap's {name} isn't 0")
@@ -137,13 +138,24 @@ def show_memcaslap(port):
     say(f"Rate: {rate} requests a second, every answer right.")
 
 
-def serve(args, accel):
+def show_clients(port, requests=50000):
+    counters = show_every_command(port)
+    show_memcslap(port, counters)
+    show_memcaslap(port, requests)
+
+
+def netdev_for(args):
+    """Leads to where the image was told to serve."""
     keys = dict(word.partition("=")[::2] for word in args.keys.split())
-    netdev = user_netdev(  # to where the image was told to serve
+    return user_netdev(
         args.port,
         keys.get("udpkv.port", vm.GUEST_PORT),
         keys.get("net.ip", vm.GUEST_IP).partition("/")[0],
     )
+
+
+def serve(args, accel):
+    netdev = netdev_for(args)
     command = qemu_command(
         image(args.app), args.keys, args.machine, accel, args.mem, netdev=netdev
     )
@@ -155,9 +167,7 @@ def serve(args, accel):
             if re.search(r"^Ringloop: exit \d+\.\Z", machine.console(), re.M):
                 return machine.exit_code()  # it has said why it can't serve
             raise
-        counters = show_every_command(args.port)
-        show_memcslap(args.port, counters)
-        show_memcaslap(args.port)
+        show_clients(args.port)
         if not args.once:
             try:
                 say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
@@ -205,16 +215,74 @@ def run_on_linux(args):
             pass  # the process got it, too, and ends in order
 
 
+def megabytes(text):
+    match = re.fullmatch(r"(\d+)([MG])?", text)
+    if not match:
+        fail(f"--mem={text}: write a number and M or G, such as 64M")
+    return int(match[1]) * (1024 if match[2] == "G" else 1)
+
+
+def run_on_xen_host(args):
+    """With this host's xl, in this terminal; the domain's network is on xl's default bridge."""
+    folder = image(args.app, "xen").parent
+    name, config = f"ringloop-{args.app}", folder / f"{args.app}.cfg"
+    kernel, more = image(args.app, "xen"), {"on_poweroff": "destroy"}
+    config.write_text(bed.config_text(name, kernel, args.keys, megabytes(args.mem), 1, [""], **more))
+    say(f"This is a Xen host. The domain's config is {config}; `xl shutdown {name}` ends it, Ctrl-]"
+        " leaves its console.")
+    command = ["xl", "create", "-c", str(config)]
+    say(f"$ {shlex.join(command)}")
+    return subprocess.run(command).returncode
+
+
+def run_in_bed(args, serves):
+    """Under Xen in QEMU. udpkv is shown with clients, on the same port as with kvm."""
+    if args.port:
+        check_port(args.port)
+    say("No Xen host; starting Xen with a dom0 of Debian's packages in QEMU (tests/xen).")
+    with bed.Bed(netdev_for(args) if args.port else "user,id=n0") as xen:
+        domain = xen.domain(
+            image(args.app, "xen"), args.keys, memory=megabytes(args.mem), vif="", echo=say
+        )
+        say(f"$ xl create {args.app}.cfg, in dom0:\n{domain.config}")
+        with domain:
+            ended = domain.follow(r"^udpkv: serves" if serves else None)
+            try:
+                if serves and not ended:
+                    show_clients(args.port, 2000)  # Xen in QEMU is slow
+                    if not args.once:
+                        say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
+                        domain.follow(None)
+            except KeyboardInterrupt:
+                say()
+            if domain.reason is None:
+                domain.shutdown()
+            domain.wait()
+            if domain.reason == "crash":
+                say(f"{xen.console_since_start()}\n{domain.processor()}")
+            return domain.exit_code()
+
+
+def run_on_xen(args, serves):
+    if args.accel or args.machine != "q35":
+        fail("--machine and --accel are for PLAT=kvm")
+    if bed.on_xen_host():
+        return run_on_xen_host(args)
+    return run_in_bed(args, serves)
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
     args = arguments()
-    serves = args.app == "udpkv" and args.plat == "kvm" and args.keys != "help"
+    serves = args.app == "udpkv" and args.plat in ("kvm", "xen") and args.keys != "help"
     if serves:
         args.port = args.port or vm.GUEST_PORT
         check_port(args.port)
     build(args.app, args.plat)
     if args.plat == "linux":
         return run_on_linux(args)
+    if args.plat == "xen":
+        return run_on_xen(args, serves)
     if args.plat != "kvm":
         made = image(args.app, args.plat)
         fail(f"./run boots nothing for PLAT={args.plat}; the image is {made}")

@@ -192,12 +192,16 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
 
 @pytest.mark.testpmd
 def test_profile_shows_both_sides(tmp_path):
-    done = bench("profile", "--no-build", "--no-install", "--quick", "--directions=rx", f"--results={tmp_path}")
-    if done.returncode == 2:  # measuring needs packages that testing doesn't
-        assert "apt-get install" in done.stdout
-        return
-    assert done.returncode == 0, done.stdout
-    text = (tmp_path / "profile.md").read_text()
+    for _ in range(3):  # a busy machine may leave too few samples
+        done = bench("profile", "--no-build", "--no-install", "--quick", "--directions=rx",
+                     f"--results={tmp_path}")
+        if done.returncode == 2:  # measuring needs packages that testing doesn't
+            assert "apt-get install" in done.stdout
+            return
+        assert done.returncode == 0, done.stdout
+        text = (tmp_path / "profile.md").read_text()
+        if "virtio_net_rx_burst" in text:
+            break
     assert "virtio_net_rx_burst" in text and "librte_vhost" in text
 
 

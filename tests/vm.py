@@ -93,7 +93,11 @@ def qemu_command(
 
 def user_netdev(host_port, guest_port=GUEST_PORT, guest_ip=GUEST_IP):
     """User-mode networking, with one UDP port of 127.0.0.1 forwarded to the guest."""
-    return f"user,id=n0,hostfwd=udp:127.0.0.1:{host_port}-{guest_ip}:{guest_port}"
+    return f"user,id=n0,{udp_forward(host_port, guest_ip, guest_port)}"
+
+
+def udp_forward(host_port, guest_ip=GUEST_IP, guest_port=GUEST_PORT):
+    return f"hostfwd=udp:127.0.0.1:{host_port}-{guest_ip}:{guest_port}"
 
 
 def free_udp_port():

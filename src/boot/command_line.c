@@ -54,7 +54,7 @@ _Noreturn static void help(void)
 
 _Noreturn static void unknown(const char *word, size_t len)
 {
-    print("command line: there is no key '%.*s' in this image. Keys:", (int)len, word);
+    print("command line: there is no key '%.*s' in this image. Keys: help", (int)len, word);
     for (size_t i = 0; i < key_count(); i++)
         print(" %.*s", (int)name_len(&__start_boot_keys[i]), __start_boot_keys[i].name);
     print(". The word help alone explains them.\n");

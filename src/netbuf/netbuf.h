@@ -74,6 +74,9 @@ uint32_t netbuf_pool_count(const struct netbuf_pool *pool);
 /* How the pool was made. */
 const struct netbuf_pool_conf *netbuf_pool_conf(const struct netbuf_pool *pool);
 
+/* The memory that the pool's buffers lie in: whole pages that hold nothing else. */
+const uint8_t *netbuf_pool_memory(const struct netbuf_pool *pool, size_t *bytes);
+
 /* True if every buffer is back and each is there once. Slow: for the end of a run and for tests. */
 bool netbuf_pool_whole(const struct netbuf_pool *pool);
 

@@ -129,6 +129,12 @@ const struct netbuf_pool_conf *netbuf_pool_conf(const struct netbuf_pool *pool)
     return &pool->conf;
 }
 
+const uint8_t *netbuf_pool_memory(const struct netbuf_pool *pool, size_t *bytes)
+{
+    *bytes = buffers_bytes(&pool->conf);
+    return pool->buffers;
+}
+
 /* Is it this pool's netbuf, with all that is constant still as it was made? */
 static bool intact(const struct netbuf_pool *pool, const struct netbuf *nb)
 {

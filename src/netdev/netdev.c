@@ -144,7 +144,7 @@ int netdev_rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_con
         chosen.descs = default_descs(MIN(bufs->count, info.rx_descs_max));
     if (!descs_allowed(&info, chosen.descs, info.rx_descs_max) ||
         bufs->headroom_bytes < info.headroom_bytes ||
-        bufs->buf_bytes - bufs->headroom_bytes < info.rx_buf_min_bytes)
+        bufs->buf_bytes < MIN((uint32_t)info.rx_buf_min_bytes + bufs->headroom_bytes, PAGE_SIZE))
         return NETDEV_EINVAL;
     if (bufs->count < chosen.descs)
         return NETDEV_ENOMEM; /* the ring could never be filled */
@@ -197,17 +197,19 @@ int netdev_stop(struct netdev *dev)
     return NETDEV_OK;
 }
 
-int netdev_open_queues(struct netdev *dev, const struct netdev_rxq_conf *rx,
+int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
                        const struct netdev_txq_conf *tx, uint32_t offloads)
 {
     struct netdev_info info;
     int error;
 
     netdev_info(dev, &info);
-    const struct netdev_conf conf = {.queue_pairs = 1, .offloads = offloads & info.offloads};
-    if ((error = netdev_configure(dev, &conf)) || (error = netdev_rxq_setup(dev, 0, rx)) ||
-        (error = netdev_txq_setup(dev, 0, tx)))
+    const struct netdev_conf conf = {.queue_pairs = pairs, .offloads = offloads & info.offloads};
+    if ((error = netdev_configure(dev, &conf)))
         return error;
+    for (uint16_t q = 0; q < pairs; q++)
+        if ((error = netdev_rxq_setup(dev, q, rx)) || (error = netdev_txq_setup(dev, q, tx)))
+            return error;
     return netdev_start(dev);
 }
 
@@ -216,7 +218,7 @@ int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
     const struct netdev_rxq_conf rx = {.pool = pool};
     const struct netdev_txq_conf tx = {0};
 
-    return netdev_open_queues(dev, &rx, &tx, offloads);
+    return netdev_open_queues(dev, 1, &rx, &tx, offloads);
 }
 
 struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,

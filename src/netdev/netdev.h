@@ -22,7 +22,8 @@
  * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight.
  *
  * One queue is used by one core at a time. Nothing here waits, but for the control calls, which
- * wait for the device at most netdev_control_timeout_ns.
+ * wait for the device at most netdev_control_timeout_ns, and eight times that for a netfront's
+ * handshake.
  */
 #ifndef NETDEV_NETDEV_H
 #define NETDEV_NETDEV_H
@@ -79,7 +80,8 @@ struct netdev_info {
     bool descs_power_of_2;               /* a number of descriptors must be a power of two */
     uint16_t headroom_bytes;   /* needed before the data of every packet that is sent, and of a
                                   receive pool's fresh buffers */
-    uint16_t rx_buf_min_bytes; /* room needed behind the headroom in a receive buffer */
+    uint16_t rx_buf_min_bytes; /* room needed behind the headroom in a receive buffer; PAGE_SIZE:
+                                  the buffer must be a page, whatever its headroom */
     uint32_t offloads;         /* enum netdev_offload that the device has */
     enum netdev_state state;
 };
@@ -104,8 +106,9 @@ enum netdev_drop {
                              time a refill falls short */
     NETDEV_DROP_BAD_LEN,  /* rx: the device told a length that can't be */
     NETDEV_DROP_BAD_ID,   /* both: the device returned a buffer that it hadn't */
-    NETDEV_DROP_BAD_META, /* rx: checksum or chain fields that can't be; tx: a packet that the queue
-                             can't send (empty, too long, no headroom, an offload not negotiated) */
+    NETDEV_DROP_BAD_META, /* rx: checksum or chain fields that can't be, or an error in place of a
+                             packet; tx: a packet that the queue can't send (empty, too long, no
+                             headroom, an offload not negotiated), or that the device refused */
     NETDEV_DROP_STOP,     /* in flight when the queue was stopped, or the device went away */
     NETDEV_DROP_REASONS
 };
@@ -184,8 +187,8 @@ int netdev_stop(struct netdev *dev);
  * `offloads` that the device has, rings of the driver's choice, receiving into `pool`. */
 int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads);
 
-/* The same with queues as the app wants them. */
-int netdev_open_queues(struct netdev *dev, const struct netdev_rxq_conf *rx,
+/* The same with queues as the app wants them, `pairs` alike. */
+int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
                        const struct netdev_txq_conf *tx, uint32_t offloads);
 
 /* Makes a pool whose buffers have the device's headroom and room for room_bytes behind it; no

@@ -10,6 +10,27 @@ enum {
     PER_S_ANSWER = 10,  /* pingpong gives an answer up after 100 ms */
 };
 
+static uint16_t queues(const struct loop *l)
+{
+    return (uint16_t)MAX(l->options->queues, 1u);
+}
+
+static void next_queue(struct loop *l)
+{
+    if (++l->queue >= queues(l))
+        l->queue = 0;
+}
+
+/* Free descriptors of all transmit queues. */
+static uint32_t tx_room(const struct loop *l)
+{
+    uint32_t room = 0;
+
+    for (uint16_t q = 0; q < queues(l); q++)
+        room += netdev_tx_room(l->dev, q);
+    return room;
+}
+
 /* --- steps: each returns how many packets it moved ----------------------------------------------
  */
 
@@ -18,10 +39,10 @@ static uint32_t flush(struct loop *l)
     struct loop_outbox *out = &l->out;
 
     if (out->at == out->end) {
-        netdev_tx_reclaim(l->dev, 0);
+        netdev_tx_reclaim(l->dev, l->queue);
         return 0;
     }
-    uint32_t n = netdev_tx_burst(l->dev, 0, out->bufs + out->at, out->end - out->at);
+    uint32_t n = netdev_tx_burst(l->dev, l->queue, out->bufs + out->at, out->end - out->at);
     out->at += n;
     return n;
 }
@@ -78,7 +99,7 @@ static uint32_t rx_burst(struct loop *l, struct netbuf **bufs)
 
     if (l->options->count && !options_sends(l->options))
         max = MIN(max, l->options->count - l->received);
-    uint32_t n = netdev_rx_burst(l->dev, 0, bufs, (uint32_t)max);
+    uint32_t n = netdev_rx_burst(l->dev, l->queue, bufs, (uint32_t)max);
     l->received += n;
     return n;
 }
@@ -138,12 +159,27 @@ static uint32_t step(struct loop *l)
 /* --- chores -------------------------------------------------------------------------------------
  */
 
+static void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue_stats *of)
+{
+    sum->packets += of->packets;
+    sum->bytes += of->bytes;
+    sum->bursts += of->bursts;
+    sum->kicks += of->kicks;
+    for (uint32_t i = 0; i < NETDEV_DROP_REASONS; i++)
+        sum->drops[i] += of->drops[i];
+}
+
 static void sample(const struct loop *l, struct report_sample *s)
 {
-    s->now_cycles = l->now;
-    s->busy_cycles = l->busy_cycles;
-    netdev_rxq_stats(l->dev, 0, &s->rx);
-    netdev_txq_stats(l->dev, 0, &s->tx);
+    struct netdev_queue_stats of;
+
+    *s = (struct report_sample){.now_cycles = l->now, .busy_cycles = l->busy_cycles};
+    for (uint16_t q = 0; q < queues(l); q++) {
+        if (netdev_rxq_stats(l->dev, q, &of))
+            add_stats(&s->rx, &of);
+        if (netdev_txq_stats(l->dev, q, &of))
+            add_stats(&s->tx, &of);
+    }
 }
 
 /* What came before counts for the sequence numbers only. */
@@ -243,9 +279,10 @@ static void finish(struct loop *l)
         uint32_t moved = flush(l);
         if (answers)
             moved += step_receive(l);
+        next_queue(l);
         if (moved > 0)
             l->last_moved = l->now;
-        if (l->out.at == l->out.end && !answers && netdev_tx_room(l->dev, 0) >= l->tx_room_full)
+        if (l->out.at == l->out.end && !answers && tx_room(l) >= l->tx_room_full)
             break;
     }
     l->made -= l->out.end - l->out.at; /* these the device never got */
@@ -268,7 +305,7 @@ void loop_run(struct loop *l)
 {
     const struct options *o = l->options;
 
-    l->tx_room_full = netdev_tx_room(l->dev, 0);
+    l->tx_room_full = tx_room(l);
     l->start = l->now = clock_cycles();
     l->last_moved = l->now;
     l->next_line = l->now + value_cycles(o->interval_ns, l->hz);
@@ -285,6 +322,7 @@ void loop_run(struct loop *l)
         uint64_t after = clock_cycles();
         if (moved > 0)
             note_moved(l, after);
+        next_queue(l);
         l->now = after;
     }
     finish(l);

@@ -32,6 +32,7 @@ struct loop {
 
     struct pace pace;
     struct loop_outbox out;
+    uint16_t queue;          /* of the pair whose turn it is */
     uint32_t tx_room_full;   /* descriptors that are free when nothing is in flight */
     uint64_t made, received; /* packets */
     uint64_t written_off;    /* pingpong: packets that are no longer waited for */

@@ -70,6 +70,9 @@ BOOT_KEY("report", value_parse_choice, &options.report, "text", "",
          "the summary: text, or json for one object on a line of its own");
 BOOT_KEY_RANGE("report.interval", value_parse_seconds, &options.interval_ns, "1", "s",
                "a line about the traffic each time; 0 for none", 0, SECONDS_MAX);
+BOOT_KEY_RANGE("queues", boot_parse_u64, &options.queues, "1", "",
+               "pairs of a receive and a transmit queue, which take turns", 1,
+               NETDEV_MAX_QUEUE_PAIRS);
 BOOT_KEY_RANGE("tx.descs", boot_parse_u64, &options.tx_descs, NULL, "",
                "descriptors of the transmit ring; the driver's choice if not given", 1, 32768);
 BOOT_KEY_RANGE("rx.descs", boot_parse_u64, &options.rx_descs, NULL, "",
@@ -126,16 +129,18 @@ static void create_pools(const struct netdev_info *info)
     const uint32_t tx_descs = (uint32_t)(options.tx_descs ? options.tx_descs : DEFAULT_DESCS);
     const uint32_t rx_descs = (uint32_t)(options.rx_descs ? options.rx_descs : DEFAULT_DESCS);
     const uint32_t bursts = 2 * (uint32_t)options.burst, given = (uint32_t)options.pool;
-    uint32_t rx_count = rx_descs + tx_descs + bursts, tx_count = tx_descs + bursts;
+    const uint32_t queues = (uint32_t)options.queues;
+    uint32_t rx_count = queues * (rx_descs + tx_descs) + bursts;
+    uint32_t tx_count = queues * tx_descs + bursts;
 
     if (given && options_sends(&options))
         tx_count = given;
     else if (given)
         rx_count = given;
-    if (rx_count < rx_descs || tx_count < options.burst)
+    if (rx_count < queues * rx_descs || tx_count < options.burst)
         panic("pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
-              "receive ring's %u.",
-              given, options.burst, rx_descs);
+              "receive rings' %u.",
+              given, options.burst, queues * rx_descs);
     pools.rx = netdev_pool_create(
         info, "rx", rx_count,
         MAX((uint32_t)info->rx_buf_min_bytes, info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG)));
@@ -152,7 +157,11 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
     if (offload && !(info->offloads & NETDEV_OFFLOAD_TX_CSUM))
         panic("csum=offload needs a device that makes checksums and %s at %s doesn't; use csum=sw.",
               info->driver, info->where);
-    int error = netdev_open_queues(dev, &rx, &tx, offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
+    if (options.queues > info->queue_pairs_max)
+        panic("queues=%lu is more than the %u that %s at %s has.", options.queues,
+              info->queue_pairs_max, info->driver, info->where);
+    int error = netdev_open_queues(dev, (uint16_t)options.queues, &rx, &tx,
+                                   offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
     if (error == NETDEV_EINVAL)
         panic("The rings can't be made so: rx.descs from %u to %u, tx.descs from %u to %u%s.",
               info->descs_min, info->rx_descs_max, info->descs_min, info->tx_descs_max,
@@ -184,6 +193,15 @@ static void prepare_traffic(const struct netdev_info *info)
     traffic_prefill(&loop.traffic, pools.tx);
 }
 
+static void print_queues(const struct netdev *dev)
+{
+    struct netdev_queue_stats rx, tx;
+
+    for (uint16_t q = 0; q < options.queues && options.queues > 1; q++)
+        if (netdev_rxq_stats(dev, q, &rx) && netdev_txq_stats(dev, q, &tx))
+            print("pktgen: queue %u: %lu packets received, %lu sent.\n", q, rx.packets, tx.packets);
+}
+
 int app_main(void)
 {
     struct report_run run;
@@ -208,6 +226,7 @@ int app_main(void)
     loop_run(&loop);
 
     netdev_stop(dev);
+    print_queues(dev);
     loop_result(&loop, &run);
     run.info = &info;
     if (options.report.chosen)

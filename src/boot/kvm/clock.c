@@ -7,6 +7,7 @@
  */
 #include "boot/io.h"
 #include "boot/kvm/kvm.h"
+#include "boot/pvclock.h"
 #include "boot/pvh/pvh.h"
 
 #include <asm/kvm_para.h>
@@ -16,8 +17,7 @@ enum { RTC_INDEX = 0x70, RTC_DATA = 0x71 };
 #define NS_PER_S 1000000000ull
 #define HZ_MIN   1000000u /* a frequency below is nonsense, and no divisor */
 
-/* KVM's page has the layout of Xen's (Linux' Documentation/virt/kvm/x86/msr.rst). The host writes
- * them at any time; an odd version means that it is writing. */
+/* The host writes them at any time. */
 static volatile struct vcpu_time_info time_page __attribute__((aligned(64)));
 static volatile struct {
     uint32_t version, sec, nsec;
@@ -44,44 +44,6 @@ void clock_init_ring0(void)
         return;
     wrmsr(MSR_KVM_WALL_CLOCK_NEW, (uintptr_t)&wall_page);
     wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&time_page | 1);
-}
-
-/* Nanoseconds of `cycles` as the host scales them: (cycles << shift) * mul >> 32. */
-static uint64_t scale(uint64_t cycles, uint64_t mul, int8_t shift)
-{
-    cycles = shift < 0 ? cycles >> -shift : cycles << shift;
-    return (uint64_t)((unsigned __int128)cycles * mul >> 32);
-}
-
-static uint64_t kvm_ns(void)
-{
-    enum { TRIES = 1000 }; /* then the host has stopped in the middle: take what is there */
-    uint64_t ns = 0;
-
-    for (int i = 0; i < TRIES; i++) {
-        uint32_t version = load_acquire(&time_page.version);
-        uint32_t mul = time_page.tsc_to_system_mul;
-        int8_t shift = time_page.tsc_shift;
-        uint64_t then = time_page.tsc_timestamp, now = clock_cycles();
-        ns = time_page.system_time;
-        if (now > then && shift > -32 && shift < 32)
-            ns += scale(now - then, mul, shift);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the reads above come before the next one */
-        if (!(version & 1) && version == time_page.version)
-            break;
-    }
-    return ns;
-}
-
-static uint64_t kvm_cycles_hz(void)
-{
-    uint32_t mul = time_page.tsc_to_system_mul;
-    int8_t shift = time_page.tsc_shift;
-
-    if (mul == 0 || shift <= -32 || shift >= 32)
-        return 0;
-    uint64_t hz = (NS_PER_S << 32) / mul;
-    return shift < 0 ? hz << -shift : hz >> shift;
 }
 
 static uint64_t cpuid_cycles_hz(void)
@@ -186,7 +148,7 @@ RUNS_ONCE void clock_init(void)
 {
     if (time_page.version != 0) {
         clock_name = "kvm";
-        cycles_hz = kvm_cycles_hz();
+        cycles_hz = pvclock_cycles_hz(&time_page);
         unix_s_at_0 = wall_page.sec;
     }
     if (cycles_hz < HZ_MIN) {
@@ -217,9 +179,9 @@ uint64_t clock_ns(void)
     uint64_t ns;
 
     if (time_page.version != 0)
-        ns = kvm_ns();
+        ns = pvclock_ns(&time_page);
     else
-        ns = scale(clock_cycles(), ns_per_cycle, 0);
+        ns = pvclock_scale(clock_cycles(), ns_per_cycle, 0);
     return last = MAX(last, ns);
 }
 

@@ -1,5 +1,5 @@
 /*
- * start.c - the kvm platform: console, end of the image, random numbers. The console is the first
+ * start.c - the kvm platform: console, end of the image. The console is the first
  * serial port (16550), which may be absent.
  */
 #include "boot/io.h"
@@ -87,21 +87,4 @@ void boot_exit(int code)
     acpi_power_off();
     for (;;)
         __asm__ volatile("pause"); /* nothing can be switched off: stand still */
-}
-
-uint64_t boot_random(void)
-{
-    static uint64_t mixed;
-    uint64_t v = 0;
-    uint8_t good = 0;
-
-    if (cpuid(1).ecx & 1u << 30)
-        for (int i = 0; i < 10 && !good; i++)
-            __asm__ volatile("rdrand %0; setc %1" : "=r"(v), "=q"(good));
-    /* Also for processors without rdrand: time, stirred (the finalizer of splitmix64). */
-    mixed += clock_cycles() ^ clock_ns() << 32 ^ pvh_first_cycle << 16;
-    v ^= mixed;
-    v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9;
-    v = (v ^ v >> 27) * 0x94d049bb133111eb;
-    return v ^ v >> 31;
 }

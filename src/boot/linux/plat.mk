@@ -4,3 +4,5 @@ linux.dirs := linux
 linux.cflags := $(if $(SAN),-O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all)
 linux.ldflags := -no-pie
 linux.link_deps :=
+linux.header := /usr/include/xen/io/xs_wire.h
+linux.package := libxen-dev

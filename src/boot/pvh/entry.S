@@ -157,7 +157,7 @@ gdt_pointer:
 table_pml4: .skip 4096
 table_pdpt: .skip 4096
 table_pd:   .skip 4096                  /* the first GiB */
-table_pt:   .skip 4096                  /* the first 2 MiB, which hold the image */
+table_pt:   .skip 4096 * IMAGE_TABLES   /* what holds the image */
 
         .section .stacks, "aw", @nobits
         .balign 4096

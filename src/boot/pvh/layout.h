@@ -21,6 +21,7 @@
 #define PTE_NX          (1ull << 63)
 #define PTE_TABLE       (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
 #define PTE_BOOT        (PTE_TABLE | PTE_DIRTY | PTE_LARGE)
+#define IMAGE_TABLES    2 /* page tables of 2 MiB each, from 0 on, in which the image lies */
 #define BOOT_PD_ENTRIES 8 /* 16 MiB are mapped before paging.c runs */
 
 #define CR0_PE         0x00000001

@@ -5,7 +5,7 @@
  *   4 KiB      low memory: read, write
  *   1 MiB      the image: text read + execute; rodata read; data, bss, stacks read + write;
  *              a guard page below each stack: never mapped
- *   2 MiB ...  RAM and devices in 2 MiB pages: read, write
+ *   4 MiB ...  RAM and devices in 2 MiB pages: read, write
  *
  * The tables themselves are data. Later mappings only turn absent entries into present ones, which
  * needs no flush of the TLB, and so can be done in ring 3.
@@ -21,7 +21,8 @@ enum { TABLE_ENTRIES = 512 };
 #define PTE_DATA (PTE_TABLE | PTE_DIRTY | PTE_NX)
 #define PTE_READ (PTE_PRESENT | PTE_USER | PTE_ACCESSED)
 
-extern uint64_t table_pml4[TABLE_ENTRIES], table_pd[TABLE_ENTRIES], table_pt[TABLE_ENTRIES];
+extern uint64_t table_pml4[TABLE_ENTRIES], table_pd[TABLE_ENTRIES];
+extern uint64_t table_pt[IMAGE_TABLES * TABLE_ENTRIES];
 extern char image_start[], image_rodata[], image_data[], image_end[];
 extern char guard_main[], guard_trap[], guard_double[];
 
@@ -39,8 +40,9 @@ void paging_protect_image(void)
     table_pt[(uintptr_t)guard_main / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_trap / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_double / PAGE_SIZE] = 0;
-    table_pd[0] = (uintptr_t)table_pt | PTE_TABLE;
-    for (int i = 1; i < BOOT_PD_ENTRIES; i++)
+    for (int i = 0; i < IMAGE_TABLES; i++)
+        table_pd[i] = (uintptr_t)&table_pt[i * TABLE_ENTRIES] | PTE_TABLE;
+    for (int i = IMAGE_TABLES; i < BOOT_PD_ENTRIES; i++)
         table_pd[i] |= PTE_NX;
     __asm__ volatile("mov %0, %%cr3" : : "r"(table_pml4) : "memory");
 }
@@ -48,7 +50,7 @@ void paging_protect_image(void)
 void paging_map_around_image(void)
 {
     fill(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
-    fill((uintptr_t)image_end, LARGE_PAGE, PTE_DATA);
+    fill((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
 }
 
 static uint64_t *table_below(uint64_t *entry)

@@ -21,10 +21,13 @@
 /* In ring 0, before anything else works: what needs privileged instructions. No console yet. */
 void machine_init_ring0(void);
 
+/* In ring 0: the ring in which the app will run, 0 or 3. The command line isn't parsed yet. */
+int machine_ring(const char *command_line);
+
 /* In the ring where the app will run: console and clock. */
 void machine_init(const struct hvm_start_info *info);
 
-/* Which clock was found, for the boot line: "kvm", "cpuid", "pit". */
+/* Which clock was found, for the boot line: "kvm", "cpuid", "pit", "xen". */
 const char *machine_clock_name(void);
 
 /* --- entry.S -------------------------------------------------------------------------------- */
@@ -37,7 +40,7 @@ _Noreturn void enter_ring3(void (*function)(void));
 /* Ring 0: gives every page of the image its rights; page zero and the guard pages get none. */
 void paging_protect_image(void);
 
-/* Maps the rest of the first 2 MiB, but for page zero. Apart, as ring 0 may be slow. */
+/* Maps the rest of the first 4 MiB, but for page zero. Apart, as ring 0 may be slow. */
 void paging_map_around_image(void);
 
 /* Maps [phys, phys + len) one to one, readable and writable, in 2 MiB pages; what is mapped already

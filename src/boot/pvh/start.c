@@ -1,14 +1,8 @@
-/*
- * start.c - from entry.S to app_main. pvh.h tells the order.
- *
- * Where the loop runs: some clouds offer a KVM without hardware virtualization. There guest code in
- * ring 3 runs natively, and code in ring 0 is emulated, about a thousand times slower. So the app
- * runs in ring 3 where ring 0 turns out to be slow, and in ring 0 elsewhere.
- */
+/* start.c - from entry.S to app_main. pvh.h tells the order. */
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { RING_AUTO = -1, COMMAND_LINE_MAX = 4096 };
+enum { COMMAND_LINE_MAX = 4096 };
 
 void pvh_start(const struct hvm_start_info *start_info);
 
@@ -18,48 +12,12 @@ uintptr_t __stack_chk_guard = 0x9d1f0c5a7b3e6824; /* until pvh_main draws a rand
 
 static struct hvm_start_info info;
 static char command_line[COMMAND_LINE_MAX];
-static int ring = RING_AUTO;
-
-static const char *parse_ring(const struct boot_key *key, const char *text)
-{
-    bool good = strcmp(text, "0") == 0 || strcmp(text, "3") == 0 || strcmp(text, "auto") == 0;
-
-    (void)key; /* ring_forced() has read it long ago */
-    return good ? NULL : "0, 3 or auto";
-}
-BOOT_KEY("ring", parse_ring, NULL, "auto", "",
-         "processor ring in which the app runs: 0, 3, or auto for the one that is fast here");
+static int ring;
 
 void __stack_chk_fail(void);
 void __stack_chk_fail(void)
 {
     panic("A function has written past its stack frame; this is a bug in Ringloop or in the app.");
-}
-
-/* The ring is needed before the command line is parsed. */
-static int ring_forced(void)
-{
-    for (const char *word = command_line; word; word = strchr(word, ' ')) {
-        word += *word == ' ';
-        if (strncmp(word, "ring=", 5) == 0 && (word[5] == '0' || word[5] == '3'))
-            return word[5] - '0';
-    }
-    return RING_AUTO;
-}
-
-/* Cycles of the quickest of some rounds of a short loop: others may interrupt one, not all. */
-static bool ring0_is_emulated(void)
-{
-    enum { ROUNDS = 3, ITERATIONS = 32, EMULATED_CYCLES = 300 };
-    uint64_t best = UINT64_MAX;
-
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t start = clock_cycles();
-        for (int i = 0; i < ITERATIONS; i++)
-            __asm__ volatile("");
-        best = MIN(best, clock_cycles() - start);
-    }
-    return best > ITERATIONS * EMULATED_CYCLES;
 }
 
 static void copy_command_line(void)
@@ -109,9 +67,7 @@ void pvh_start(const struct hvm_start_info *start_info)
     paging_protect_image();
     traps_init();
     machine_init_ring0();
-    ring = ring_forced();
-    if (ring == RING_AUTO)
-        ring = ring0_is_emulated() ? 3 : 0;
+    ring = machine_ring(command_line);
     if (ring == 3)
         enter_ring3(pvh_main_ring3);
     pvh_main();

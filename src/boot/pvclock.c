@@ -1,0 +1,55 @@
+/* pvclock.c - reads the clock page; pvclock.h tells of it. */
+#include "boot/pvclock.h"
+#include "boot/boot.h"
+
+#define NS_PER_S 1000000000ull
+
+static bool shift_is_sane(int8_t shift)
+{
+    return shift > -32 && shift < 32;
+}
+
+uint64_t pvclock_scale(uint64_t cycles, uint64_t mul, int8_t shift)
+{
+    cycles = shift < 0 ? cycles >> -shift : cycles << shift;
+    return (uint64_t)((unsigned __int128)cycles * mul >> 32);
+}
+
+uint64_t pvclock_ns_at(const struct vcpu_time_info *time, uint64_t cycles)
+{
+    uint64_t ns = time->system_time;
+
+    if (cycles > time->tsc_timestamp && shift_is_sane(time->tsc_shift))
+        ns += pvclock_scale(cycles - time->tsc_timestamp, time->tsc_to_system_mul, time->tsc_shift);
+    return ns;
+}
+
+uint64_t pvclock_ns(const volatile struct vcpu_time_info *page)
+{
+    enum { TRIES = 1000 }; /* then the host has stopped in the middle: take what is there */
+    uint64_t ns = 0;
+
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t version = load_acquire(&page->version);
+        struct vcpu_time_info time = {.tsc_timestamp = page->tsc_timestamp,
+                                      .system_time = page->system_time,
+                                      .tsc_to_system_mul = page->tsc_to_system_mul,
+                                      .tsc_shift = page->tsc_shift};
+        ns = pvclock_ns_at(&time, clock_cycles());
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the reads above come before the next one */
+        if (!(version & 1) && version == page->version)
+            break;
+    }
+    return ns;
+}
+
+uint64_t pvclock_cycles_hz(const volatile struct vcpu_time_info *page)
+{
+    uint32_t mul = page->tsc_to_system_mul;
+    int8_t shift = page->tsc_shift;
+
+    if (mul == 0 || !shift_is_sane(shift))
+        return 0;
+    uint64_t hz = (NS_PER_S << 32) / mul;
+    return shift < 0 ? hz << -shift : hz >> shift;
+}

@@ -1,0 +1,64 @@
+/* Tests of the clock page's arithmetic, and of pages that a host should not have left. */
+#include "boot/pvclock.h"
+#include "boot/test.h"
+
+#define HALF 0x80000000u /* a factor of one half */
+
+static struct vcpu_time_info page(uint32_t mul, int8_t shift)
+{
+    return (struct vcpu_time_info){.version = 2,
+                                   .tsc_timestamp = 1000,
+                                   .system_time = 5000,
+                                   .tsc_to_system_mul = mul,
+                                   .tsc_shift = shift};
+}
+
+TEST(pvclock_scales_cycles)
+{
+    struct vcpu_time_info t = page(HALF, 0);
+    CHECK_EQ(pvclock_ns_at(&t, 1000), 5000);
+    CHECK_EQ(pvclock_ns_at(&t, 1200), 5100);
+    t = page(HALF, 3);
+    CHECK_EQ(pvclock_ns_at(&t, 1200), 5800);
+    t = page(HALF, -1);
+    CHECK_EQ(pvclock_ns_at(&t, 1200), 5050);
+}
+
+TEST(pvclock_scales_years_of_cycles)
+{
+    struct vcpu_time_info t = page(0x55555555, 0); /* 3 GHz */
+    uint64_t year_ns = 365ull * 24 * 3600 * 1000000000;
+    uint64_t ns = pvclock_ns_at(&t, 1000 + 3 * year_ns) - 5000;
+    CHECK(ns > year_ns - 100000000 && ns <= year_ns);
+}
+
+/* A vcpu may be moved to a processor whose counter is a little behind. */
+TEST(pvclock_does_not_go_below_the_page)
+{
+    struct vcpu_time_info t = page(HALF, 0);
+    CHECK_EQ(pvclock_ns_at(&t, 999), 5000);
+    CHECK_EQ(pvclock_ns_at(&t, 0), 5000);
+}
+
+TEST(pvclock_survives_a_page_that_cannot_be)
+{
+    struct vcpu_time_info t = page(HALF, 127);
+    CHECK_EQ(pvclock_ns_at(&t, 2000), 5000);
+    CHECK_EQ(pvclock_cycles_hz(&t), 0);
+    t = page(0, 0);
+    CHECK_EQ(pvclock_cycles_hz(&t), 0);
+    t = page(HALF, -128);
+    CHECK_EQ(pvclock_cycles_hz(&t), 0);
+    t.version = 3; /* being written, for ever */
+    CHECK_EQ(pvclock_ns(&t), 5000);
+}
+
+TEST(pvclock_tells_the_frequency)
+{
+    struct vcpu_time_info t = page(HALF, 0);
+    CHECK_EQ(pvclock_cycles_hz(&t), 2000000000);
+    t = page(HALF, 1);
+    CHECK_EQ(pvclock_cycles_hz(&t), 1000000000);
+    t = page(HALF, -1);
+    CHECK_EQ(pvclock_cycles_hz(&t), 4000000000);
+}

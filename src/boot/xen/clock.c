@@ -1,0 +1,66 @@
+/*
+ * clock.c - time as Xen tells it in the shared page: nanoseconds since the host started, by the
+ * processor's cycle counter, and the date at that moment (Xen's xen.h: vcpu_time_info, wc_sec).
+ */
+#include "boot/pvclock.h"
+#include "boot/xen/domain.h"
+
+#define NS_PER_S 1000000000ull
+#define HZ_MIN   1000000u /* a frequency below is nonsense */
+
+static uint64_t ahead_ns; /* of Xen's time; modulo 2^64, as a new host may have started later */
+static uint64_t last_ns;
+static uint64_t cycles_hz;
+
+static const volatile struct vcpu_time_info *time_page(void)
+{
+    return &xen_shared->vcpu_info[0].time;
+}
+
+void clock_connect(void)
+{
+    cycles_hz = pvclock_cycles_hz(time_page());
+    if (cycles_hz < HZ_MIN)
+        panic("Xen tells no time: its clock page says that the processor makes %lu cycles a "
+              "second; leave out tsc_mode in the domain's configuration.",
+              cycles_hz);
+    if (last_ns != 0)
+        ahead_ns = last_ns - pvclock_ns(time_page());
+}
+
+uint64_t clock_to_xen_ns(uint64_t ns)
+{
+    return ns - ahead_ns;
+}
+
+uint64_t clock_ns(void)
+{
+    return last_ns = MAX(last_ns, pvclock_ns(time_page()) + ahead_ns);
+}
+
+uint64_t clock_unix_s(void)
+{
+    enum { TRIES = 1000 }; /* then Xen has stopped in the middle: take what is there */
+    const volatile struct shared_info *shared = xen_shared;
+    uint64_t ns = 0, s = 0;
+
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t version = load_acquire(&shared->wc_version);
+        s = (uint64_t)shared->wc_sec_hi << 32 | shared->wc_sec;
+        ns = shared->wc_nsec;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the reads above come before the next one */
+        if (!(version & 1) && version == shared->wc_version)
+            break;
+    }
+    return s + (ns + clock_to_xen_ns(clock_ns())) / NS_PER_S;
+}
+
+uint64_t clock_cycles_hz(void)
+{
+    return cycles_hz;
+}
+
+const char *machine_clock_name(void)
+{
+    return "xen";
+}

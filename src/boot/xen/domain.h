@@ -1,0 +1,74 @@
+/*
+ * domain.h - what the parts of the xen platform share: hypercalls, the page shared with Xen, and
+ * what has to be done anew when the domain was suspended and goes on elsewhere.
+ *
+ * An image that never asks boot_stopping() and has no driver links neither shutdown.c nor store.c
+ * nor grants.c: start.c and console.c must not call them.
+ */
+#ifndef BOOT_XEN_DOMAIN_H
+#define BOOT_XEN_DOMAIN_H
+
+#include "boot/pvh/pvh.h" /* first: Xen's headers use its types without asking for them */
+
+#include <xen/hvm/params.h>
+#include <xen/memory.h>
+#include <xen/sched.h>
+
+/* --- hypercall.S ---------------------------------------------------------------------------- */
+
+/* Calls __HYPERVISOR_number; ring 0. Returns what it says: negative is an errno of Xen's. */
+long xen_hypercall(unsigned number, uintptr_t a, uintptr_t b, uintptr_t c);
+
+extern bool xen_has_vmmcall; /* start.c: AMD's instruction, not Intel's */
+
+/* --- start.c -------------------------------------------------------------------------------- */
+
+/* The page that Xen keeps for this domain: time, event channels. */
+extern struct shared_info *const xen_shared;
+
+/* Counts, from 1 on, how often the domain began to run somewhere. What belongs to an earlier
+ * number (grants, channels, watches, the store's ring) is gone. */
+extern uint32_t xen_incarnation;
+
+/* The reason that boot_exit tells Xen, unless it is a crash: SHUTDOWN_poweroff at first. */
+extern unsigned xen_end_reason;
+
+/* False if Xen knows no such parameter of the domain, or it is 0. */
+bool xen_hvm_param(uint32_t index, uint64_t *value);
+
+/* Lets the page of an XENMAPSPACE appear at `page`, whose own memory goes back to Xen. */
+bool xen_map(unsigned space, uint32_t index, void *page);
+
+/* Suspends the domain. True if it then went on elsewhere; false if it was not suspended, or goes
+ * on where it was and nothing has changed. */
+bool xen_suspend(void);
+
+/* --- clock.c -------------------------------------------------------------------------------- */
+
+/* Once xen_shared is there, and again after a move: clock_ns() goes on from where it was. */
+void clock_connect(void);
+
+/* A time of clock_ns() as Xen counts. */
+uint64_t clock_to_xen_ns(uint64_t ns);
+
+/* --- events.c ------------------------------------------------------------------------------- */
+
+/* Masks all event channels; sets the callback. */
+void events_connect(void);
+
+/* Waits until there was an event on the port, masked or not, or until clock_ns() is `deadline_ns`;
+ * the processor is free for other domains meanwhile. An event since the last wait counts. May
+ * return early. */
+void events_wait(uint32_t port, uint64_t deadline_ns);
+
+/* --- console.c ------------------------------------------------------------------------------ */
+
+void console_connect(void);
+
+/* True if Ctrl-C is among what was typed since the last call. */
+bool console_ctrl_c(void);
+
+/* Waits a while for the other side to read all that was written. */
+void console_flush(void);
+
+#endif

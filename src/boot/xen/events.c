@@ -1,0 +1,109 @@
+/*
+ * events.c - event channels, of the ABI with two levels (Xen's event_channel.h): a bit a port says
+ * "pending", which Xen sets and we clear, another "masked".
+ *
+ * Interrupts stay off, so no event ever interrupts the app: drivers look at the pending bits, and
+ * waits are SCHEDOP_poll, which looks at them, too, and doesn't care for masks.
+ */
+#include "boot/xen.h"
+#include "boot/xen/domain.h"
+
+#include <xen/event_channel.h>
+
+enum { WORD_BITS = 64, CALLBACK_VECTOR = 0xf3 };
+
+/* The word of a bitmap that has the port's bit. */
+static xen_ulong_t *word_of(xen_ulong_t *bitmap, uint32_t port)
+{
+    assert(port > 0 && port < EVTCHN_2L_NR_CHANNELS);
+    return &bitmap[port / WORD_BITS];
+}
+
+static xen_ulong_t bit_of(uint32_t port)
+{
+    return 1ul << port % WORD_BITS;
+}
+
+static void set_mask(uint32_t port, bool masked)
+{
+    xen_ulong_t *word = word_of(xen_shared->evtchn_mask, port);
+
+    if (masked)
+        __atomic_fetch_or(word, bit_of(port), __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(word, ~bit_of(port), __ATOMIC_SEQ_CST);
+}
+
+/* The vector is never delivered, as interrupts stay off. It is set because the tools take a domain
+ * with a callback for one that heeds control/shutdown and that can be told that its suspension was
+ * cancelled; and because with it Xen notes that the domain runs in 64-bit mode. */
+void events_connect(void)
+{
+    struct xen_hvm_param callback = {.domid = DOMID_SELF,
+                                     .index = HVM_PARAM_CALLBACK_IRQ,
+                                     .value = (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 |
+                                              CALLBACK_VECTOR};
+
+    for (size_t i = 0; i < ARRAY_LEN(xen_shared->evtchn_mask); i++)
+        __atomic_store_n(&xen_shared->evtchn_mask[i], ~0ul, __ATOMIC_RELAXED);
+    if (xen_hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, (uintptr_t)&callback, 0) != 0)
+        panic("Xen refuses an event callback by vector; use Xen 4.11 or later.");
+}
+
+void events_wait(uint32_t port, uint64_t deadline_ns)
+{
+    evtchn_port_t ports[] = {port};
+    struct sched_poll poll = {.nr_ports = 1, .timeout = clock_to_xen_ns(deadline_ns)};
+
+    set_xen_guest_handle(poll.ports, ports);
+    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uintptr_t)&poll, 0);
+    xen_event_take(port);
+}
+
+uint32_t xen_event_alloc(uint16_t domid)
+{
+    struct evtchn_alloc_unbound alloc = {.dom = DOMID_SELF, .remote_dom = domid};
+
+    if (xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, (uintptr_t)&alloc,
+                      0) != 0)
+        return 0;
+    set_mask(alloc.port, true);
+    xen_event_take(alloc.port); /* of a channel that had the number before */
+    return alloc.port;
+}
+
+void xen_event_close(uint32_t port)
+{
+    struct evtchn_close close = {port};
+
+    set_mask(port, true);
+    xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_close, (uintptr_t)&close, 0);
+}
+
+void xen_event_notify(uint32_t port)
+{
+    struct evtchn_send send = {port};
+
+    xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_send, (uintptr_t)&send, 0);
+}
+
+bool xen_event_take(uint32_t port)
+{
+    xen_ulong_t *word = word_of(xen_shared->evtchn_pending, port), bit = bit_of(port);
+
+    if (!(load_acquire(word) & bit))
+        return false;
+    __atomic_fetch_and(word, ~bit,
+                       __ATOMIC_SEQ_CST); /* what follows sees what the event tells of */
+    return true;
+}
+
+void xen_event_wake(uint32_t port, bool on)
+{
+    set_mask(port, !on);
+}
+
+void xen_yield(void)
+{
+    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0);
+}

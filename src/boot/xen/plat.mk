@@ -1,0 +1,8 @@
+# xen: an image that `xl create` starts as a PVH domain. Compiled and linked as for kvm.
+xen.dirs := pvh xen
+xen.header := /usr/include/xen/arch-x86/hvm/start_info.h
+xen.package := libxen-dev
+xen.cflags = $(kvm.cflags) -D__XEN_INTERFACE_VERSION__=0x00040e00
+xen.ldflags = $(kvm.ldflags)
+xen.link_deps = $(kvm.link_deps)
+xen.general_regs := src/boot/%

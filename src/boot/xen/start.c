@@ -1,0 +1,122 @@
+/*
+ * start.c - the xen platform: finds Xen, connects to it, ends the domain. The image is a PVH domain
+ * (Xen's docs/misc/pvh.pandoc). Hypercalls are for ring 0, so that is where the app runs.
+ */
+#include "boot/xen/domain.h"
+
+#include <xen/arch-x86/cpuid.h>
+
+const char boot_platform[] = "xen";
+
+/* A page of the image gives its place: what was there goes back to Xen. */
+static union {
+    struct shared_info info;
+    uint8_t bytes[PAGE_SIZE];
+} shared_page __attribute__((aligned(PAGE_SIZE)));
+
+struct shared_info *const xen_shared = &shared_page.info;
+uint32_t xen_incarnation;
+unsigned xen_end_reason = SHUTDOWN_poweroff;
+bool xen_has_vmmcall;
+static bool found; /* Xen */
+
+/* Xen's leaf isn't the first if it also plays another hypervisor. */
+static bool on_xen(void)
+{
+    for (uint32_t leaf = XEN_CPUID_FIRST_LEAF; leaf < XEN_CPUID_FIRST_LEAF + 0x10000;
+         leaf += 0x100) {
+        struct cpuid id = cpuid(leaf);
+        if (id.ebx == XEN_CPUID_SIGNATURE_EBX && id.ecx == XEN_CPUID_SIGNATURE_ECX &&
+            id.edx == XEN_CPUID_SIGNATURE_EDX)
+            return true;
+    }
+    return false;
+}
+
+/* Which of the two instructions a processor has, its vendor tells. */
+static bool has_vmmcall(void)
+{
+    uint32_t vendor = cpuid(0).ebx;
+
+    return vendor == 0x68747541 || vendor == 0x6f677948; /* "Auth"enticAMD, "Hygo"nGenuine */
+}
+
+bool xen_hvm_param(uint32_t index, uint64_t *value)
+{
+    struct xen_hvm_param param = {.domid = DOMID_SELF, .index = index};
+
+    if (xen_hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (uintptr_t)&param, 0) != 0)
+        return false;
+    *value = param.value;
+    return param.value != 0;
+}
+
+bool xen_map(unsigned space, uint32_t index, void *page)
+{
+    struct xen_add_to_physmap map = {
+        .domid = DOMID_SELF, .space = space, .idx = index, .gpfn = (uintptr_t)page / PAGE_SIZE};
+
+    return xen_hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uintptr_t)&map, 0) == 0;
+}
+
+/* What start and move have in common. */
+static void connect(void)
+{
+    if (!xen_map(XENMAPSPACE_shared_info, 0, &shared_page))
+        panic("Xen gives this domain no shared info page; give it type=\"pvh\" in its "
+              "configuration.");
+    xen_incarnation++;
+    events_connect();
+    clock_connect();
+}
+
+void machine_init_ring0(void)
+{
+    found = on_xen();
+    if (!found)
+        panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
+    xen_has_vmmcall = has_vmmcall();
+    connect();
+}
+
+int machine_ring(const char *command_line)
+{
+    (void)command_line;
+    return 0;
+}
+
+void machine_init(const struct hvm_start_info *info)
+{
+    (void)info;
+    console_connect();
+}
+
+static long schedop_shutdown(unsigned reason)
+{
+    struct sched_shutdown how = {reason};
+
+    return xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&how, 0);
+}
+
+bool xen_suspend(void)
+{
+    console_flush(); /* where it goes on, the console's ring is a new one */
+    if (schedop_shutdown(SHUTDOWN_suspend) != 0)
+        return false;
+    connect();
+    console_connect();
+    return true;
+}
+
+void boot_exit(int code)
+{
+    bool crash = code == BOOT_EXIT_PANIC || code == BOOT_EXIT_FAULT;
+
+    print("Ringloop: exit %d.\n", code);
+    if (found) {
+        console_flush();
+        schedop_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
+    }
+    for (;;)
+        __asm__ volatile("cli; hlt"); /* there is no Xen: stand still */
+}

@@ -1,0 +1,222 @@
+/*
+ * netfront.h - the front end of Xen's network device (xen/io/netif.h). It reaches Xen only through
+ * boot/xen.h; Xen's own header is the specification, and Linux' netback the usual back end.
+ *
+ * netfront_probe finds the devices; all else goes through netdev.h. The rest of this header is
+ * shared by the driver's files, netfront.c (data path), netfront_connect.c (handshake and states),
+ * netfront_grants.c (which pages the back end may use), netfront_device.c (netdev.h), and its
+ * tests.
+ *
+ * A page that was granted can be read, or written, by the back end at any time until the grant is
+ * taken back. So a pool's pages are granted whole and for as long as there is a connection, and
+ * what a ring says is read once and checked.
+ */
+#ifndef NETDEV_NETFRONT_H
+#define NETDEV_NETFRONT_H
+
+#include "netdev/netdev.h"
+
+#include <xen/io/netif.h>
+#include <xen/io/xenbus.h>
+
+enum {
+    NETFRONT_RING = 256,     /* entries of a ring of either kind: what fits a page */
+    NETFRONT_DESCS_MIN = 32, /* so that the longest packet fits, and a few */
+    NETFRONT_PIECES_MAX = XEN_NETIF_NR_SLOTS_MIN, /* of a packet: what any back end takes */
+    NETFRONT_EXTRAS_MAX = XEN_NETIF_EXTRA_TYPE_MAX - 1,
+    NETFRONT_FRAME_MIN = 14,   /* an Ethernet header */
+    NETFRONT_FRAME_EXTRA = 18, /* bytes of a frame beyond its MTU: header and one VLAN tag */
+    NETFRONT_POOLS_MAX = 16,   /* pools whose packets a device sends */
+    NETFRONT_PATH_MAX = 96,    /* bytes of a back end's path, with the closing zero */
+};
+
+/* What both kinds of ring begin with, and the private half of it. Indices run free. */
+struct netfront_ring {
+    struct netif_rx_sring *shared; /* of a transmit ring only the indices are used through this */
+    uint32_t req_prod;             /* posted */
+    uint32_t req_published;        /* of these, the back end's */
+    uint32_t rsp_cons;             /* reaped */
+    uint32_t port;                 /* event channel */
+};
+
+/* Pages that the back end may use. The references stay here until they are taken back. */
+struct netfront_grants {
+    const uint8_t *base;
+    uint32_t *refs; /* one a page, 0: none */
+    uint32_t pages;
+    uint32_t held;  /* references that aren't 0 */
+    uint16_t domid; /* whom they were given to */
+    bool readonly;
+};
+
+struct netfront_pool {
+    const struct netbuf_pool *pool;
+    struct netfront_grants grants;
+    bool granted; /* for this connection */
+    bool failed;  /* grants were short: no packet of it can be sent over this connection */
+};
+
+/* The received packet whose first slots were taken and whose last isn't there yet. */
+struct netfront_partial {
+    struct netbuf *head, *tail;
+    uint32_t pieces, bytes, extras;
+    bool more;      /* the next slot is a piece */
+    bool extra;     /* the next slot is extra info */
+    bool bad;       /* it will be dropped */
+    uint8_t reason; /* enum netdev_drop */
+    uint16_t flags; /* of its first slot */
+};
+
+struct netfront_rx {
+    struct netdev_queue base;
+    struct netfront_ring ring;
+    struct netbuf_pool *pool;
+    const uint32_t *refs; /* of the pool's pages, one a buffer */
+    uint32_t descs, offloads;
+    uint32_t idle; /* bursts in a row that brought nothing */
+    struct netfront_partial partial;
+    struct netfront_grants page; /* the ring's */
+    uint32_t page_ref;
+    struct netbuf *flight[NETFRONT_RING]; /* by the slot that the buffer was posted in */
+};
+
+struct netfront_tx {
+    struct netdev_queue base;
+    struct netfront_ring ring;
+    struct netfront *dev;
+    struct netfront_pool *last; /* the pool of the packet before */
+    uint32_t descs, offloads, frame_max_bytes;
+    uint32_t idle; /* bursts in a row that found no room */
+    struct netfront_grants page;
+    uint32_t page_ref;
+    struct netbuf *flight[NETFRONT_RING]; /* pieces, by the request's id */
+    uint16_t free_ids[NETFRONT_RING];     /* a stack; as many as are not in flight */
+};
+
+/* What the back end tells of itself in the store. */
+struct netfront_features {
+    bool rx_copy, sg, split_events, tx_csum, tx_csum_ipv6, multicast, multicast_dynamic;
+    uint32_t queues_max;
+};
+
+/* Where the device is in the handshake; drawn in netfront_connect.c. */
+enum netfront_phase {
+    NETFRONT_DOWN,       /* the back end has nothing of ours */
+    NETFRONT_MEETING,    /* we are Initialising; it should become InitWait */
+    NETFRONT_CONNECTING, /* we are Connected; it should become so */
+    NETFRONT_UP,
+    NETFRONT_CLOSING, /* we are Closed; it should become so */
+};
+
+struct netfront {
+    struct netdev base;
+    uint32_t vif; /* its number below device/vif */
+    char where[24];
+    uint8_t mac[6];
+    uint16_t mtu_bytes, mtu_max_bytes;
+    uint32_t offloads; /* wanted: enum netdev_offload */
+    bool all_multicast;
+
+    enum netfront_phase phase;
+    bool carrier;
+    uint16_t domid;               /* the back end's domain */
+    char path[NETFRONT_PATH_MAX]; /* the back end's, "" if not known */
+    int watch;                    /* on that path, or negative */
+    uint64_t next_look_ns;        /* at the store, if no watch fires */
+    uint64_t retry_ns;            /* no new handshake before */
+    uint64_t deadline_ns;         /* of the phase */
+    bool stale;                   /* the last look brought no answer */
+    bool wanted;                  /* the app has started the device */
+    bool met;                     /* the back end's features are known */
+    bool keys_written;            /* so that some may have to be taken away again */
+    int error;                    /* why the last handshake failed */
+    struct netfront_features features;
+
+    bool lost, lacks_said, short_said; /* on the console, once; lost: the link was, since start */
+    uint32_t lost_packets;             /* in flight at the end of a connection */
+    uint32_t kept;                     /* pages that the back end didn't let go of */
+
+    struct netfront_rx *rx[NETDEV_MAX_QUEUE_PAIRS];
+    struct netfront_tx *tx[NETDEV_MAX_QUEUE_PAIRS];
+    struct netfront_pool pools[NETFRONT_POOLS_MAX];
+    uint32_t pools_count;
+};
+
+/* Registers every vif that the store has for this domain; says on the console why if one can't be
+ * used. */
+void netfront_probe(void);
+
+/* Examines vif number `vif` and makes `nf`, which is all zeroes, a device in state FOUND. 0 or an
+ * error. */
+int netfront_init(struct netfront *nf, uint32_t vif);
+
+/* --- the data path, in netfront.c ------------------------------------------------------------- */
+
+uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t netfront_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t netfront_tx_reclaim(struct netdev_queue *base);
+
+/* Makes the rings empty, for a back end that has yet to see them. Both queues stand still until
+ * they are opened. */
+void netfront_rx_reset(struct netfront_rx *q);
+void netfront_tx_reset(struct netfront_tx *q);
+
+/* The back end is connected: packets may go. Fills the receive ring and sends an event. */
+void netfront_rx_open(struct netfront_rx *q);
+void netfront_tx_open(struct netfront_tx *q);
+
+/* The end of a connection: the queue stands still. Of what was received and never asked for, a
+ * number is returned and counted as NETDEV_DROP_STOP. */
+uint32_t netfront_rx_shut(struct netfront_rx *q);
+void netfront_tx_shut(struct netfront_tx *q);
+
+/* Frees all that is in flight, once the back end has let go of it or will never do. Returns how
+ * many packets weren't sent, which are counted as NETDEV_DROP_STOP. */
+void netfront_rx_empty(struct netfront_rx *q);
+uint32_t netfront_tx_empty(struct netfront_tx *q);
+
+/* Asks the back end for an event when the next packet comes. Look once more after it. */
+void netfront_rx_arm(struct netfront_rx *q);
+
+/* --- the handshake, in netfront_connect.c ----------------------------------------------------- */
+
+/* Finds the back end and reads its features, which takes it to InitWait. 0, NETDEV_EDEVICE or
+ * NETDEV_ETIMEOUT. */
+int netfront_meet(struct netfront *nf);
+
+/* Connects queue_pairs queues that were set up. 0 or an error. */
+int netfront_connect(struct netfront *nf);
+
+/* Ends the connection, if there is one: afterwards nothing is in flight. */
+void netfront_disconnect(struct netfront *nf);
+
+/* Goes as far in the handshake as is possible now without waiting for the back end. True if the
+ * device is connected and has a carrier. */
+bool netfront_go_on(struct netfront *nf);
+
+/* The domain was suspended: grants, events and watches are gone, and so is the back end. */
+void netfront_resumed(void *nf);
+
+/* --- grants, in netfront_grants.c ------------------------------------------------------------- */
+
+/* Grants all pages to domain `domid`, or none. Pages that are granted still are left as they are.
+ * False if the table is too full, or if another domain has pages that it doesn't let go of. */
+bool netfront_grants_give(struct netfront_grants *g, uint16_t domid, bool readonly);
+
+/* Takes back all that it can. Returns how many pages the other domain keeps. */
+uint32_t netfront_grants_take(struct netfront_grants *g);
+
+/* The table entry of a pool, made if there is none; NULL if the table or memory is full. */
+struct netfront_pool *netfront_pool_of(struct netfront *nf, const struct netbuf_pool *pool);
+
+/* The same, with its pages granted; NULL if they can't be. */
+struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct netbuf_pool *pool,
+                                            bool readonly);
+
+/* Takes back the grants of all pools and rings, and says how many pages are kept, if any are. */
+void netfront_grants_take_all(struct netfront *nf);
+
+/* Forgets them all: they don't exist any more. */
+void netfront_grants_forget(struct netfront *nf);
+
+#endif

@@ -1,0 +1,55 @@
+/* relay.c - lets somebody outside ask a guest as if from dom0: datagrams go on from here, and the
+ * answers back to whoever asked last. */
+#include "packets.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+static int udp_socket(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    if (fd < 0)
+        fail("socket");
+    return fd;
+}
+
+int packets_relay(const char *address)
+{
+    check_keys(" port listen ");
+    struct sockaddr_in guest = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = ip_of(address),
+        .sin_port = htons((uint16_t)number_of("port", 11211)),
+    };
+    struct sockaddr_in here = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)number_of("listen", 11211)),
+    };
+    struct sockaddr_in client = {.sin_family = AF_UNSPEC};
+    struct pollfd in[2] = {{.fd = udp_socket(), .events = POLLIN},
+                           {.fd = udp_socket(), .events = POLLIN}};
+    static char data[65536];
+
+    if (bind(in[0].fd, (struct sockaddr *)&here, sizeof here) ||
+        connect(in[1].fd, (struct sockaddr *)&guest, sizeof guest))
+        fail(address);
+    printf("packets: relaying\n");
+    fflush(stdout);
+    while (!over) {
+        socklen_t size = sizeof client;
+        ssize_t len;
+
+        if (poll(in, 2, -1) < 0)
+            continue;
+        if (in[0].revents && (len = recvfrom(in[0].fd, data, sizeof data, MSG_DONTWAIT,
+                                             (struct sockaddr *)&client, &size)) >= 0)
+            send(in[1].fd, data, (size_t)len, 0);
+        if (in[1].revents && (len = recv(in[1].fd, data, sizeof data, MSG_DONTWAIT)) >= 0)
+            sendto(in[0].fd, data, (size_t)len, 0, (struct sockaddr *)&client, sizeof client);
+    }
+    return 0;
+}
