@@ -117,7 +117,40 @@ file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only)
 $(foreach p,$(PLATS),$(eval $(call plat_rules,$(p))))
 $(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
 
-.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-xen bench-driver
+# --- programs of bench/: processes of this host, with libc ----------------------------------------
+# DPDK's flags are asked for when they are needed; its headers aren't ours to keep free of warnings.
+dpdk_cflags = $$(pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
+dpdk_libs = $$(pkg-config --libs libdpdk)
+bench_programs := $(BUILD)/bench/kvload $(BUILD)/bench/udpkv_sockets $(BUILD)/bench/udpkv_dpdk
+BENCH_CFLAGS := -std=gnu11 -O3 -march=native -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes
+
+# Without libdpdk-dev kvload knows kernel sockets only.
+kvload_sources := $(filter-out %_test.c %/port_dpdk.c %/port_dpdk_none.c,$(wildcard bench/kvload/*.c))
+$(BUILD)/bench/kvload: $(wildcard bench/kvload/*.[ch]) $(lastword $(MAKEFILE_LIST))
+	@mkdir -p $(@D); echo "  LINK $@"
+	$(Q)if pkg-config --exists libdpdk 2>/dev/null; \
+	then $(CC) $(BENCH_CFLAGS) $(dpdk_cflags) -o $@ $(kvload_sources) bench/kvload/port_dpdk.c \
+		$(dpdk_libs) -lm -pthread; \
+	else $(CC) $(BENCH_CFLAGS) -o $@ $(kvload_sources) bench/kvload/port_dpdk_none.c -lm -pthread; fi
+
+# udpkv's own objects, as an archive, so that a peer takes of them what it needs.
+$(BUILD)/bench/udpkv.a: $(filter-out %/main.c.o,$(call objects,linux,$(call app_sources,udpkv)))
+	@mkdir -p $(@D); rm -f $@; $(AR) rcsD $@ $^
+peer_parts := bench/peers/udpkv_peer.c $(BUILD)/obj-linux/app-udpkv.o $(BUILD)/bench/udpkv.a \
+	$(BUILD)/obj-linux/lib.a
+$(BUILD)/bench/udpkv_sockets: bench/peers/udpkv_sockets.c $(peer_parts) bench/peers/udpkv_peer.h
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -no-pie -o $@ $(filter %.c %.o %.a,$^)
+$(BUILD)/bench/udpkv_dpdk: bench/peers/udpkv_dpdk.c $(peer_parts) bench/peers/udpkv_peer.h
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) -march=native $(dpdk_cflags) $(LDFLAGS) -no-pie -o $@ \
+		$(filter %.c %.o %.a,$^) $(dpdk_libs)
+
+.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-xen \
+	bench-driver bench-udpkv kvload bench-programs
+kvload: $(BUILD)/bench/kvload
+bench-programs: $(bench_programs)
 FORCE:
 
 all: $(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),$(BUILD)/$(a)-$(p)/$(a)))
@@ -132,6 +165,8 @@ help:
 	@echo 'make test                  all tests (the same as ./test)'
 	@echo 'make bench-pktgen          packet rates beside DPDK, into bench/results (QUICK=1: under 50 s)'
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
+	@echo 'make bench-udpkv           the key-value table, into bench/results (QUICK=1: under 60 s)'
+	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
 	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
 	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
 	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
@@ -152,7 +187,7 @@ test:
 
 # bench/README.md tells how to read what these write. QUICK, PEER and PEER_ARGS reach them as
 # variables of the environment.
-bench-pktgen bench-boot bench-xen: bench-%:
+bench-pktgen bench-boot bench-udpkv bench-xen: bench-%:
 	@bench/$*
 
 debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)

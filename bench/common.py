@@ -26,17 +26,20 @@ def add_options(parser):
     parser.add_argument("--no-install", action="store_true", help="if packages are missing, say so and end")
 
 
-def prepare(args, packages, plats=(), peer=False, apps=("pktgen",)):
-    """Installs what is missing and builds pktgen, or other apps, and the peer. What doesn't build is said, and shows
-    up as a system that didn't run. Ends the script with 2 if packages are missing."""
+def prepare(args, packages, plats=(), peer=False, apps=("pktgen",), more=()):
+    """Installs what is missing and builds the apps for each platform, the peer, and make's targets in
+    `more`. What doesn't build is said, and shows up as a system that didn't run. Ends the script with
+    2 if packages are missing."""
     install = [vm.ROOT / "tests/install", packages] + ["--no-install"] * args.no_install
     if subprocess.run(install).returncode != 0:
         sys.exit(2)
-    for app, plat in [] if args.no_build else [(app, plat) for app in apps for plat in plats]:
-        command = ["make", "-s", "-C", str(vm.ROOT), f"APP={app}", f"PLAT={plat}"]
+    targets = [(str(vm.image(app, plat)), (f"APP={app}", f"PLAT={plat}")) for app in apps for plat in plats]
+    targets += [(target, (target,)) for target in more]
+    for target, words in () if args.no_build else targets:
+        command = ["make", "-s", "-C", str(vm.ROOT), *words]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            systems.did_not_build.add(str(vm.image(app, plat)))
+            systems.did_not_build.add(target)
             said = done.stdout.strip().splitlines()[-1:]
             print(f"{shlex.join(command)} failed: {' '.join(said)}", flush=True)
     if peer:

@@ -129,6 +129,95 @@ def short_table(rows, sizes, systems):
     return markdown(header, lines)
 
 
+# --- bench/udpkv: results are kvload's, {(system, load): [result, ...]} ------------------------------
+
+
+def kv_rows(full, half, cycles_of):
+    """Rows for the JSON file. full: as fast as it goes, half: at half of that. cycles_of(None, result)
+    gives the server's cycles a request. What didn't run has None for numbers."""
+    rows = []
+    for (system, load), results in full.items():
+        rates = [result["ALL STATS"]["Totals"]["Ops/sec"] for result in results]
+        paced = [result["ALL STATS"]["Totals"]["Percentile Latencies"] for result in half[system, load]]
+        row = {"system": system, "load": load}
+        row["reqs_per_s_median"] = rounded(statistics.median(rates) if rates else None)
+        row["reqs_per_s_min"] = rounded(min(rates, default=None))
+        row["reqs_per_s_max"] = rounded(max(rates, default=None))
+        cycles = [cycles_of(None, result) for result in results]
+        row["cycles_per_req"] = rounded(statistics.median(cycles) if cycles else None)
+        for name, key in (("p50_us", "p50.00"), ("p99_us", "p99.00"), ("p999_us", "p99.90")):
+            row[name] = rounded(statistics.median(p[key] for p in paced) * 1000 if paced else None)
+        rows.append(row)
+    return rows
+
+
+def kv_about(full):
+    """{(system, load): (cores that the server kept busy, its idle share, kvload's busy share)}, medians."""
+
+    def median(results, pick):
+        return statistics.median(map(pick, results))
+
+    return {
+        key: (
+            median(results, lambda r: r["cores"]),
+            median(results, lambda r: r["kvload"].get("server_idle_share", 1 - min(r["cores"], 1))),
+            median(results, lambda r: r["kvload"]["busy_share"]),
+        )
+        for key, results in full.items()
+        if results
+    }
+
+
+def kv_table(rows, about, ours=None):
+    """The table of bench/udpkv; with `ours` a column says how many times each that one is."""
+    header = ["load, system", "million/s", "min", "max", "cycles", "p50 us", "p99 us", "p99.9 us", "cores"]
+    header += ["idle", "kvload busy"] + ([f"{ours} is times"] if ours else [])
+    rates = {(row["load"], row["system"]): row["reqs_per_s_median"] for row in rows}
+    lines = []
+    for row in rows:
+        name = f"{row['load']} {row['system']}"
+        if row["reqs_per_s_median"] is None:
+            lines.append([name, "not run", *[""] * (len(header) - 2)])
+            continue
+        cells = [f"{row[key] / 1e6:.3f}" for key in ("reqs_per_s_median", "reqs_per_s_min", "reqs_per_s_max")]
+        cells += [f"{row['cycles_per_req']:.0f}"]
+        cells += [f"{row[key]:.1f}" for key in ("p50_us", "p99_us", "p999_us")]
+        cores, idle, busy = about[row["system"], row["load"]]
+        cells += [f"{cores:.2f}", f"{idle:.0%}", f"{busy:.0%}"]
+        if ours:
+            best = rates.get((row["load"], ours))
+            cells.append(f"{best / row['reqs_per_s_median']:.1f}" if best else "")
+        lines.append([name, *cells])
+    return markdown(header, lines)
+
+
+def plot_bars(path, rows, title):
+    """A bar a system for every load, by gnuplot, on a logarithmic scale. Returns why not, if not."""
+    if not shutil.which("gnuplot"):
+        return "There is no gnuplot, so there is no plot. Install it: tests/install bench"
+    names = list(dict.fromkeys(row["system"] for row in rows))
+    loads = list(dict.fromkeys(row["load"] for row in rows))
+    rates = {(row["load"], row["system"]): row["reqs_per_s_median"] for row in rows}
+    if not any(rates.values()):
+        return "Nothing ran, so there is no plot."
+    data = [" ".join(["load", *names])]
+    data += [" ".join([load, *(str(rates.get((load, name)) or "?") for name in names)]) for load in loads]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "data"
+        file.write_text("\n".join(data) + "\n")
+        script = [
+            f"set terminal svg size {300 + 160 * len(loads)},460 background '#ffffff' font 'sans,11'",
+            f"set output '{path}'; set title '{title}'; set style data histograms; set style fill solid 0.8",
+            "set logscale y; set yrange [1e4:*]; set format y '10^{%T}'; set grid ytics; set ylabel 'requests/s'",
+            "set key outside right font ',9'; set xtics rotate by -30; set datafile missing '?'",
+            "plot " + ", ".join(
+                f"'{file}' using {i + 2}:xtic(1) title '{name}' lc {i + 1}" for i, name in enumerate(names)
+            ),
+        ]
+        done = subprocess.run(["gnuplot"], input="\n".join(script), text=True, capture_output=True)
+    return f"gnuplot failed: {done.stderr.strip()}" if done.returncode else None
+
+
 def write_csv(path, rows):
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

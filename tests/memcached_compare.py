@@ -16,7 +16,7 @@ fresh memcached: the last requests are quit, which it never forgets over UDP.
 Nothing waits for an answer that may not come: behind every request goes a `version` request, the
 marker, and whatever arrives before the marker's answer is the answer to the request.
 
-What must differ is listed right below, with the reason; everything else is an error.
+What must differ is listed in memcached_peer.py, with the reason; everything else is an error.
 """
 import argparse
 import os
@@ -26,65 +26,12 @@ import struct
 import sys
 import time
 
+from memcached_peer import MUST_DIFFER, SAME_AFTER, STATS_COMMON, STATS_EQUAL, UDPKV_ONLY
+
 HEADER = struct.Struct(">HHHH")  # request id, sequence number, total, reserved
 DATAGRAM_BYTES = 1400            # of an answer, its header included
 MARKER_TIMEOUT_S = 2.0
 MARKER_TRIES = 5
-
-# (request, memcached's answer, udpkv's answer, reason): the request is searched for the first
-# pattern; if memcached's answer matches its pattern as a whole, then udpkv's must match the other.
-MUST_DIFFER = [
-    (rb"^[\s]*version(\s|\0)", rb"VERSION \d+\.\d+\.\d+\r\n", rb"VERSION 1\.6\.18-ringloop\r\n",
-     "udpkv says what it is"),
-    (rb"^stats\r\n$", rb"(?:STAT \S+ .*\r\n)+END\r\n", rb"(?:STAT \S+ .*\r\n)+END\r\n",
-     "pid, times, values and the set of names; compare_stats holds the common names together"),
-    (rb"^get z\r\n$", rb"(?s)VALUE z 0 92400\r\n.*\r\nEND\r\n",
-     rb"SERVER_ERROR answer too long for UDP\r\n",
-     "an answer of more than 64 datagrams: udpkv refuses to amplify that far"),
-]
-
-# In longer answers only these words differ: replaced on both sides before comparing.
-SAME_AFTER = [(rb"VERSION 1\.6\.\d+(?:-ringloop)?\r\n", b"VERSION\r\n")]
-
-# Datagram headers. memcached sends a datagram, or a run of them, for every key found and for every
-# command of a request, each run with sequence numbers from 0 and its own total, and an empty
-# datagram (sequence 0, total 0) for a first key not found and for quit. By protocol.txt a client
-# takes the first such run for the whole answer. udpkv sends one run for a request, as protocol.txt
-# has it. So: udpkv's headers are always held against protocol.txt; they are also compared with
-# memcached's whenever those follow it.
-
-# Only for udpkv: memcached over UDP waits for the rest of a data block and takes the next datagrams
-# of all clients for it, so it can't be asked. (request, answer, reason)
-UDPKV_ONLY = [
-    (b"set a 0 0 5\r\nx\r\n", b"CLIENT_ERROR bad data chunk\r\n", "data block not in the datagram"),
-    (b"set a 0 0 5\r\nxxxxx", b"CLIENT_ERROR bad data chunk\r\n", "data block without its end"),
-    (b"set a 0 0 5\r\nxxxxx\r", b"CLIENT_ERROR bad data chunk\r\n", "data block without its end"),
-    (b"set a 0 0 5 noreply\r\nx\r\n", b"", "the same with noreply"),
-    (b"set a 0 0 1\r\n", b"CLIENT_ERROR bad data chunk\r\n", "no data block"),
-    (b"set a 0 0 2147483645\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n",
-     "the words that memcached has for it over TCP"),
-    (b"append a 0 0 2000000\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n", "likewise"),
-    (b"mn\r\n", b"ERROR\r\n", "no meta commands"),
-    (b"mg a v\r\n", b"ERROR\r\n", "no meta commands"),
-    (b"me a\r\n", b"ERROR\r\n", "no meta commands"),
-    (b"ms a 2\r\n", b"ERROR\r\n", "no meta commands"),
-    (b"stats settings\r\n", b"ERROR\r\n", "stats has no parts"),
-    (b"stats items\r\n", b"ERROR\r\n", "stats has no parts"),
-    (b"stats slabs\r\n", b"ERROR\r\n", "there are no slabs"),
-    (b"cache_memlimit 64\r\n", b"ERROR\r\n", "the memory is fixed"),
-    (b"watch\r\n", b"ERROR\r\n", "there is no log"),
-    (b"refresh_certs\r\n", b"ERROR\r\n", "there is no TLS"),
-]
-
-# Names that udpkv's stats share with memcached's.
-STATS_COMMON = """pid uptime time version pointer_size curr_items total_items bytes limit_maxbytes
-threads cmd_get cmd_set cmd_flush cmd_touch get_hits get_misses delete_misses delete_hits
-incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits touch_misses
-evictions""".split()
-# and those whose values must be the same, as they count what both were asked since `stats reset`
-STATS_EQUAL = """cmd_set cmd_flush cmd_touch get_hits get_misses delete_misses delete_hits
-incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits
-touch_misses""".split()
 
 
 class Endpoint:
@@ -99,16 +46,17 @@ class Endpoint:
         self.next_id = 1000
         self.cas_base = 0
         self.cas_seen = {}
+        self.marker_timeout_s, self.marker_tries = MARKER_TIMEOUT_S, MARKER_TRIES
 
     def ask_raw(self, datagram):
         """Sends a datagram; returns the datagrams that came back before the marker's answer."""
         got = []
         self.socket.send(datagram)
-        for _ in range(MARKER_TRIES):
+        for _ in range(self.marker_tries):
             self.next_id = 1000 + (self.next_id - 999) % 60000
             marker = self.next_id
             self.socket.send(HEADER.pack(marker, 0, 1, 0) + b"version\r\n")
-            deadline = time.monotonic() + MARKER_TIMEOUT_S
+            deadline = time.monotonic() + self.marker_timeout_s
             while (left := deadline - time.monotonic()) > 0:
                 self.socket.settimeout(left)
                 try:
@@ -118,6 +66,9 @@ class Endpoint:
                 if len(d) < HEADER.size:
                     raise AssertionError(f"{self.name} sent a datagram of {len(d)} bytes")
                 if HEADER.unpack_from(d)[0] == marker:
+                    if not d[HEADER.size:].startswith(b"VERSION "):
+                        raise AssertionError(f"{self.name} took a marker for the rest of "
+                                             f"{datagram!r}")
                     return got
                 got.append(d)
         raise AssertionError(f"{self.name} doesn't answer any more; last request: {datagram!r}")

@@ -89,6 +89,26 @@ def test_paired_ratios_survive_a_change_of_speed():
     assert report.paired_ratio(samples, ("ringloop-kvm", "tx", 64)) == 2
 
 
+def kv_result(rate, p50_ms, cycles):
+    latencies = {"p50.00": p50_ms, "p99.00": 2 * p50_ms, "p99.90": 3 * p50_ms}
+    totals = {"Ops/sec": rate, "Percentile Latencies": latencies}
+    return {"ALL STATS": {"Totals": totals}, "cores": 1.0, "cycles": cycles,
+            "kvload": {"busy_share": 0.5, "server_idle_share": 0.1}}
+
+
+def test_rows_of_the_key_value_table_are_medians():
+    full = {("ringloop-kvm", "x"): [kv_result(rate, 1, 100) for rate in (8e6, 2e6, 9e6)], ("dpdk", "x"): []}
+    half = {("ringloop-kvm", "x"): [kv_result(4e6, ms, 100) for ms in (0.02, 0.01, 0.9)], ("dpdk", "x"): []}
+    ours, peer = report.kv_rows(full, half, lambda _, result: result["cycles"])
+    assert ours == {
+        "system": "ringloop-kvm", "load": "x", "reqs_per_s_median": 8e6, "reqs_per_s_min": 2e6,
+        "reqs_per_s_max": 9e6, "cycles_per_req": 100, "p50_us": 20, "p99_us": 40, "p999_us": 60,
+    }
+    assert list(peer) == list(ours) and set(list(peer.values())[2:]) == {None}
+    table = report.kv_table([ours, peer], report.kv_about(full), "ringloop-kvm")
+    assert "x dpdk" in table and "not run" in table and "8.000" in table
+
+
 def test_only_the_text_between_the_markers_is_replaced(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- x begin -->\nold\n<!-- x end -->\nafter\n")
@@ -137,7 +157,9 @@ def bench(script, *words, **environment):
     )
 
 
-@pytest.mark.parametrize("script", ["account", "boot", "paced", "pktgen", "profile", "zero-loss"])
+@pytest.mark.parametrize(
+    "script", ["account", "boot", "hitrate", "paced", "pktgen", "profile", "udpkv", "zero-loss"]
+)
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
     done = bench(script, "--nonsense", "--no-install")

@@ -1,13 +1,16 @@
 """udpkv as its clients see it, over a forwarded port of 127.0.0.1."""
 
 import contextlib
+import os
 import re
 import subprocess
 import time
 
 import pytest
 
+import memcached_random
 from memcached_compare import compare
+from memcached_peer import Memcached
 from udpkv_client import (
     EVERY_COMMAND,
     MEMCASLAP_FAULTS,
@@ -15,7 +18,7 @@ from udpkv_client import (
     many_requests,
     memcaslap_command,
 )
-from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, qemu_command, user_netdev
+from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
 
@@ -138,35 +141,18 @@ def test_memcaslap_finds_every_value(machine):
 
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
-def test_answers_are_memcacheds_to_the_byte(machine, memcached):
-    with udpkv(machine=machine) as (vm, port):
+def test_answers_are_memcacheds_to_the_byte(machine):
+    with Memcached() as memcached, udpkv(machine=machine) as (vm, port):
         result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
     assert not result.errors, "\n".join(result.errors)
     assert result.asked > 500
     assert result.headers_compared > 300
 
 
-@pytest.fixture
-def memcached():
-    """Debian's memcached on a free UDP port of 127.0.0.1.
-
-    Without its LRU maintainer, which now and then holds an item that was just read; incr and decr
-    then store a new value, where they otherwise overwrite the old one and pad it with blanks.
-    """
-    port = free_udp_port()
-    command = ["memcached", "-u", "nobody", "-l", HOST, "-p", "0", "-U", str(port), "-t", "1"]
-    process = subprocess.Popen([*command, "-o", "no_lru_maintainer,no_lru_crawler"])
-    try:
-        end = time.monotonic() + 10
-        with Client(HOST, port, timeout_s=0.1) as client:
-            while True:
-                try:
-                    client.ask(b"version\r\n")
-                    break
-                except (ConnectionRefusedError, TimeoutError):
-                    assert process.poll() is None, "memcached didn't start"
-                    assert time.monotonic() < end, "memcached doesn't answer"
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+def test_random_requests_are_answered_as_by_memcached():
+    """SEQUENCES=10000 in the environment for as many; ./test does a hundred."""
+    with udpkv(machine="microvm", accel="tcg" if kvm_problem() else "kvm") as (vm, port):
+        wanted = int(os.environ.get("SEQUENCES", "100"))
+        counts = memcached_random.compare(f"{HOST}:{port}", wanted)
+    assert counts["sequences"] >= wanted
+    assert counts["requests"] > wanted

@@ -9,7 +9,7 @@ import contextlib
 import pytest
 
 from memcached_compare import compare
-from test_udpkv import memcached  # noqa: F401, a fixture
+from memcached_peer import Memcached
 from udpkv_client import EVERY_COMMAND, Client, many_requests
 from vm import GUEST_IP, image
 from xen.bed import packets_told
@@ -108,8 +108,9 @@ class TestServer:
             assert answers[b"nonsense\r\n"] == b"ERROR\r\n"
             many_requests(HOST, port, 2000)
 
-    def test_answers_are_memcacheds_to_the_byte(self, port, memcached):  # noqa: F811
-        result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
+    def test_answers_are_memcacheds_to_the_byte(self, port):
+        with Memcached() as memcached:
+            result = compare(f"{HOST}:{memcached}", f"{HOST}:{port}")
         assert not result.errors, "\n".join(result.errors)
         assert result.asked > 500
         assert result.headers_compared > 300

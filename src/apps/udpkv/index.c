@@ -15,24 +15,6 @@ void index_init(struct index *index, void *memory, size_t len_bytes)
     }
 }
 
-uint32_t *index_next(const struct index *index, struct index_walk *walk)
-{
-    for (;;) {
-        struct index_bucket *b = walk->bucket;
-        while (walk->slot < INDEX_SLOTS) {
-            uint32_t slot = walk->slot++;
-            if (b->tags[slot] == walk->tag)
-                return &b->refs[slot];
-            if (b->tags[slot] == 0)
-                return NULL;
-        }
-        if (b->next == 0)
-            return NULL;
-        walk->bucket = &index->buckets[b->next];
-        walk->slot = 0;
-    }
-}
-
 static struct index_bucket *add_overflow(struct index *index, struct index_bucket *last)
 {
     uint32_t at = index->free_overflow;
@@ -71,7 +53,7 @@ bool index_insert(struct index *index, uint64_t hash, uint32_t ref)
 void index_remove(struct index *index, uint64_t hash, struct index_walk *walk)
 {
     struct index_bucket *last = index_home(index, hash), *before = NULL;
-    uint32_t hole = walk->slot - 1, slot = INDEX_SLOTS - 1;
+    uint32_t hole = walk->slot, slot = INDEX_SLOTS - 1;
 
     while (last->next) {
         before = last;

@@ -39,27 +39,56 @@ struct index {
 /* A walk over the slots that fit a hash; after index_next it stands on a slot. */
 struct index_walk {
     struct index_bucket *bucket;
-    uint32_t slot; /* the next one to look at: the walk stands on slot - 1 */
+    uint32_t slot; /* where it stands */
+    uint32_t fits; /* the bucket's slots that are still to come, as bits */
     uint16_t tag;
 };
+
+typedef uint16_t index_tags_v __attribute__((vector_size(16), aligned(2), may_alias));
+typedef char index_bytes_v __attribute__((vector_size(16)));
+typedef short index_words_v __attribute__((vector_size(16)));
 
 /* Lays an empty index over zeroed memory, aligned to a cache line; at least 2 buckets of bytes. */
 void index_init(struct index *index, void *memory, size_t len_bytes);
 
-/* Brings the home bucket of a hash to the cache. */
+/* The bucket where a hash of 56 bits is looked for first. Its tag is the lowest 16 of them. */
 static inline struct index_bucket *index_home(const struct index *index, uint64_t hash)
 {
-    return &index->buckets[(hash >> 32) * index->homes >> 32];
+    return &index->buckets[(hash >> 24 & UINT32_MAX) * index->homes >> 32];
 }
 
+/* The slots of a bucket that have this tag, as bits. All are compared at once, as a loop that ends
+ * at the right one would end at another one each time. Tags 8 and 9 are loaded with some refs. */
+static inline uint32_t index_fits(const struct index_bucket *bucket, uint16_t tag)
+{
+    const index_tags_v *tags = (const index_tags_v *)bucket;
+    index_tags_v wanted = {tag, tag, tag, tag, tag, tag, tag, tag};
+    index_bytes_v equal = __builtin_ia32_packsswb128((index_words_v)(tags[0] == wanted),
+                                                     (index_words_v)(tags[1] == wanted));
+    return (uint32_t)__builtin_ia32_pmovmskb128(equal) & ((1u << INDEX_SLOTS) - 1);
+}
+
+/* The walk before its first slot. */
 static inline struct index_walk index_walk(const struct index *index, uint64_t hash)
 {
-    uint16_t tag = (uint16_t)hash;
-    return (struct index_walk){index_home(index, hash), 0, tag ? tag : 1};
+    uint16_t tag = (uint16_t)hash ? (uint16_t)hash : 1;
+    struct index_bucket *home = index_home(index, hash);
+    return (struct index_walk){home, 0, index_fits(home, tag), tag};
 }
 
 /* The ref of the next slot that fits, to read or change, or NULL. */
-uint32_t *index_next(const struct index *index, struct index_walk *walk);
+static inline uint32_t *index_next(const struct index *index, struct index_walk *walk)
+{
+    while (unlikely(walk->fits == 0)) {
+        if (likely(walk->bucket->next == 0))
+            return NULL;
+        walk->bucket = &index->buckets[walk->bucket->next];
+        walk->fits = index_fits(walk->bucket, walk->tag);
+    }
+    walk->slot = (uint32_t)__builtin_ctz(walk->fits);
+    walk->fits &= walk->fits - 1;
+    return &walk->bucket->refs[walk->slot];
+}
 
 /* Adds a ref. False if the chain is full, or needs an overflow bucket and none is free: then remove
  * one that index_home shows and call again. */

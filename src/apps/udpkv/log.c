@@ -1,6 +1,5 @@
 /* log.c - the log of items; the picture is in store.h. */
 #include "apps/udpkv/log.h"
-#include "apps/udpkv/hash.h"
 
 enum { LARGE_BYTES = 4096 }; /* a larger item may be moved on credit */
 
@@ -62,7 +61,7 @@ static uint32_t *slot_of(const struct store *store, const struct item *item, uin
 {
     uint32_t ref = log_ref(log_offset(store, item)), *slot;
 
-    *hash = hash_bytes(item_key(item), item->key_len, store->seed);
+    *hash = store_hash(store, item_key(item), item->key_len);
     *walk = index_walk(&store->index, *hash);
     do {
         slot = index_next(&store->index, walk);

@@ -7,7 +7,7 @@
 
 #include "apps/udpkv/store.h"
 
-#define LOG_UNIT 8u /* items start at multiples of it; a ref counts units */
+#define LOG_UNIT STORE_LOG_UNIT
 
 static inline uint32_t log_ref(size_t offset)
 {

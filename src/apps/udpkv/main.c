@@ -4,6 +4,8 @@
  *
  * Exits with 0, or with 1 if a packet buffer got lost on the way.
  */
+#include "apps/udpkv/bench.h"
+#include "apps/udpkv/device_stats.h"
 #include "apps/udpkv/server.h"
 #include "boot/boot.h"
 #include "netdev/netdev.h"
@@ -26,7 +28,7 @@ enum {
 static const char *parse_allow(const struct boot_key *key, const char *text);
 
 static struct server_conf conf;
-static uint64_t port, mem_bytes;
+static uint64_t port, mem_bytes, bench_keys;
 BOOT_KEY_RANGE("udpkv.port", boot_parse_u64, &port, "11211", "", "UDP port to serve", 1, 65535);
 BOOT_KEY_RANGE("udpkv.mem", boot_parse_size, &mem_bytes, NULL, "bytes",
                "memory for items; if not given 64M, or what the machine has left", STORE_MIN_BYTES,
@@ -34,8 +36,12 @@ BOOT_KEY_RANGE("udpkv.mem", boot_parse_size, &mem_bytes, NULL, "bytes",
 BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
          "network whose requests are answered; if not given only net.ip's own");
 
+BOOT_KEY_RANGE("udpkv.bench", boot_parse_u64, &bench_keys, "0", "keys",
+               "measure the server's step alone with so many keys; 0: serve", 0, 1000000000);
+
 static struct server server;
 static uint64_t tx_dropped; /* answers for which the transmit ring had no room in time */
+static struct device_stats device_stats = {.inet = &server.inet, .tx_dropped = &tx_dropped};
 static uint64_t clock_base_s;
 
 static const char *parse_allow(const struct boot_key *key, const char *text)
@@ -175,10 +181,32 @@ static void print_summary(const struct netdev *dev)
     }
 }
 
+/* A server without a device, measured; the exit code. */
+static int bench(void)
+{
+    static const struct netbuf_pool_conf pool = {
+        .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 64};
+    static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 1};
+
+    conf.pool = netbuf_pool_create(&pool);
+    if (!conf.pool)
+        panic("This machine has no memory for packet buffers; give it 8 MiB.");
+    create_store();
+    memcpy(conf.mac, mac, sizeof mac);
+    conf.ip = inet_ip;
+    conf.port = (uint16_t)port;
+    conf.now_s = (uint32_t)clock_unix_s();
+    server_init(&server, &conf);
+    return bench_run(&server, bench_keys);
+}
+
 int app_main(void)
 {
     static struct netbuf *in[BURST], *out[OUT_MAX];
     struct netdev_info info;
+
+    if (bench_keys)
+        return bench();
     struct netdev *dev = open_device(&info);
 
     create_store();
@@ -189,20 +217,22 @@ int app_main(void)
     conf.csum_offload = info.offloads & NETDEV_OFFLOAD_TX_CSUM;
     clock_base_s = clock_unix_s() - clock_ns() / 1000000000ull;
     conf.now_s = now_s();
+    device_stats.dev = dev;
+    conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     server_init(&server, &conf);
     announce(dev);
     print_serves(&info);
 
-    while (!boot_stopping()) {
-        uint32_t n = netdev_rx_burst(dev, 0, in, BURST);
-        if (n == 0) {
+    for (uint64_t before = clock_cycles(), now; !boot_stopping(); before = now) {
+        uint32_t came = netdev_rx_burst(dev, 0, in, BURST), n;
+        if (came == 0) {
             netdev_tx_reclaim(dev, 0);
             look_at_link(dev);
-            continue;
-        }
-        n = server_burst(&server, in, n, out, OUT_MAX, now_s());
-        if (n > 0)
+        } else if ((n = server_burst(&server, in, came, out, OUT_MAX, now_s())) > 0) {
             send(dev, out, n, TX_PATIENCE_NS);
+        }
+        now = clock_cycles();
+        server_count_turn(&server, now - before, came > 0);
     }
 
     netdev_stop(dev);

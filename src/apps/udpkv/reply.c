@@ -1,6 +1,16 @@
 /* reply.c - writes an answer into pieces of memory; see reply.h. */
 #include "apps/udpkv/reply.h"
 
+/* The answer has reached what is still to be read of the request. */
+static void make_way(struct reply *reply)
+{
+    memcpy(reply->aside, reply->unread, reply->unread_len);
+    reply->moved = reply->aside - reply->unread;
+    reply->end = reply->guarded_end;
+    reply->unread = NULL;
+    reply->aside = NULL; /* the request is there from now on */
+}
+
 void reply_put_split(struct reply *reply, const void *bytes, size_t len)
 {
     const uint8_t *from = bytes;
@@ -11,11 +21,18 @@ void reply_put_split(struct reply *reply, const void *bytes, size_t len)
         reply->at += part;
         from += part;
         len -= part;
-        if (len > 0 && !reply->more(reply)) {
+        if (len > 0 && reply->unread) {
+            make_way(reply);
+        } else if (len > 0 && !reply->more(reply)) {
             reply->broken = true;
             reply->at = reply->end; /* later writes come here, too, and end at once */
         }
     }
+}
+
+void reply_text(struct reply *reply, const char *text)
+{
+    reply_put(reply, text, strlen(text));
 }
 
 void reply_u64(struct reply *reply, uint64_t number)

@@ -4,6 +4,9 @@
 _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
 
+/* Requests between two stages of one request: long enough for memory to answer. */
+enum { LAG = 6 };
+
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
     [SERVER_DROP_PORT] = "drop_port",     [SERVER_DROP_DENIED] = "drop_denied",
     [SERVER_DROP_LOOP] = "drop_loop",     [SERVER_DROP_HEADER] = "drop_header",
@@ -19,6 +22,31 @@ struct answer {
     uint32_t count, room;
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
+
+/* The lines of `stats settings`: memcached's names where there is such a setting. */
+static void show_settings(const void *whose, struct reply *reply)
+{
+    const struct server_conf *conf = whose;
+    char ip[IPV4_TEXT_BYTES], network[IPV4_TEXT_BYTES + 3];
+
+    text_show_number(reply, "", "maxbytes", conf->store_bytes);
+    text_show_number(reply, "", "udpport", conf->port);
+    text_show_text(reply, "", "inter", ipv4_format(ip, conf->ip.address));
+    text_show_text(reply, "", "evictions", "on");
+    text_show_number(reply, "", "num_threads", 1);
+    text_show_text(reply, "", "cas_enabled", "yes");
+    text_show_text(reply, "", "flush_enabled", "yes");
+    text_show_text(reply, "", "dump_enabled", "no");
+    text_show_text(reply, "", "shutdown_command", "no");
+    text_show_number(reply, "", "item_size_max", conf->store->max_value);
+    text_show_text(reply, "", "hash_algorithm", "xxh3");
+    text_show_number(reply, "", "answer_datagrams_max", SERVER_MAX_PARTS);
+    for (uint32_t i = 0; i < conf->allow_count; i++) {
+        format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
+               conf->allow[i].len);
+        text_show_text(reply, "", "allow", network);
+    }
+}
 
 void server_init(struct server *server, const struct server_conf *conf)
 {
@@ -36,13 +64,19 @@ void server_init(struct server *server, const struct server_conf *conf)
     server->counters[n++] = (struct text_counter){"answers", &server->answers};
     server->counters[n++] = (struct text_counter){"answer_datagrams", &server->datagrams};
     server->counters[n++] = (struct text_counter){"answers_too_long", &server->too_long};
+    server->counters[n++] = (struct text_counter){"cycles_busy", &server->cycles_busy};
+    server->counters[n++] = (struct text_counter){"cycles_total", &server->cycles_total};
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
     assert(n == ARRAY_LEN(server->counters));
+    server->parts[0] = (struct text_part){"settings", show_settings, &server->conf};
+    server->parts[1] = conf->part;
     server->text = (struct text){.store = conf->store,
                                  .store_bytes = conf->store_bytes,
                                  .counters = server->counters,
                                  .counter_count = n,
+                                 .parts = server->parts,
+                                 .part_count = conf->part.name ? 2 : 1,
                                  .start_s = conf->now_s};
 }
 
@@ -137,37 +171,77 @@ static bool acceptable(struct server *server, const struct inet_udp *udp)
 
 /* Is it an answer, of ours or of one like us? Whatever comes back to us from an echo service, or
  * from a server that takes our answer for a request, begins so in the second round. */
-static bool is_error(const uint8_t *text, uint32_t len)
+static inline bool is_error(const uint8_t *text, uint32_t len)
 {
     static const char error[] = "ERROR\r\n";
 
     return len >= sizeof error - 1 && memcmp(text, error, sizeof error - 1) == 0;
 }
 
-/* Runs a request and answers it in nb, which it owns. Returns how many packets it put to out. */
-static uint32_t serve(struct server *server, struct netbuf *nb, const struct inet_udp *udp,
-                      struct netbuf **out, uint32_t room)
+/* Is this a request that we run? Counts it if not. */
+static inline bool is_request(struct server *server, const struct inet_udp *udp)
 {
-    struct answer answer = {.reply.more = more_parts, .server = server, .parts = out, .room = room};
-    const uint8_t *request = server->request;
-    uint32_t len = udp->payload_len;
+    const uint8_t *text = udp->payload + SERVER_HEADER_BYTES;
 
-    assert(len <= sizeof server->request);
-    memcpy(server->request, udp->payload, len);
-    if (unlikely(load_be16(request + 4) != 1)) {
+    if (!acceptable(server, udp))
+        return false;
+    if (unlikely(load_be16(udp->payload + 4) != 1)) {
         server->drops[SERVER_DROP_PARTS]++;
-        netbuf_free(nb);
-        return 0;
+        return false;
     }
-    if (unlikely(is_error(request + SERVER_HEADER_BYTES, len - SERVER_HEADER_BYTES))) {
+    if (unlikely(is_error(text, udp->payload_len - SERVER_HEADER_BYTES))) {
         server->drops[SERVER_DROP_LOOP]++;
-        netbuf_free(nb);
-        return 0;
+        return false;
     }
+    return true;
+}
+
+/* The word where a command has its first key; if it has none, then any: this is a hint. */
+static inline struct word first_key(const struct line *line)
+{
+    bool gat = line->word_count > 2 && line->words[0].len >= 3 && line->words[0].bytes[1] == 'a' &&
+               line->words[0].bytes[0] == 'g';
+
+    return likely(line->word_count > 1) ? line->words[1 + gat] : (struct word){line->bytes, 0};
+}
+
+/* Stage 1: what is it, and which bucket will it want? */
+static void look_at(struct server *server, struct netbuf *nb, struct server_pending *pending)
+{
+    struct store *store = server->conf.store;
+    struct inet_udp *udp = &pending->udp;
+    struct line *line = &pending->line;
+
+    pending->verdict = inet_input(&server->inet, nb, udp);
+    if (likely(pending->verdict == INET_UDP) && unlikely(!is_request(server, udp)))
+        pending->verdict = INET_DROPPED;
+    if (unlikely(pending->verdict != INET_UDP))
+        return;
+    line_read(line, pending->line_bytes, sizeof pending->line_bytes,
+              udp->payload + SERVER_HEADER_BYTES, udp->payload_len - SERVER_HEADER_BYTES);
+    struct word key = first_key(line);
+    line->hashed = key.bytes;
+    line->hash = store_hash(store, key.bytes, key.len);
+    store_prefetch_bucket(store, line->hash);
+}
+
+/* Stage 3: runs a request and answers it in nb, which it owns. Returns how many packets it put to
+ * out. */
+static uint32_t serve(struct server *server, struct netbuf *nb,
+                      const struct server_pending *pending, struct netbuf **out, uint32_t room)
+{
+    struct answer answer = {.reply = {.more = more_parts, .aside = server->aside},
+                            .server = server,
+                            .parts = out,
+                            .room = room};
+    const struct inet_udp *udp = &pending->udp;
+    uint16_t request_id = load_be16(udp->payload);
+
     add_part(&answer, nb);
     server->requests++;
-    enum text_end end = text_run(&server->text, request + SERVER_HEADER_BYTES,
-                                 len - SERVER_HEADER_BYTES, &answer.reply);
+    enum text_end end =
+        text_run(&server->text, udp->payload + SERVER_HEADER_BYTES,
+                 udp->payload_len - SERVER_HEADER_BYTES, &pending->line, &answer.reply);
     if (unlikely(end == TEXT_CUT))
         server->drops[SERVER_DROP_CUT]++;
     if (unlikely(answer.hit == LIMIT_PARTS))
@@ -181,38 +255,59 @@ static uint32_t serve(struct server *server, struct netbuf *nb, const struct ine
         netbuf_free(nb);
         return 0;
     }
-    finish(&answer, load_be16(request), &udp->from);
+    finish(&answer, request_id, &udp->from);
     return answer.count;
+}
+
+static uint32_t finish_one(struct server *server, struct netbuf *nb,
+                           const struct server_pending *pending, struct netbuf **out, uint32_t room)
+{
+    if (unlikely(pending->verdict == INET_DROPPED)) {
+        netbuf_free(nb);
+        return 0;
+    }
+    if (unlikely(room == 0)) {
+        server->drops[SERVER_DROP_NO_ROOM]++;
+        netbuf_free(nb);
+        return 0;
+    }
+    if (likely(pending->verdict == INET_UDP))
+        return serve(server, nb, pending, out, room);
+    out[0] = nb;
+    return 1;
+}
+
+static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
+                      uint32_t room)
+{
+    struct server_pending *pending = server->pending;
+    const uint32_t lag = MIN(n, (uint32_t)LAG);
+    uint32_t sent = 0;
+
+    for (uint32_t i = 0; i < n + 2 * lag; i++) {
+        if (i + 1 < n) {
+            __builtin_prefetch(in[i + 1]->data);
+            __builtin_prefetch(in[i + 1]->data + CACHE_LINE);
+        }
+        if (i < n)
+            look_at(server, in[i], &pending[i]);
+        if (i >= lag && i - lag < n && likely(pending[i - lag].verdict == INET_UDP))
+            store_prefetch_item(server->conf.store, pending[i - lag].line.hash);
+        if (i >= 2 * lag)
+            sent +=
+                finish_one(server, in[i - 2 * lag], &pending[i - 2 * lag], out + sent, room - sent);
+    }
+    return sent;
 }
 
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s)
 {
     uint32_t sent = 0;
-    struct inet_udp udp;
 
     store_tick(server->conf.store, now_s);
-    for (uint32_t i = 0; i < n; i++) {
-        struct netbuf *nb = in[i];
-        if (unlikely(sent == out_max)) {
-            server->drops[SERVER_DROP_NO_ROOM]++;
-            netbuf_free(nb);
-            continue;
-        }
-        switch (inet_input(&server->inet, nb, &udp)) {
-        case INET_UDP:
-            if (likely(acceptable(server, &udp)))
-                sent += serve(server, nb, &udp, out + sent, out_max - sent);
-            else
-                netbuf_free(nb);
-            break;
-        case INET_REPLY:
-            out[sent++] = nb;
-            break;
-        case INET_DROPPED:
-            netbuf_free(nb);
-            break;
-        }
-    }
+    for (uint32_t i = 0; i < n; i += SERVER_BATCH)
+        sent +=
+            batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent, out_max - sent);
     return sent;
 }

@@ -12,10 +12,14 @@
  *      | request id | sequence   | total      | reserved   | commands / answer
  *      +------------+------------+------------+------------+----------------
  *
+ * A burst is worked on in three stages, a few requests apart: look at the packet and ask for the
+ * bucket of its first key; ask for the item; run the commands, one request after the other. Only
+ * the last stage decides anything, so answers are as if each request had come alone.
+ *
  * The first datagram of an answer is built in the buffer that brought the request, further ones in
- * buffers from the pool. The request is first copied aside, once: an answer may be longer than what
- * has been read of the request, and packet memory can be changed by the other side while we read
- * it.
+ * buffers from the pool. The other side can change packet memory while we read it, so a line is
+ * copied aside as it is read (line.h), and a value goes to the store in one copy. If the answer
+ * gets to what is still unread of the request, the rest is moved aside first (reply.h).
  *
  * If the pool or the room for packets to send doesn't suffice for the whole answer, then none of it
  * is sent and the request counts as dropped: the client sees a lost packet, never half an answer.
@@ -32,6 +36,8 @@ enum {
     SERVER_PART_BYTES = 1400, /* of a datagram's payload, header included: memcached's size */
     SERVER_MAX_PARTS = 64,    /* datagrams of an answer: one small request brings at most 88 KiB */
     SERVER_MAX_ALLOW = 16,
+    SERVER_BATCH = 32,       /* requests whose cache misses wait for memory side by side */
+    SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read ahead */
     SERVER_MIN_MTU = SERVER_PART_BYTES + 28,
     SERVER_BUF_BYTES = 1518, /* a request may fill an Ethernet frame, VLAN tag included */
 };
@@ -63,6 +69,15 @@ struct server_conf {
     uint32_t now_s;       /* the time of the start */
     uint32_t allow_count; /* 0: only our own network is answered */
     struct ipv4_prefix allow[SERVER_MAX_ALLOW];
+    struct text_part part; /* a part of stats that the app shows; name NULL: none */
+};
+
+/* A received packet between the stages of a batch. */
+struct server_pending {
+    enum inet_verdict verdict; /* INET_UDP: a request to be run */
+    struct inet_udp udp;
+    struct line line; /* its first one, if it is short */
+    uint8_t line_bytes[SERVER_SHORT_LINE];
 };
 
 struct server {
@@ -74,8 +89,11 @@ struct server {
     uint64_t datagrams; /* that the answers took */
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
-    struct text_counter counters[4 + SERVER_DROP_REASONS]; /* the above, for stats */
-    uint8_t request[4096]; /* at least the size of a pool's buffer */
+    uint64_t cycles_busy, cycles_total; /* of the loop: turns that had packets, and all */
+    struct text_counter counters[6 + SERVER_DROP_REASONS]; /* the above, for stats */
+    struct text_part parts[2];
+    struct server_pending pending[SERVER_BATCH];
+    uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
 };
 
 /* Sets up *server. */
@@ -88,5 +106,13 @@ void server_init(struct server *server, const struct server_conf *conf);
  */
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
+
+/* For the loop around server_burst: counts a turn of it, from its receive to its transmit. `stats`
+ * tells the sums, so a client sees how busy a polling server is, and its cycles a request. */
+static inline void server_count_turn(struct server *server, uint64_t cycles, bool had_packets)
+{
+    server->cycles_total += cycles;
+    server->cycles_busy += had_packets ? cycles : 0;
+}
 
 #endif

@@ -26,6 +26,38 @@ static const char *pick(const char *const *texts, uint32_t count)
 #define PICK(...)                                                                                  \
     pick((const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
 
+/* Flags of a meta command, more of them than it may have now and then. */
+static size_t put_flags(char *text, size_t room)
+{
+    size_t at = 0;
+
+    for (uint32_t n = below(9) ? below(6) : 20; n > 0; n--)
+        at += format(text + at, room - at, " %s",
+                     PICK("v", "t", "T60", "T-1", "N30", "R60", "q", "k", "b", "I", "C5", "Oabc",
+                          "MA", "ME", "MD", "D7", "J1", "F3", "h", "l", "u", "c", "x", "s"));
+    return at;
+}
+
+static size_t put_meta(char *text, size_t room)
+{
+    const char *key = PICK("key1", "key2", "a2V5MQ==", "key3", "a2V5", "=");
+    size_t at, len = below(3) ? below(60) : below(1300);
+    char flags[100];
+
+    put_flags(flags, sizeof flags);
+    if (below(3)) {
+        at =
+            format(text, room, "%s %s%s\r\n", PICK("mg", "mg", "md", "ma", "me", "mn"), key, flags);
+        return at < room ? at : 0;
+    }
+    at = format(text, room, "ms %s %u%s\r\n", key, (uint32_t)len, flags);
+    if (at + len + 2 > room)
+        return 0;
+    memset(text + at, '8', len);
+    memcpy(text + at + len, "\r\n", 2);
+    return at + len + 2;
+}
+
 /* Writes a command, its data included, and returns its length; 0 if it has no room. */
 static size_t put_command(char *text, size_t room)
 {
@@ -38,7 +70,10 @@ static size_t put_command(char *text, size_t room)
         memset(key + key_len, 'k', sizeof key - key_len);
         key[250 + below(2)] = 0;
     }
-    switch (below(5)) {
+    switch (below(7)) {
+    case 5:
+    case 6:
+        return put_meta(text, room);
     case 0:
         return format(text, room, "%s %s key1 key2 key3 %s\r\n", PICK("get", "gets", "gat 9"), key,
                       PICK("", "key4", "get", "key5 key6"));
@@ -49,8 +84,8 @@ static size_t put_command(char *text, size_t room)
         if (below(3000) == 0)
             return format(text, room, "flush_all 1\r\n");
         return format(text, room, "%s\r\n",
-                      PICK("stats", "version", "quit", "nonsense", "", "get",
-                           "set a 0 0 4294967297", "incr a 18446744073709551616"));
+                      PICK("stats", "stats settings", "stats slabs", "version", "quit", "nonsense",
+                           "", "get", "set a 0 0 4294967297", "incr a 18446744073709551616"));
     default:
         break;
     }

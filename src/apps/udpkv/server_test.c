@@ -158,6 +158,53 @@ TEST(server_answers_many_commands)
     CHECK(netbuf_pool_whole(pool));
 }
 
+/* The value of a set lies where the answer to the get before it is written. */
+TEST(server_reads_a_value_before_it_overwrites_it)
+{
+    static char text[400], want[800];
+
+    fresh();
+    format(text, sizeof text, "set a 0 0 250\r\n%0250u\r\n", 7u);
+    CHECK_STR(ask(1, text), "STORED\r\n");
+    format(want, sizeof want,
+           "VALUE a 0 250\r\n%0250u\r\nEND\r\nSTORED\r\nVALUE b 3 5\r\nworld\r\nEND\r\n", 7u);
+    CHECK_STR(ask(2, "get a\r\nset b 3 0 5\r\nworld\r\nget b\r\n"), want);
+    CHECK_STR(ask(3, "set c 0 0 1\r\nx\r\nget a\r\nnonsense\r\nset b 0 0 x\r\nget c\r\n") + 8 + 272,
+              "ERROR\r\nCLIENT_ERROR bad command line format\r\nVALUE c 0 1\r\nx\r\nEND\r\n");
+    CHECK(netbuf_pool_whole(pool));
+}
+
+/* Requests of one burst are answered as if each had come alone, however long the burst is. */
+TEST(server_runs_a_burst_in_order)
+{
+    static const char *const steps[][2] = {
+        {"set n 0 0 1\r\n5\r\n", "STORED\r\n"},
+        {"incr n 4\r\n", "9\r\n"},
+        {"get n\r\n", "VALUE n 0 1\r\n9\r\nEND\r\n"},
+        {"append n 0 0 3\r\n000\r\n", "STORED\r\n"},
+        {"get n m\r\n", "VALUE n 0 4\r\n9000\r\nEND\r\n"},
+        {"delete n\r\n", "DELETED\r\n"},
+        {"gat 0 n\r\n", "END\r\n"},
+        {"\r\n", "ERROR\r\n"},
+    };
+    enum { N = 2 * SERVER_BATCH + 5 };
+    struct netbuf *in[N], *answers[OUT_MAX];
+
+    fresh();
+    for (uint32_t n = 1; n <= N; n += n < 20 ? 1 : 7) {
+        for (uint32_t i = 0; i < n; i++)
+            in[i] = request((uint16_t)i, steps[i % ARRAY_LEN(steps)][0]);
+        CHECK_EQ(burst(in, n, OUT_MAX), n);
+        memcpy(answers, out, n * sizeof out[0]);
+        for (uint32_t i = 0; i < n; i++) {
+            out[0] = answers[i];
+            CHECK_STR(take_answer((uint16_t)i, 1), steps[i % ARRAY_LEN(steps)][1]);
+        }
+        ask(1, "delete n\r\n");
+    }
+    CHECK(netbuf_pool_whole(pool));
+}
+
 TEST(server_splits_long_answers)
 {
     fresh();

@@ -1,6 +1,5 @@
 /* store.c - what a client can do with items; see store.h. The log itself is in log.c. */
 #include "apps/udpkv/store.h"
-#include "apps/udpkv/hash.h"
 #include "apps/udpkv/log.h"
 #include "apps/udpkv/number.h"
 
@@ -14,7 +13,7 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
     assert((uintptr_t)memory % CACHE_LINE == 0);
     index_init(&store->index, (uint8_t *)memory + header, index_bytes);
     store->log = (uint8_t *)memory + header + index_bytes;
-    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes, LOG_UNIT);
+    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes - STORE_SLACK, LOG_UNIT);
     store->max_value = MIN(STORE_MAX_VALUE, store->log_bytes / 16);
     store->pinned = SIZE_MAX;
     store->seed = seed;
@@ -44,67 +43,110 @@ void store_flush_at(struct store *store, uint32_t at_s)
         store->last_cas++; /* here, too */
 }
 
-static uint64_t key_hash(const struct store *store, struct store_key key)
+static inline uint64_t load_64(const uint8_t *p)
 {
-    return hash_bytes(key.bytes, key.len, store->seed);
+    uint64_t v;
+
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Short keys in line, the last 8 bytes at once: which bytes of them are left doesn't matter. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (unlikely(len < 8))
+        return memcmp(a, b, len) == 0;
+    for (size_t at = 0; at + 8 < len; at += 8)
+        if (load_64(a + at) != load_64(b + at))
+            return false;
+    return load_64(a + len - 8) == load_64(b + len - 8);
 }
 
 /* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
-static struct item *lookup(struct store *store, struct store_key key, uint64_t hash,
-                           struct index_walk *walk)
+static inline struct item *lookup(struct store *store, struct store_key key,
+                                  struct index_walk *walk)
 {
     uint32_t *ref;
 
-    *walk = index_walk(&store->index, hash);
+    *walk = index_walk(&store->index, key.hash);
     while ((ref = index_next(&store->index, walk))) {
         struct item *item = log_item(store, *ref);
-        if (item->key_len != key.len || memcmp(item->bytes, key.bytes, key.len) != 0)
+        if (item->key_len != key.len || !same_bytes(item->bytes, key.bytes, key.len))
             continue;
         if (!log_stale(store, item))
             return item;
         store->stats.expired++;
-        index_remove(&store->index, hash, walk);
+        index_remove(&store->index, key.hash, walk);
         log_kill(store, item);
         return NULL;
     }
     return NULL;
 }
 
-struct item *store_find(struct store *store, struct store_key key)
+struct item *store_peek(struct store *store, struct store_key key)
 {
     struct index_walk walk;
-    struct item *item = lookup(store, key, key_hash(store, key), &walk);
+
+    return lookup(store, key, &walk);
+}
+
+struct item *store_find(struct store *store, struct store_key key)
+{
+    struct item *item = store_peek(store, key);
 
     if (item)
-        item->referenced = 1;
+        store_use(store, item);
     return item;
+}
+
+void store_invalidate(struct store *store, struct item *item)
+{
+    item->stale = 1;
+    item->won = 0;
+    item->cas = ++store->last_cas;
+}
+
+size_t store_item_bytes(const struct item *item)
+{
+    return log_footprint(item->key_len, item->value_len);
 }
 
 bool store_delete(struct store *store, struct store_key key)
 {
-    uint64_t hash = key_hash(store, key);
     struct index_walk walk;
-    struct item *item = lookup(store, key, hash, &walk);
+    struct item *item = lookup(store, key, &walk);
 
     if (!item)
         return false;
-    index_remove(&store->index, hash, &walk);
+    index_remove(&store->index, key.hash, &walk);
     log_kill(store, item);
     return true;
 }
 
+/* Does the client know the item as it was once, and is content with that? */
+static bool outdated(const struct item *old, const struct store_value *value)
+{
+    return value->stale_cas && value->cas != 0 && value->cas < old->cas;
+}
+
 /* May the mode write, given the item that is there, or NULL? */
-static enum store_result permitted(enum store_mode mode, const struct item *old, uint64_t cas)
+static enum store_result permitted(enum store_mode mode, const struct item *old,
+                                   const struct store_value *value)
 {
     switch (mode) {
     case STORE_ADD:
         return old ? STORE_NOT_STORED : STORE_OK;
     case STORE_REPLACE:
+        return old ? STORE_OK : STORE_NOT_STORED;
     case STORE_APPEND:
     case STORE_PREPEND:
-        return old ? STORE_OK : STORE_NOT_STORED;
+        if (!old)
+            return STORE_NOT_STORED;
+        return value->cas == 0 || value->cas == old->cas ? STORE_OK : STORE_EXISTS;
     case STORE_CAS:
-        return !old ? STORE_NOT_FOUND : old->cas == cas ? STORE_OK : STORE_EXISTS;
+        if (!old)
+            return STORE_NOT_FOUND;
+        return old->cas == value->cas || outdated(old, value) ? STORE_OK : STORE_EXISTS;
     case STORE_SET:
         break;
     }
@@ -118,6 +160,9 @@ static void fill(struct store *store, struct item *item, const struct store_valu
     item->flags = value->flags;
     item->expire_s = value->expire_s;
     item->cas = ++store->last_cas;
+    item->fetched = item->stale = item->won = 0;
+    item->binary = value->binary;
+    item->used_s = store->now_s & STORE_USED_MASK;
     memcpy(item_value(item), value->bytes, value->len);
     store->stats.total_items++;
 }
@@ -137,7 +182,7 @@ static void enter(struct store *store, uint64_t hash, size_t offset)
                 victim = slot;
             }
         }
-        struct index_walk walk = {home, victim + 1, 0};
+        struct index_walk walk = {.bucket = home, .slot = victim};
         struct item *item = log_item(store, home->refs[victim]);
         *(log_stale(store, item) ? &store->stats.expired : &store->stats.evictions) += 1;
         index_remove(&store->index, hash, &walk);
@@ -155,33 +200,46 @@ static struct item *append_item(struct store *store, struct store_key key, uint3
     return item;
 }
 
-static void replace(struct store *store, struct store_key key, uint64_t hash,
-                    const struct store_value *value)
+/* Writes a value in the place of `old`, on whose slot the walk stands, or of nothing. Returns the
+ * item that has it. */
+static struct item *replace(struct store *store, struct store_key key, struct item *old,
+                            struct index_walk *walk, const struct store_value *value)
 {
-    struct index_walk walk;
-    struct item *old = lookup(store, key, hash, &walk);
-
     if (old && log_footprint(key.len, old->value_len) == log_footprint(key.len, value->len)) {
         old->referenced = 1;
         fill(store, old, value);
-        return;
+        return old;
     }
     if (old) {
-        index_remove(&store->index, hash, &walk);
+        index_remove(&store->index, key.hash, walk);
         log_kill(store, old);
     }
     struct item *item = append_item(store, key, value->len);
     fill(store, item, value);
     log_born(store, item);
-    enter(store, hash, log_offset(store, item));
+    enter(store, key.hash, log_offset(store, item));
+    return item;
+}
+
+/* A value from a client that knew an older one: it is as stale as the one it takes the place of. */
+static void replace_outdated(struct store *store, struct store_key key, struct item *old,
+                             struct index_walk *walk, const struct store_value *value)
+{
+    struct store_value late = *value;
+    bool won = old->won;
+
+    late.expire_s = old->expire_s;
+    struct item *item = replace(store, key, old, walk, &late);
+    item->stale = 1;
+    item->won = won;
 }
 
 /* The old item must stay while room is made for the longer one, which may move it: it is pinned. */
-static enum store_result extend(struct store *store, struct store_key key, uint64_t hash,
+static enum store_result extend(struct store *store, struct store_key key,
                                 const struct store_value *more, bool front)
 {
     struct index_walk walk;
-    struct item *old = lookup(store, key, hash, &walk);
+    struct item *old = lookup(store, key, &walk);
     uint32_t len = old->value_len + more->len;
 
     if (len > store->max_value)
@@ -189,28 +247,29 @@ static enum store_result extend(struct store *store, struct store_key key, uint6
     store->pinned = log_offset(store, old);
     struct item *item = append_item(store, key, len);
     store->pinned = SIZE_MAX;
-    old = lookup(store, key, hash, &walk);
+    old = lookup(store, key, &walk);
     assert(old);
     item->value_len = len;
     item->flags = old->flags;
     item->expire_s = old->expire_s;
     item->cas = ++store->last_cas;
+    item->binary = more->binary;
+    item->used_s = store->now_s & STORE_USED_MASK;
     memcpy(item_value(item) + (front ? more->len : 0), item_value(old), old->value_len);
     memcpy(item_value(item) + (front ? 0 : old->value_len), more->bytes, more->len);
     store->stats.total_items++;
-    index_remove(&store->index, hash, &walk);
+    index_remove(&store->index, key.hash, &walk);
     log_kill(store, old);
     log_born(store, item);
-    enter(store, hash, log_offset(store, item));
+    enter(store, key.hash, log_offset(store, item));
     return STORE_OK;
 }
 
 enum store_result store_put(struct store *store, enum store_mode mode, struct store_key key,
                             const struct store_value *value)
 {
-    uint64_t hash = key_hash(store, key);
     struct index_walk walk;
-    struct item *old = lookup(store, key, hash, &walk);
+    struct item *old = lookup(store, key, &walk);
 
     assert(key.len >= 1 && key.len <= STORE_MAX_KEY);
     if (value->len > store->max_value) {
@@ -218,21 +277,24 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
             store_delete(store, key);
         return STORE_TOO_LARGE;
     }
-    enum store_result result = permitted(mode, old, value->cas);
+    enum store_result result = permitted(mode, old, value);
     if (result != STORE_OK)
         return result;
     if (mode == STORE_APPEND || mode == STORE_PREPEND)
-        return extend(store, key, hash, value, mode == STORE_PREPEND);
-    replace(store, key, hash, value);
+        return extend(store, key, value, mode == STORE_PREPEND);
+    if (mode == STORE_CAS && outdated(old, value))
+        replace_outdated(store, key, old, &walk, value);
+    else
+        replace(store, key, old, &walk, value);
     return STORE_OK;
 }
 
 enum store_result store_add(struct store *store, struct store_key key, uint64_t delta, bool down,
                             uint64_t *result)
 {
-    uint64_t hash = key_hash(store, key), number;
+    uint64_t number;
     struct index_walk walk;
-    struct item *item = lookup(store, key, hash, &walk);
+    struct item *item = lookup(store, key, &walk);
     char text[24];
 
     if (!item)
@@ -243,8 +305,11 @@ enum store_result store_add(struct store *store, struct store_key key, uint64_t 
     *result = number;
     uint32_t len = (uint32_t)format(text, sizeof text, "%lu", number);
     if (len > item->value_len) {
-        struct store_value value = {(const uint8_t *)text, len, item->flags, item->expire_s, 0};
-        replace(store, key, hash, &value);
+        struct store_value value = {.bytes = (const uint8_t *)text,
+                                    .len = len,
+                                    .flags = item->flags,
+                                    .expire_s = item->expire_s};
+        replace(store, key, item, &walk, &value);
         return STORE_OK;
     }
     memcpy(item_value(item), text, len);

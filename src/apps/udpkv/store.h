@@ -30,6 +30,7 @@
 #ifndef UDPKV_STORE_H
 #define UDPKV_STORE_H
 
+#include "apps/udpkv/hash.h"
 #include "apps/udpkv/index.h"
 #include "boot/lib.h"
 
@@ -37,7 +38,10 @@
 #define STORE_MAX_BYTES (32ull << 30)
 #define STORE_MAX_KEY   250
 #define STORE_MAX_VALUE (1u << 20) /* less in a store of under 19 MiB: a sixteenth of its log */
-#define STORE_EXPIRED   1u         /* a moment long past: expires an item at once */
+#define STORE_USED_MASK 0xffffffu  /* of item.used_s: 194 days */
+#define STORE_LOG_UNIT  8u         /* items start at multiples of it; a ref counts units */
+#define STORE_SLACK     64u /* readable bytes behind the last item, for copies in large steps */
+#define STORE_EXPIRED   1u  /* a moment long past: expires an item at once */
 
 enum store_state {
     STORE_LIVE = 1, /* in the index */
@@ -46,25 +50,32 @@ enum store_state {
 };
 
 struct item {
-    uint32_t value_len; /* of a pad: bytes of the pad, this header included */
-    uint8_t key_len;
-    uint8_t state;      /* enum store_state */
-    uint8_t referenced; /* used since the tail passed it last */
-    uint8_t unused;
-    uint32_t flags;    /* the client's own */
-    uint32_t expire_s; /* 0: never */
+    uint32_t value_len : 24; /* of a pad: bytes of the pad, this header included */
+    uint32_t key_len : 8;
+    uint32_t state : 2;      /* enum store_state */
+    uint32_t referenced : 1; /* used since the tail passed it last */
+    uint32_t fetched : 1;    /* used since it was written */
+    uint32_t stale : 1;      /* a client said that it has to be written anew */
+    uint32_t won : 1;        /* a client was told that it is the one to write it anew */
+    uint32_t binary : 1;     /* its key was written in base64, and is shown so */
+    uint32_t spare : 1;
+    uint32_t used_s : 24; /* when it was written or used last: the time's low bits */
+    uint32_t flags;       /* the client's own */
+    uint32_t expire_s;    /* 0: never */
     uint64_t cas;
     uint8_t bytes[]; /* key, then value */
 };
 
 _Static_assert(sizeof(struct item) == 24, "the item header is the overhead the README tells");
+_Static_assert(2 * STORE_MAX_VALUE < 1u << 24,
+               "an item, or a pad for one, has a length of 24 bits");
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
 
 enum store_result {
     STORE_OK,
     STORE_NOT_STORED, /* add: there; replace, append, prepend: not there, or would be too large */
-    STORE_EXISTS,     /* cas: changed since */
+    STORE_EXISTS,     /* cas, or append and prepend with one: changed since */
     STORE_NOT_FOUND,
     STORE_TOO_LARGE,
     STORE_NOT_NUMBER, /* incr, decr: the value is no number of 64 bits */
@@ -98,15 +109,20 @@ struct store {
 
 struct store_key {
     const uint8_t *bytes;
-    uint32_t len; /* 1 to STORE_MAX_KEY */
+    uint64_t len : 8;   /* 1 to STORE_MAX_KEY */
+    uint64_t hash : 56; /* store_hash of these bytes */
 };
+
+_Static_assert(sizeof(struct store_key) == 16, "a key is passed in two registers");
 
 struct store_value {
     const uint8_t *bytes;
     uint32_t len;
     uint32_t flags;
     uint32_t expire_s;
-    uint64_t cas; /* STORE_CAS: the id that the item must have */
+    uint64_t cas;   /* the id that the item must have; append, prepend: 0 is any, others: unused */
+    bool stale_cas; /* STORE_CAS: takes an older id, too, and marks the item as stale then */
+    bool binary;    /* the key came in base64 */
 };
 
 /* Makes a store in `len` bytes of zeroed memory, aligned to a cache line. From STORE_MIN_BYTES to
@@ -116,8 +132,49 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed);
 /* Sets the time; does a flush that is due. Once a burst. */
 void store_tick(struct store *store, uint32_t now_s);
 
-/* The item with this key, or NULL. Counts as a use. */
+/* The hash of a key, 56 bits, for struct store_key. */
+static inline uint64_t store_hash(const struct store *store, const uint8_t *bytes, uint32_t len)
+{
+    return hash_bytes(bytes, len, store->seed) >> 8;
+}
+
+/*
+ * Cache misses of many requests can wait for memory side by side: take the hashes of all keys, then
+ * ask for all buckets, then for all items, then run the requests. These are hints: they change
+ * nothing, and what the store does in between may make them useless.
+ */
+static inline void store_prefetch_bucket(const struct store *store, uint64_t hash)
+{
+    __builtin_prefetch(index_home(&store->index, hash));
+}
+
+/* Its bucket is there by now. */
+static inline void store_prefetch_item(const struct store *store, uint64_t hash)
+{
+    struct index_walk walk = index_walk(&store->index, hash);
+
+    if (unlikely(walk.fits == 0))
+        return;
+    const uint32_t ref = *index_next(&store->index, &walk);
+    const uint8_t *item = store->log + (size_t)ref * STORE_LOG_UNIT;
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + CACHE_LINE);
+}
+
+/* The item with this key, or NULL. store_find counts as a use, store_peek doesn't. */
 struct item *store_find(struct store *store, struct store_key key);
+struct item *store_peek(struct store *store, struct store_key key);
+
+/* Marks an item as used now. */
+static inline void store_use(const struct store *store, struct item *item)
+{
+    item->referenced = 1;
+    item->fetched = 1;
+    item->used_s = store->now_s & STORE_USED_MASK;
+}
+
+/* Marks an item as stale, with a new id, so that the next client that asks may write it anew. */
+void store_invalidate(struct store *store, struct item *item);
 
 /* Stores a value in one of the ways of store_mode. A value over the limit leaves no item behind
  * under STORE_SET: a client that failed to change it must not read the old one. */
@@ -125,6 +182,9 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
                             const struct store_value *value);
 
 bool store_delete(struct store *store, struct store_key key);
+
+/* Bytes of memory that an item takes, without its slot in the index. */
+size_t store_item_bytes(const struct item *item);
 
 /* Adds to, or takes from, an item whose value is a decimal number. Adding wraps at 64 bits, taking
  * stops at 0. A result shorter than the value leaves its length and pads with spaces behind. */

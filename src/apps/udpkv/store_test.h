@@ -5,6 +5,7 @@
 #include "apps/udpkv/store.h"
 
 #define TEST_NOW_S     1700000000u /* when every test begins */
+#define TEST_SEED      0x1234567890abcdef
 #define TEST_STORE_MAX (1u << 20)
 
 /* A fresh, empty store of at most TEST_STORE_MAX, at TEST_NOW_S. It ends the one given before. */
@@ -19,7 +20,10 @@ bool test_has(struct store *store, const char *key, const char *value);
 
 static inline struct store_key test_key(const char *text)
 {
-    return (struct store_key){(const uint8_t *)text, (uint32_t)strlen(text)};
+    const struct store store = {.seed = TEST_SEED};
+    uint32_t len = (uint32_t)strlen(text);
+    return (struct store_key){(const uint8_t *)text, (uint8_t)len,
+                              store_hash(&store, (const uint8_t *)text, len)};
 }
 
 /* Pseudo-random numbers, the same ones in every run. *state isn't 0. */

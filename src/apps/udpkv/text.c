@@ -1,82 +1,26 @@
 /* text.c - the commands of memcached's text protocol; see text.h. */
-#include "apps/udpkv/text.h"
+#include "apps/udpkv/command.h"
 #include "apps/udpkv/number.h"
 
-/* No command but get and its kin, whose keys are read from the line, has more words than this. */
-enum { MAX_WORDS = 8, MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
+enum { MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
 
-struct word {
-    const uint8_t *bytes;
-    uint32_t len;
-};
-
-/* A command that is being run. */
-struct command {
-    struct text *text;
-    struct store *store;
-    struct reply *reply;
-    struct word words[MAX_WORDS];
-    uint32_t word_count; /* all words of the line, even if over MAX_WORDS */
-    const uint8_t *line, *line_end;
-    const uint8_t *rest, *end; /* behind the line: the data block, and further commands */
-    uint8_t how;               /* which of the commands that one function runs */
-    bool mute;                 /* noreply */
-    bool quit;
-};
-
-static const char bad_format[] = "CLIENT_ERROR bad command line format\r\n";
+const char command_bad_format[] = "CLIENT_ERROR bad command line format\r\n";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument\r\n";
 
-static void say(struct command *c, const char *line)
+void command_say(struct command *c, const char *line)
 {
     if (!c->mute)
         reply_text(c->reply, line);
 }
 
-/* The next word from *at on; false at the end of the line. */
-static bool next_word(const uint8_t **at, const uint8_t *end, struct word *word)
-{
-    const uint8_t *p = *at;
-
-    while (p < end && *p == ' ')
-        p++;
-    word->bytes = p;
-    while (p < end && *p != ' ')
-        p++;
-    word->len = (uint32_t)(p - word->bytes);
-    *at = p;
-    return word->len > 0;
-}
-
-static void split(struct command *c)
-{
-    const uint8_t *at = c->line;
-    struct word word;
-
-    for (c->word_count = 0; next_word(&at, c->line_end, &word); c->word_count++)
-        if (c->word_count < MAX_WORDS)
-            c->words[c->word_count] = word;
-}
-
-static bool is(struct word word, const char *text)
-{
-    return strlen(text) == word.len && memcmp(word.bytes, text, word.len) == 0;
-}
-
 /* noreply may be the last word of a command, whatever else is wrong with it. */
 static void look_for_noreply(struct command *c)
 {
-    if (c->word_count <= MAX_WORDS)
-        c->mute = is(c->words[c->word_count - 1], "noreply");
+    if (c->word_count <= LINE_WORDS)
+        c->mute = command_is(c->words[c->word_count - 1], "noreply");
 }
 
-static struct store_key key_of(struct word word)
-{
-    return (struct store_key){word.bytes, word.len};
-}
-
-/* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
-static uint32_t expire_at(const struct command *c, int32_t exptime)
+uint32_t command_expire_s(const struct command *c, int32_t exptime)
 {
     if (exptime == 0)
         return 0;
@@ -87,8 +31,7 @@ static uint32_t expire_at(const struct command *c, int32_t exptime)
 
 /* --- storage ------------------------------------------------------------------------------- */
 
-/* Takes the data block off the rest of the request. False, having answered, if it isn't there. */
-static bool take_data(struct command *c, uint32_t len, struct store_value *value)
+bool command_take_data(struct command *c, uint32_t len, struct store_value *value)
 {
     size_t left = (size_t)(c->end - c->rest);
 
@@ -96,25 +39,30 @@ static bool take_data(struct command *c, uint32_t len, struct store_value *value
     value->len = len;
     if (left < (size_t)len + 2) {
         c->rest = c->end;
-        say(c, "CLIENT_ERROR bad data chunk\r\n");
+        command_say(c, "CLIENT_ERROR bad data chunk\r\n");
         return false;
     }
     c->rest += len + 2;
+    c->text->stats.cmd_set++;
     if (c->rest[-2] != '\r' || c->rest[-1] != '\n') {
-        say(c, "CLIENT_ERROR bad data chunk\r\n");
+        command_say(c, "CLIENT_ERROR bad data chunk\r\n");
         return false;
     }
     return true;
 }
 
-static void count_put(struct text_stats *stats, enum store_mode mode, enum store_result result)
+enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
+                              const struct store_value *value)
 {
-    stats->cmd_set++;
-    if (mode != STORE_CAS)
-        return;
-    stats->cas_hits += result == STORE_OK;
-    stats->cas_badval += result == STORE_EXISTS;
-    stats->cas_misses += result == STORE_NOT_FOUND;
+    enum store_result result = store_put(c->store, mode, key, value);
+    struct text_stats *stats = &c->text->stats;
+
+    if (mode == STORE_CAS) {
+        stats->cas_hits += result == STORE_OK;
+        stats->cas_badval += result == STORE_EXISTS;
+        stats->cas_misses += result == STORE_NOT_FOUND;
+    }
+    return result;
 }
 
 static void put(struct command *c)
@@ -136,76 +84,86 @@ static void put(struct command *c)
         !number_i32(w[3].bytes, w[3].len, &exptime) || !number_i32(w[4].bytes, w[4].len, &len) ||
         (mode == STORE_CAS && !number_u64(w[5].bytes, w[5].len, &value.cas)) || len < 0 ||
         len > INT32_MAX - 2) {
-        say(c, bad_format);
+        command_say(c, command_bad_format);
         return;
     }
-    value.expire_s = expire_at(c, exptime);
+    value.expire_s = command_expire_s(c, exptime);
     if ((uint32_t)len > c->store->max_value) {
         c->rest += MIN((size_t)(c->end - c->rest), (size_t)len + 2);
         value.len = (uint32_t)len;
-    } else if (!take_data(c, (uint32_t)len, &value)) {
+    } else if (!command_take_data(c, (uint32_t)len, &value)) {
         return;
     }
-    enum store_result result = store_put(c->store, mode, key_of(w[1]), &value);
-    count_put(&c->text->stats, mode, result);
-    say(c, answers[result]);
+    command_say(c, answers[command_put(c, mode, command_key(c, w[1]), &value)]);
 }
 
 /* --- retrieval ----------------------------------------------------------------------------- */
 
-static void put_item(struct reply *reply, struct item *item, bool with_cas)
-{
-    reply_put(reply, "VALUE ", 6);
-    reply_put(reply, item_key(item), item->key_len);
-    reply_put(reply, " ", 1);
-    reply_u64(reply, item->flags);
-    reply_put(reply, " ", 1);
-    reply_u64(reply, item->value_len);
-    if (with_cas) {
-        reply_put(reply, " ", 1);
-        reply_u64(reply, item->cas);
-    }
-    reply_put(reply, "\r\n", 2);
-    reply_put(reply, item_value(item), item->value_len);
-    reply_put(reply, "\r\n", 2);
-}
-
 enum { GET_CAS = 1, GET_TOUCH = 2 };
 
-/* get, gets, gat and gats. One key that is too long spoils the answer for all, so lengths come
- * first. */
+/* The key behind word number *next, which it counts up. `word` is the key before, if there was one:
+ * words behind the first LINE_WORDS are read from the line. */
+static inline bool next_key(const struct command *c, uint32_t *next, struct word *word)
+{
+    const uint32_t i = (*next)++;
+
+    if (i >= c->word_count)
+        return false;
+    if (likely(i < LINE_WORDS)) {
+        *word = c->words[i];
+        return true;
+    }
+    const uint8_t *at = word->bytes + word->len;
+    return line_next_word(&at, c->line_end, word);
+}
+
+/* One key that is too long spoils the answer for all, so lengths come first. */
+static bool keys_fit(const struct command *c, uint32_t next)
+{
+    struct word key;
+
+    if (likely(c->line_end - c->line <= STORE_MAX_KEY))
+        return true;
+    while (next_key(c, &next, &key))
+        if (key.len > STORE_MAX_KEY)
+            return false;
+    return true;
+}
+
+/* get, gets, gat and gats. If a key is too long, then those before it are still looked up, and
+ * touched. */
 static void get(struct command *c)
 {
     bool with_cas = c->how & GET_CAS, touches = c->how & GET_TOUCH;
     struct text_stats *stats = &c->text->stats;
-    const uint8_t *keys = c->words[touches].bytes + c->words[touches].len, *at;
+    uint32_t next = 1 + touches;
     int32_t exptime = 0;
     struct word key;
 
     if (touches && !number_i32(c->words[1].bytes, c->words[1].len, &exptime)) {
-        say(c, bad_exptime);
+        command_say(c, bad_exptime);
         return;
     }
-    for (at = keys; next_word(&at, c->line_end, &key);) {
-        if (key.len > STORE_MAX_KEY) {
-            say(c, bad_format);
+    bool spoilt = !keys_fit(c, next);
+    while (next_key(c, &next, &key)) {
+        if (unlikely(spoilt) && key.len > STORE_MAX_KEY) {
+            command_say(c, command_bad_format);
             return;
         }
-    }
-    for (at = keys; next_word(&at, c->line_end, &key);) {
-        struct item *item = store_find(c->store, key_of(key));
+        struct item *item = store_find(c->store, command_key(c, key));
         stats->cmd_get += !touches;
         stats->cmd_touch += touches;
         if (!item) {
-            stats->get_misses++;
+            stats->get_misses += !touches;
             stats->touch_misses += touches;
             continue;
         }
-        stats->get_hits++;
+        stats->get_hits += !touches;
         stats->touch_hits += touches;
         if (touches)
-            item->expire_s = expire_at(c, exptime);
-        put_item(c->reply, item, with_cas);
+            item->expire_s = command_expire_s(c, exptime);
+        if (likely(!spoilt))
+            text_put_item(c->reply, item, with_cas);
         if (c->reply->broken)
             return;
     }
@@ -218,19 +176,20 @@ static void delete_item(struct command *c)
 {
     if (c->word_count > 2) /* `delete noreply` is about a key */
         look_for_noreply(c);
-    bool zero = c->word_count > 2 && is(c->words[2], "0"); /* a time, once; 0 is still allowed */
+    bool zero =
+        c->word_count > 2 && command_is(c->words[2], "0"); /* a time, once; 0 is still allowed */
     if (c->word_count != 2u + zero + c->mute) {
-        say(c, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
+        command_say(c, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
         return;
     }
     if (c->words[1].len > STORE_MAX_KEY) {
-        say(c, bad_format);
+        command_say(c, command_bad_format);
         return;
     }
-    bool found = store_delete(c->store, key_of(c->words[1]));
+    bool found = store_delete(c->store, command_key(c, c->words[1]));
     c->text->stats.delete_hits += found;
     c->text->stats.delete_misses += !found;
-    say(c, found ? "DELETED\r\n" : "NOT_FOUND\r\n");
+    command_say(c, found ? "DELETED\r\n" : "NOT_FOUND\r\n");
 }
 
 enum { ADD_UP, ADD_DOWN };
@@ -243,19 +202,20 @@ static void add(struct command *c)
 
     look_for_noreply(c);
     if (c->words[1].len > STORE_MAX_KEY) {
-        say(c, bad_format);
+        command_say(c, command_bad_format);
         return;
     }
     if (!number_u64(c->words[2].bytes, c->words[2].len, &delta)) {
-        say(c, "CLIENT_ERROR invalid numeric delta argument\r\n");
+        command_say(c, "CLIENT_ERROR invalid numeric delta argument\r\n");
         return;
     }
-    enum store_result result = store_add(c->store, key_of(c->words[1]), delta, down, &number);
+    enum store_result result =
+        store_add(c->store, command_key(c, c->words[1]), delta, down, &number);
     if (result == STORE_NOT_FOUND) {
         *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
-        say(c, "NOT_FOUND\r\n");
+        command_say(c, "NOT_FOUND\r\n");
     } else if (result == STORE_NOT_NUMBER) {
-        say(c, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+        command_say(c, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
     } else {
         *(down ? &stats->decr_hits : &stats->incr_hits) += 1;
         if (!c->mute) {
@@ -271,20 +231,20 @@ static void touch(struct command *c)
 
     look_for_noreply(c);
     if (c->words[1].len > STORE_MAX_KEY) {
-        say(c, bad_format);
+        command_say(c, command_bad_format);
         return;
     }
     if (!number_i32(c->words[2].bytes, c->words[2].len, &exptime)) {
-        say(c, bad_exptime);
+        command_say(c, bad_exptime);
         return;
     }
-    struct item *item = store_find(c->store, key_of(c->words[1]));
+    struct item *item = store_find(c->store, command_key(c, c->words[1]));
     if (item)
-        item->expire_s = expire_at(c, exptime);
+        item->expire_s = command_expire_s(c, exptime);
     c->text->stats.cmd_touch++;
     c->text->stats.touch_hits += item != NULL;
     c->text->stats.touch_misses += item == NULL;
-    say(c, item ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
+    command_say(c, item ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
 }
 
 static void flush_all(struct command *c)
@@ -292,16 +252,16 @@ static void flush_all(struct command *c)
     int32_t exptime = 0;
 
     look_for_noreply(c);
+    c->text->stats.cmd_flush++;
     if (c->word_count > 1u + c->mute && !number_i32(c->words[1].bytes, c->words[1].len, &exptime)) {
-        say(c, bad_exptime);
+        command_say(c, bad_exptime);
         return;
     }
-    c->text->stats.cmd_flush++;
     if (exptime <= 0)
         store_flush(c->store);
     else
-        store_flush_at(c->store, expire_at(c, exptime));
-    say(c, "OK\r\n");
+        store_flush_at(c->store, command_expire_s(c, exptime));
+    command_say(c, "OK\r\n");
 }
 
 static void verbosity(struct command *c)
@@ -309,29 +269,18 @@ static void verbosity(struct command *c)
     uint32_t level;
 
     look_for_noreply(c);
-    say(c, number_u32(c->words[1].bytes, c->words[1].len, &level) ? "OK\r\n" : bad_format);
-}
-
-static void stats(struct command *c)
-{
-    if (c->word_count == 1) {
-        text_show_stats(c->text, c->reply);
-    } else if (is(c->words[1], "reset")) {
-        text_reset_stats(c->text);
-        say(c, "RESET\r\n");
-    } else {
-        say(c, "ERROR\r\n");
-    }
+    command_say(c, number_u32(c->words[1].bytes, c->words[1].len, &level) ? "OK\r\n"
+                                                                          : command_bad_format);
 }
 
 static void version(struct command *c)
 {
-    say(c, "VERSION " TEXT_VERSION "\r\n");
+    command_say(c, "VERSION " TEXT_VERSION "\r\n");
 }
 
 static void shutdown(struct command *c)
 {
-    say(c, "ERROR: shutdown not enabled\r\n");
+    command_say(c, "ERROR: shutdown not enabled\r\n");
 }
 
 static void quit(struct command *c)
@@ -349,6 +298,8 @@ static const struct verb {
 } verbs[] = {
     {"get", 2, 0, 0, get},
     {"set", 5, 6, STORE_SET, put},
+    {"mg", 2, 0, 0, meta_get},
+    {"ms", 2, 0, 0, meta_set},
     {"gets", 2, 0, GET_CAS, get},
     {"gat", 2, 0, GET_TOUCH, get},
     {"gats", 2, 0, GET_CAS | GET_TOUCH, get},
@@ -358,12 +309,16 @@ static const struct verb {
     {"prepend", 5, 6, STORE_PREPEND, put},
     {"cas", 6, 7, STORE_CAS, put},
     {"delete", 2, 4, 0, delete_item},
+    {"md", 2, 0, 0, meta_delete},
+    {"ma", 2, 0, 0, meta_arithmetic},
+    {"mn", 1, 0, 0, meta_no_op},
+    {"me", 1, 0, 0, meta_debug},
     {"incr", 3, 4, ADD_UP, add},
     {"decr", 3, 4, ADD_DOWN, add},
     {"touch", 3, 4, 0, touch},
     {"flush_all", 1, 3, 0, flush_all},
     {"verbosity", 2, 3, 0, verbosity},
-    {"stats", 1, 0, 0, stats},
+    {"stats", 1, 0, 0, text_stats},
     {"version", 1, 0, 0, version},
     {"shutdown", 1, 0, 0, shutdown},
     {"quit", 1, 0, 0, quit},
@@ -371,10 +326,9 @@ static const struct verb {
 
 static void run_line(struct command *c)
 {
-    split(c);
     for (uint32_t i = 0; c->word_count > 0 && i < ARRAY_LEN(verbs); i++) {
         const struct verb *verb = &verbs[i];
-        if (!is(c->words[0], verb->name))
+        if (!command_is(c->words[0], verb->name))
             continue;
         if (c->word_count < verb->min || (verb->max != 0 && c->word_count > verb->max))
             break;
@@ -382,30 +336,44 @@ static void run_line(struct command *c)
         verb->run(c);
         return;
     }
-    say(c, "ERROR\r\n");
+    command_say(c, "ERROR\r\n");
 }
 
-enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply)
+enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
+                       const struct line *first, struct reply *reply)
 {
-    struct command c = {.text = text, .store = text->store, .reply = reply};
+    struct command c; /* not zeroed: nearly all of it is set for each line */
+    struct line own;
 
+    assert(len <= sizeof text->line);
+    c.text = text;
+    c.store = text->store;
+    c.reply = reply;
     c.rest = request;
     c.end = request + len;
+    c.quit = false;
     while (c.rest < c.end && !c.quit && !reply->broken) {
-        c.line = c.rest;
-        c.line_end = memchr(c.line, '\n', (size_t)(c.end - c.line));
-        if (!c.line_end)
-            return TEXT_CUT;
-        c.rest = c.line_end + 1;
-        if (c.line_end > c.line && c.line_end[-1] == '\r')
-            c.line_end--;
-        /* memcached's lines are C strings: they end at a zero byte */
-        const uint8_t *zero = memchr(c.line, 0, (size_t)(c.line_end - c.line));
-        if (zero)
-            c.line_end = zero;
+        const struct line *line = first;
+        first = NULL;
+        if (!line || line->taken == 0) {
+            line = &own;
+            if (!line_read(&own, text->line, sizeof text->line, c.rest, (size_t)(c.end - c.rest)))
+                return TEXT_CUT;
+        }
+        c.line = line->bytes;
+        c.line_end = line->bytes + line->len;
+        c.words = line->words;
+        c.word_count = line->word_count;
+        c.hashed = line->hashed;
+        c.hash = line->hash;
+        c.rest += line->taken;
         c.mute = false;
         text->commands++;
+        reply_guard(reply, c.rest, (size_t)(c.end - c.rest));
         run_line(&c);
+        ptrdiff_t moved = reply_unguard(reply);
+        c.rest += moved;
+        c.end += moved;
     }
     return TEXT_WHOLE;
 }

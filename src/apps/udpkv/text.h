@@ -11,10 +11,13 @@
 #ifndef UDPKV_TEXT_H
 #define UDPKV_TEXT_H
 
+#include "apps/udpkv/line.h"
 #include "apps/udpkv/reply.h"
 #include "apps/udpkv/store.h"
 
 #define TEXT_VERSION "1.6.18-ringloop"
+
+#define TEXT_MAX_REQUEST 4096 /* at least the size of a pool's buffer */
 
 /* What stats shows, in this order. */
 struct text_stats {
@@ -32,14 +35,24 @@ struct text_counter {
     const uint64_t *value;
 };
 
+/* A part of stats that somebody else shows: the lines of `stats NAME`, but for the closing END. */
+struct text_part {
+    const char *name;
+    void (*show)(const void *whose, struct reply *reply);
+    const void *whose;
+};
+
 struct text {
     struct store *store;
     size_t store_bytes; /* limit_maxbytes */
     const struct text_counter *counters;
     uint32_t counter_count;
+    const struct text_part *parts;
+    uint32_t part_count;
     uint32_t start_s;
     uint64_t commands; /* lines run; the end of a datagram that is no whole line isn't one */
     struct text_stats stats;
+    uint8_t line[TEXT_MAX_REQUEST]; /* the copy of a line that is run */
 };
 
 /* How a request ended. */
@@ -48,12 +61,18 @@ enum text_end {
     TEXT_CUT, /* its last line has no end; it was ignored, what was before it was done */
 };
 
-/* Runs the commands of a request, at the time that store_tick set last. With a reply that breaks
- * (reply.h) it stops, and what was done stays done. */
-enum text_end text_run(struct text *text, const uint8_t *request, size_t len, struct reply *reply);
+/* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that store_tick set
+ * last. `first` is its first line if the caller has read that already; NULL, or a line that isn't
+ * taken, if not. With a reply that breaks (reply.h) it stops, and what was done stays done. Each
+ * byte of the request is read once, and may be overwritten by the answer (reply.aside). */
+enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
+                       const struct line *first, struct reply *reply);
 
-/* The command stats: in text_stats.c. */
-void text_show_stats(const struct text *text, struct reply *reply);
-void text_reset_stats(struct text *text);
+/* One item in the answer to get (with_cas: to gets), without the END: in text_item.c. */
+void text_put_item(struct reply *reply, struct item *item, bool with_cas);
+
+/* For a text_part: a line of stats, whose name is the two texts put together. */
+void text_show_number(struct reply *reply, const char *prefix, const char *name, uint64_t value);
+void text_show_text(struct reply *reply, const char *prefix, const char *name, const char *value);
 
 #endif

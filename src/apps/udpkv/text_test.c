@@ -35,11 +35,11 @@ static const char *ask(const void *request, size_t len, enum text_end end)
 {
     static uint8_t memory[4096];
     uint8_t *copy = memory + sizeof memory - len;
-    struct reply reply = {answer, answer + sizeof answer - 1, no_more, false};
+    struct reply reply = {.at = answer, .end = answer + sizeof answer - 1, .more = no_more};
 
     assert(len <= sizeof memory);
     memcpy(copy, request, len);
-    CHECK_EQ(text_run(&text, copy, len, &reply), end);
+    CHECK_EQ(text_run(&text, copy, len, NULL, &reply), end);
     *reply.at = 0;
     return (const char *)answer;
 }
@@ -177,10 +177,10 @@ TEST(text_stops_when_the_reply_breaks)
 {
     static const char request[] = "set a 0 0 5\r\nhello\r\nget a\r\ndelete a\r\n";
     uint8_t small[20];
-    struct reply reply = {small, small + sizeof small, no_more, false};
+    struct reply reply = {.at = small, .end = small + sizeof small, .more = no_more};
 
     fresh();
-    text_run(&text, (const uint8_t *)request, sizeof request - 1, &reply);
+    text_run(&text, (const uint8_t *)request, sizeof request - 1, NULL, &reply);
     CHECK(reply.broken);
     CHECK_EQ(text.store->stats.items, 1);
 }
@@ -202,8 +202,8 @@ TEST(text_takes_anything)
         for (uint32_t n = test_random(&random) % 8; n > 0; n--)
             request[test_random(&random) % sizeof seed] =
                 "\r\n 0-9a\0\xff"[test_random(&random) % 9];
-        struct reply reply = {answer, answer + sizeof answer, no_more, false};
-        text_run(&text, (const uint8_t *)request + sizeof seed - 1 - len, len, &reply);
+        struct reply reply = {.at = answer, .end = answer + sizeof answer, .more = no_more};
+        text_run(&text, (const uint8_t *)request + sizeof seed - 1 - len, len, NULL, &reply);
     }
     CHECK(text.commands > 30000);
 }

@@ -4,7 +4,8 @@ kvm.header := /usr/include/xen/arch-x86/hvm/start_info.h
 kvm.package := libxen-dev
 kvm.cflags := -ffreestanding -fbuiltin -mno-red-zone -fno-pic -mcmodel=small -fcf-protection=none \
 	-fno-asynchronous-unwind-tables -mstack-protector-guard=global
-kvm.ldflags := -nostdlib -static -Wl,-T,src/boot/pvh/image.ld -Wl,-z,max-page-size=4096
+# -n: segments follow each other in the file without padding up to pages; in memory they are apart.
+kvm.ldflags := -nostdlib -static -Wl,-T,src/boot/pvh/image.ld -Wl,-z,max-page-size=4096 -Wl,-n
 kvm.link_deps := src/boot/pvh/image.ld
 # This code also runs in ring 0, where it may be emulated, and in trap handlers.
 kvm.general_regs := src/boot/%

@@ -1,0 +1,410 @@
+/* load.c - makes requests and checks answers; see load.h. */
+#include "load.h"
+#include "text.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum { HEADER = 8, LOOK_CYCLES = 1 << 21, SHOWN_WRONG = 5 };
+
+static void *take(size_t count, size_t size)
+{
+    void *memory = aligned_alloc(64, (count * size + 63) / 64 * 64);
+
+    if (!memory) {
+        fprintf(stderr, "kvload: %zu bytes of memory are missing.\n", count * size);
+        exit(3);
+    }
+    return memset(memory, 0, count * size);
+}
+
+void load_init(struct load *load, const struct options *o, struct port *port, uint32_t number,
+               uint64_t cycles_hz)
+{
+    *load = (struct load){.options = o, .port = port, .cycles_hz = cycles_hz};
+    load->slot_count = load->free_count = o->clients * o->pipeline;
+    while (1u << load->slot_bits < load->slot_count)
+        load->slot_bits++;
+    load->slots = take(load->slot_count, sizeof *load->slots);
+    load->free = take(load->slot_count, sizeof *load->free);
+    for (uint32_t i = 0; i < load->slot_count; i++) {
+        load->slots[i].kind = LOAD_FREE;
+        load->slots[i].id = (uint16_t)i;
+        load->slots[i].client = (uint16_t)(i / o->pipeline);
+        load->free[load->slot_count - 1 - i] = i;
+    }
+    load->key_first = o->key_min + number;
+    load->key_step = o->threads;
+    load->key_count = (uint32_t)((o->key_max - o->key_min - number) / o->threads + 1);
+    load->keys = take(load->key_count, sizeof *load->keys);
+    load->prefix_len = (uint32_t)strlen(o->key_prefix);
+    memcpy(load->prefix, o->key_prefix, load->prefix_len);
+    load->rng.state = 0x6b766c6f6164 + number;
+    double median = o->key_median > 0 ? (o->key_median - (double)o->key_min) / o->threads : 0;
+    pattern_init(&load->set_pattern, o->set_pattern, load->key_count, median,
+                 o->key_stddev / o->threads, o->zipf_exponent);
+    pattern_init(&load->get_pattern, o->get_pattern, load->key_count, median,
+                 o->key_stddev / o->threads, o->zipf_exponent);
+    load->ns_per_cycle_32 = (uint64_t)(1e9 * 4294967296. / (double)cycles_hz);
+}
+
+static inline uint64_t key_number(const struct load *load, uint32_t key)
+{
+    return load->key_first + key * load->key_step;
+}
+
+/* --- requests ------------------------------------------------------------------------------ */
+
+/* memtier's order: all sets of the ratio, then all gets, then all deletes. */
+static inline enum load_kind next_kind(struct load *load)
+{
+    const struct options *o = load->options;
+    uint32_t at = load->ratio_at++;
+
+    if (load->ratio_at >= o->sets + o->gets + o->deletes)
+        load->ratio_at = 0;
+    return at < o->sets ? LOAD_SET : at < o->sets + o->gets ? LOAD_GET : LOAD_DELETE;
+}
+
+/* Fills the plan up, and has the keys' versions brought to the cache meanwhile. */
+static void make_plan(struct load *load)
+{
+    while (load->plan_count < PORT_BURST && load->left > 0) {
+        struct load_plan *plan = &load->plan[load->plan_count++];
+        load->left--;
+        plan->kind = load->populating ? LOAD_SET : (uint8_t)next_kind(load);
+        struct pattern *pattern = load->populating         ? &load->all_keys
+                                  : plan->kind == LOAD_GET ? &load->get_pattern
+                                                           : &load->set_pattern;
+        plan->key = (uint32_t)pattern_next(pattern, &load->rng);
+        __builtin_prefetch(&load->keys[plan->key], 1);
+    }
+}
+
+static inline char *put(char *at, const char *text, uint32_t len)
+{
+    memcpy(at, text, len);
+    return at + len;
+}
+
+/* A whole slot of bytes is copied, which is quicker than as many as there are. */
+static inline char *put_key(char *at, const struct load_slot *slot)
+{
+    memcpy(at, slot->key_text, sizeof slot->key_text);
+    return at + slot->key_len;
+}
+
+static char *write_set(struct load *load, const struct load_slot *slot, char *at)
+{
+    const struct options *o = load->options;
+    uint64_t number = key_number(load, slot->key);
+    uint32_t len = value_len(&o->sizes, number, slot->version), expiry = o->expiry_min_s;
+
+    at = put_key(put(at, "set ", 4), slot);
+    *at++ = ' ';
+    text_five(at, VALUE_FLAGS_FIRST + slot->version);
+    at = put(at + VALUE_FLAGS_DIGITS, " ", 1);
+    if (o->expiry_max_s > expiry)
+        expiry += (uint32_t)rng_below(&load->rng, o->expiry_max_s - expiry + 1);
+    at += text_number(at, expiry);
+    *at++ = ' ';
+    at += text_number(at, len);
+    at = put(at, "\r\n", 2);
+    value_write((uint8_t *)at, number, slot->version, len);
+    return put(at + len, "\r\n", 2);
+}
+
+/* Makes the planned request in the slot and writes it to `to`. */
+static void write_request(struct load *load, struct load_slot *slot, const struct load_plan *plan,
+                          struct datagram *to)
+{
+    struct load_key *key = &load->keys[plan->key];
+    char *at = (char *)to->bytes + HEADER;
+
+    slot->key = plan->key;
+    slot->kind = plan->kind;
+    slot->id = (uint16_t)(slot->id + (1u << load->slot_bits));
+    memcpy(slot->key_text, load->prefix, sizeof load->prefix);
+    slot->key_len = (uint8_t)(load->prefix_len + text_number(slot->key_text + load->prefix_len,
+                                                             key_number(load, plan->key)));
+    if (plan->kind == LOAD_GET) {
+        slot->version = key->proved;
+        at = put(put_key(put(at, "get ", 4), slot), "\r\n", 2);
+    } else {
+        key->sent = key->sent == UINT16_MAX ? 1 : key->sent + 1;
+        slot->version = key->sent;
+        if (plan->kind == LOAD_SET)
+            at = write_set(load, slot, at);
+        else
+            at = put(put_key(put(at, "delete ", 7), slot), "\r\n", 2);
+    }
+    uint64_t header = htons(slot->id) | (uint64_t)htons(1) << 32;
+    memcpy(to->bytes, &header, HEADER);
+    to->len = (uint16_t)(at - (char *)to->bytes);
+    to->client = slot->client;
+}
+
+/* Sends up to n requests. Returns how many it sent. */
+static uint32_t send_requests(struct load *load, uint64_t now, uint32_t n)
+{
+    struct datagram out[PORT_BURST];
+
+    n = n < load->free_count ? n : load->free_count;
+    n = n < load->plan_count ? n : load->plan_count;
+    if (n == 0 || (n = load->port->prepare(load->port, out, n)) == 0)
+        return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct load_slot *slot = &load->slots[load->free[load->free_count - 1 - i]];
+        slot->sent = slot->due = now;
+        if (load->interval > 0) {
+            slot->due = (uint64_t)load->next_due;
+            load->next_due += load->interval;
+        }
+        write_request(load, slot, &load->plan[i], &out[i]);
+        load->result.kinds[slot->kind].bytes += out[i].len;
+    }
+    load->free_count -= n;
+    load->plan_count -= n;
+    memmove(load->plan, load->plan + n, load->plan_count * sizeof load->plan[0]);
+    load->port->send(load->port, out, n);
+    load->result.sent += n;
+    make_plan(load);
+    return n;
+}
+
+/* --- answers ------------------------------------------------------------------------------- */
+
+static bool at_least(uint16_t version, uint16_t other)
+{
+    return (int16_t)(version - other) >= 0;
+}
+
+static void prove(struct load_key *key, uint16_t version)
+{
+    if (key->proved == 0 || at_least(version, key->proved))
+        key->proved = version;
+}
+
+static inline bool starts(const uint8_t *text, uint32_t len, const char *with, uint32_t with_len)
+{
+    return len >= with_len && memcmp(text, with, with_len) == 0;
+}
+
+#define STARTS(text, len, with) starts(text, len, with, sizeof with - 1)
+#define IS(text, len, what)     ((len) == sizeof what - 1 && memcmp(text, what, sizeof what - 1) == 0)
+
+/* VALUE key flags length\r\nbytes\r\nEND\r\n: is it exactly what was stored? */
+static bool right_value(struct load *load, const struct load_slot *slot, const uint8_t *text,
+                        uint32_t len)
+{
+    struct load_key *key = &load->keys[slot->key];
+    uint64_t number = key_number(load, slot->key);
+    uint32_t head = 6 + slot->key_len + 1 + VALUE_FLAGS_DIGITS;
+    char line[16];
+
+    if (len < head || !STARTS(text, len, "VALUE ") ||
+        memcmp(text + 6, slot->key_text, slot->key_len) != 0 || text[6 + slot->key_len] != ' ')
+        return false;
+    uint32_t flags = text_read_five(text + head - VALUE_FLAGS_DIGITS) - VALUE_FLAGS_FIRST;
+    uint16_t version = (uint16_t)flags;
+    if (flags == 0 || flags > UINT16_MAX)
+        return false;
+    if (slot->version != 0 && !at_least(version, slot->version))
+        return false;
+    if (key->proved != 0 && !at_least(key->sent, version))
+        return false;
+    uint32_t bytes = value_len(&load->options->sizes, number, version), at = 1;
+    line[0] = ' ';
+    at += text_number(line + 1, bytes);
+    line[at++] = '\r';
+    line[at++] = '\n';
+    if (len != head + at + bytes + 7 || memcmp(text + head, line, at) != 0 ||
+        !value_matches(text + head + at, number, version, bytes) ||
+        memcmp(text + head + at + bytes, "\r\nEND\r\n", 7) != 0)
+        return false;
+    if (key->sent == 0)
+        key->sent = version; /* from before this run */
+    if (at_least(key->sent, version))
+        prove(key, version);
+    return true;
+}
+
+/* Is the text an answer to the slot's request? Sets *hit. */
+static bool right_answer(struct load *load, const struct load_slot *slot, const uint8_t *text,
+                         uint32_t len, bool *hit)
+{
+    *hit = true;
+    switch (slot->kind) {
+    case LOAD_GET:
+        *hit = !IS(text, len, "END\r\n");
+        return !*hit || right_value(load, slot, text, len);
+    case LOAD_SET:
+        if (!IS(text, len, "STORED\r\n"))
+            return false;
+        prove(&load->keys[slot->key], slot->version);
+        return true;
+    default:
+        *hit = IS(text, len, "DELETED\r\n");
+        if (!*hit && !IS(text, len, "NOT_FOUND\r\n"))
+            return false;
+        prove(&load->keys[slot->key], slot->version);
+        return true;
+    }
+}
+
+static void show_wrong(struct load *load, const struct load_slot *slot, const struct datagram *in)
+{
+    static const char *const names[] = {"set", "get", "delete"};
+
+    if (++load->result.wrong > SHOWN_WRONG)
+        return;
+    fprintf(stderr,
+            "kvload: wrong answer to %s %.*s, version %u (sent %u, proved %u), %u bytes:\n  ",
+            names[slot->kind], slot->key_len, slot->key_text, slot->version,
+            load->keys[slot->key].sent, load->keys[slot->key].proved, in->len);
+    for (uint32_t i = 0; i < in->len && i < 160; i++)
+        fprintf(stderr, in->bytes[i] >= ' ' && in->bytes[i] < 127 ? "%c" : "\\x%02x", in->bytes[i]);
+    fprintf(stderr, "\n");
+}
+
+static inline struct load_slot *slot_of(struct load *load, const struct datagram *in)
+{
+    uint32_t id = (uint32_t)in->bytes[0] << 8 | in->bytes[1];
+    uint32_t number = id & ((1u << load->slot_bits) - 1);
+
+    return number < load->slot_count ? &load->slots[number] : NULL;
+}
+
+/* Each request that was given up may still be answered, once. */
+static void take_stray(struct load *load)
+{
+    load->result.strays++;
+    if (load->given_up > 0) {
+        load->given_up--;
+        return;
+    }
+    if (++load->result.wrong <= SHOWN_WRONG)
+        fprintf(stderr, "kvload: an answer came to no request, or twice\n");
+}
+
+static void take_answer(struct load *load, const struct datagram *in, uint64_t now)
+{
+    static const uint64_t one_part = (uint64_t)1 << 40; /* part 0 of 1, big endian, as loaded */
+    struct load_slot *slot = in->len >= HEADER ? slot_of(load, in) : NULL;
+    uint64_t header;
+    bool hit;
+
+    if (unlikely(!slot)) {
+        take_stray(load);
+        return;
+    }
+    memcpy(&header, in->bytes, HEADER);
+    if (unlikely((header & 0xffff) != htons(slot->id) || slot->kind == LOAD_FREE ||
+                 slot->client != in->client)) {
+        take_stray(load);
+        return;
+    }
+    if (unlikely(in->len == HEADER && header >> 16 == 0))
+        return; /* memcached sends an empty datagram of 0 parts before it says END */
+    struct load_tally *tally = &load->result.kinds[slot->kind];
+    if (unlikely(header >> 16 != one_part >> 16 ||
+                 !right_answer(load, slot, in->bytes + HEADER, in->len - HEADER, &hit))) {
+        show_wrong(load, slot, in);
+        hit = false;
+    }
+    tally->count++;
+    tally->hits += hit;
+    tally->misses += !hit;
+    tally->bytes += in->len;
+    histogram_add(&tally->latency,
+                  (uint64_t)((unsigned __int128)(now - slot->due) * load->ns_per_cycle_32 >> 32));
+    slot->kind = LOAD_FREE;
+    load->free[load->free_count++] = (uint32_t)(slot - load->slots);
+}
+
+/* A burst, in three goes, so that the cache is asked before it is needed. */
+static uint32_t take_answers(struct load *load)
+{
+    struct datagram in[PORT_BURST];
+    uint32_t n = load->port->receive(load->port, in);
+
+    if (n == 0)
+        return 0;
+    uint64_t now = load_cycles();
+    for (uint32_t i = 0; i < n; i++) {
+        struct load_slot *slot = in[i].len >= HEADER ? slot_of(load, &in[i]) : NULL;
+        if (likely(slot))
+            __builtin_prefetch(&load->keys[slot->key], 1);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        take_answer(load, &in[i], now);
+    load->port->release(load->port);
+    return n;
+}
+
+/* Gives up requests that wait too long. */
+static void give_up(struct load *load, uint64_t now)
+{
+    uint64_t patience = load->cycles_hz / 1000 * load->options->timeout_ms;
+
+    for (uint32_t i = 0; i < load->slot_count; i++) {
+        struct load_slot *slot = &load->slots[i];
+        if (slot->kind == LOAD_FREE || now < slot->sent + patience)
+            continue;
+        slot->kind = LOAD_FREE;
+        load->free[load->free_count++] = i;
+        load->result.timeouts++;
+        load->given_up++;
+    }
+}
+
+/* How many requests are due. */
+static inline uint32_t due_now(const struct load *load, uint64_t now)
+{
+    if (load->interval == 0)
+        return PORT_BURST;
+    double late = (double)now - load->next_due;
+    return late < 0                              ? 0
+           : late >= PORT_BURST * load->interval ? PORT_BURST
+                                                 : 1 + (uint32_t)(late / load->interval);
+}
+
+void load_run(struct load *load, const struct load_run *run)
+{
+    uint64_t start = load_cycles(), now = start, last = start, look = start + LOOK_CYCLES;
+    uint64_t stop =
+        run->time_s > 0 ? start + (uint64_t)(run->time_s * (double)load->cycles_hz) : UINT64_MAX;
+    bool spin = load->options->spin || !load->port->wait || run->rate > 0;
+
+    memset(&load->result, 0, sizeof load->result);
+    load->populating = run->populate;
+    load->plan_count = 0;
+    load->left = run->populate ? load->key_count : run->count;
+    pattern_init(&load->all_keys, 'S', load->key_count, 0, 0, 0);
+    load->interval = run->rate > 0 ? (double)load->cycles_hz / run->rate : 0;
+    load->next_due = (double)start;
+    make_plan(load);
+    for (uint32_t went = 0;;) {
+        uint32_t came = take_answers(load);
+        uint64_t before = now;
+        now = load_cycles();
+        if (came > 0)
+            last = now;
+        load->result.busy_cycles += came + went > 0 ? now - before : 0;
+        went = likely(now < stop) ? send_requests(load, now, due_now(load, now)) : 0;
+        if (unlikely(now >= look)) {
+            give_up(load, now);
+            look = now + LOOK_CYCLES;
+        }
+        if (load->free_count == load->slot_count && (now >= stop || load->plan_count == 0))
+            break;
+        if (!spin && came + went == 0)
+            load->port->wait(load->port);
+    }
+    load->result.cycles = now - start;
+    load->result.seconds = (double)(last - start) / (double)load->cycles_hz;
+}

@@ -1,0 +1,107 @@
+/*
+ * load.h - one thread's load: makes requests, keeps a window of them unanswered, checks answers.
+ *
+ * Every key belongs to one thread (key number modulo threads), so that the latest version of what
+ * is stored under it is known exactly. A store or delete of a key has the key's next version. Two
+ * are kept of each key: the last one sent, and the newest that an answer has proved (a store
+ * confirmed, or its value seen). What a get may find:
+ *
+ *      proved when it was sent  <=  version found  <=  sent when its answer is taken
+ *
+ * With nothing on the way both are equal, and only this value is right. A deleted version has no
+ * value, so it can't be found. A miss may always be: the server evicts; they are counted. Of a key
+ * that this run hasn't written yet any version is taken, if only its bytes are right.
+ *
+ * An id is a slot's number, and above it how often the slot was used: an answer that comes after
+ * its request was given up is told from one to the next request.
+ */
+#ifndef KVLOAD_LOAD_H
+#define KVLOAD_LOAD_H
+
+#include "histogram.h"
+#include "pattern.h"
+#include "port.h"
+
+enum load_kind { LOAD_SET, LOAD_GET, LOAD_DELETE, LOAD_KINDS, LOAD_FREE = LOAD_KINDS };
+
+struct load_tally {
+    uint64_t count, hits, misses, bytes; /* answered; bytes: of both ways' payloads */
+    struct histogram latency;
+};
+
+struct load_result {
+    struct load_tally kinds[LOAD_KINDS];
+    uint64_t sent;
+    uint64_t timeouts; /* requests without an answer in time */
+    uint64_t strays;   /* answers to no request that waits: late ones, or answered twice */
+    uint64_t wrong;    /* answers that aren't right, and those to nothing, not even late */
+    uint64_t busy_cycles, cycles; /* turns of the loop that moved something, and all */
+    double seconds;               /* from the first request to the last answer */
+};
+
+struct load_slot {
+    uint64_t due, sent; /* cycles: when the request should be, and was, sent */
+    uint32_t key;       /* number among the thread's own */
+    uint16_t version;   /* written, or for a get proved when it was sent */
+    uint16_t id;
+    uint16_t client;
+    uint8_t kind;
+    uint8_t key_len;
+    char key_text[36];
+};
+
+_Static_assert(sizeof(struct load_slot) == 64, "a slot is one cache line");
+
+struct load_key {
+    uint16_t sent, proved; /* versions; 0: none */
+};
+
+struct load_plan {
+    uint32_t key;
+    uint8_t kind;
+};
+
+struct load {
+    const struct options *options;
+    struct port *port;
+    struct load_slot *slots;
+    uint32_t *free; /* free[0] to free[free_count - 1]: slots without a request */
+    uint32_t slot_count, free_count, slot_bits;
+    struct load_key *keys;
+    uint64_t key_first, key_step;
+    uint32_t key_count;
+    struct pattern set_pattern, get_pattern, all_keys;
+    struct rng rng;
+    char prefix[OPTIONS_MAX_PREFIX];
+    uint32_t prefix_len, ratio_at;
+    uint64_t given_up; /* requests given up whose answers may still come */
+    bool populating;
+    uint64_t left;                     /* requests still to be planned */
+    struct load_plan plan[PORT_BURST]; /* the next requests, whose keys are being fetched */
+    uint32_t plan_count;
+    uint64_t cycles_hz, ns_per_cycle_32; /* the second: times 2^32 */
+    double interval, next_due; /* open loop: cycles between requests, and when the next is due */
+    struct load_result result;
+};
+
+/* What to do in a run. */
+struct load_run {
+    bool populate;  /* store every key once; the rest doesn't count */
+    uint64_t count; /* requests, or UINT64_MAX */
+    double time_s;  /* or as long as this, if not 0 */
+    double rate;    /* requests a second of this thread; 0: closed loop */
+};
+
+/* Sets up thread `number` of options->threads. */
+void load_init(struct load *load, const struct options *options, struct port *port, uint32_t number,
+               uint64_t cycles_hz);
+
+/* Runs; load->result says what came of it. */
+void load_run(struct load *load, const struct load_run *run);
+
+static inline uint64_t load_cycles(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * kvload - loads a memcached over UDP in the manner of memtier_benchmark, checks every byte of
+ * every answer, and measures. `kvload --help` tells the options, bench/README.md the rest.
+ */
+#include "report.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+static struct options options;
+
+struct thread {
+    pthread_t id;
+    struct load load;
+    struct load_run run;
+};
+
+static double unix_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Cycles of the counter a second, over 50 ms. */
+static uint64_t count_cycles_hz(void)
+{
+    struct timespec a, b;
+    double seconds;
+
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    uint64_t start = load_cycles();
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+    } while (seconds < 0.05);
+    return (uint64_t)((double)(load_cycles() - start) / seconds);
+}
+
+static void *run_thread(void *argument)
+{
+    struct thread *thread = argument;
+
+    load_run(&thread->load, &thread->run);
+    return NULL;
+}
+
+/* Runs all threads; the first one is this thread. */
+static void run_all(struct thread *threads, const struct load_run *run, struct report *report)
+{
+    struct port *port = threads[0].load.port;
+
+    server_stats_ask(port, &report->before);
+    report->start_unix_ms = unix_ms();
+    for (uint32_t i = 0; i < options.threads; i++)
+        threads[i].run = *run;
+    for (uint32_t i = 1; i < options.threads; i++) {
+        if (pthread_create(&threads[i].id, NULL, run_thread, &threads[i])) {
+            fprintf(stderr, "kvload: no thread can be started.\n");
+            exit(3);
+        }
+    }
+    run_thread(&threads[0]);
+    for (uint32_t i = 1; i < options.threads; i++)
+        pthread_join(threads[i].id, NULL);
+    report->finish_unix_ms = unix_ms();
+    server_stats_ask(port, &report->after);
+    memset(&report->result, 0, sizeof report->result);
+    report->foreign = 0;
+    for (uint32_t i = 0; i < options.threads; i++) {
+        report_add(&report->result, &threads[i].load.result);
+        report->foreign += threads[i].load.port->foreign;
+    }
+}
+
+/* --control: runs as standard input says. Returns whether all answers were right. */
+static bool run_controlled(struct thread *threads, struct report *report)
+{
+    char line[128];
+    bool right = true;
+
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        double seconds, rate = 0;
+        if (sscanf(line, "%lf %lf", &seconds, &rate) < 1 || seconds <= 0 || rate < 0) {
+            fprintf(stderr, "kvload: a run is SECONDS [RATE].\n");
+            exit(2);
+        }
+        struct load_run run = {
+            .count = UINT64_MAX, .time_s = seconds, .rate = rate / options.threads};
+        run_all(threads, &run, report);
+        report_json(stdout, report);
+        fflush(stdout);
+        right &= report->result.wrong == 0;
+    }
+    return right;
+}
+
+static void write_json_file(const struct report *report)
+{
+    FILE *file = fopen(options.json_file, "w");
+
+    if (!file) {
+        fprintf(stderr, "kvload: %s can't be written.\n", options.json_file);
+        exit(2);
+    }
+    report_json(file, report);
+    fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    static struct report report;
+    bool right = true;
+
+    options_read(&options, argc, argv);
+    struct thread *threads = calloc(options.threads, sizeof *threads);
+    uint64_t hz = count_cycles_hz();
+    for (uint32_t i = 0; threads && i < options.threads; i++)
+        load_init(&threads[i].load, &options,
+                  options.dpdk ? port_open_dpdk(&options) : port_open_socket(&options), i, hz);
+    report.options = &options;
+    report.cycles_hz = (double)hz;
+    if (!threads || !server_wait(threads[0].load.port, options.connect_timeout_ms)) {
+        fprintf(stderr, "kvload: %s:%u doesn't answer. Is a memcached with -U there?\n",
+                options.server, options.port);
+        return 3;
+    }
+    report.first_answer_unix_ms = unix_ms();
+    if (options.populate) {
+        struct load_run run = {.populate = true};
+        run_all(threads, &run, &report);
+        right = report.result.wrong == 0;
+    }
+    if (options.control)
+        return run_controlled(threads, &report) && right ? 0 : 1;
+    struct load_run run = {.count =
+                               options.requests ? options.requests * options.clients : UINT64_MAX,
+                           .time_s = options.test_time_s,
+                           .rate = options.rate * options.clients};
+    run_all(threads, &run, &report);
+    report_table(stdout, &report);
+    if (options.json_file)
+        write_json_file(&report);
+    return right && report.result.wrong == 0 ? 0 : 1;
+}

@@ -1,0 +1,420 @@
+/* options.c - kvload's command line, by getopt_long; see options.h. */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char help[] =
+    "kvload [OPTION...] [-- EAL-OPTION...]\n"
+    "\n"
+    "Loads a memcached that speaks UDP, checks every byte of every answer, and measures. The\n"
+    "options are memtier_benchmark's where it has them.\n"
+    "\n"
+    "  -s, --server=IP            IPv4 address (default 127.0.0.1; with DPDK 10.0.2.15)\n"
+    "  -p, --port=N               UDP port (default 11211)\n"
+    "      --vhost=SOCKET         carry the requests over a DPDK vhost-user port that listens "
+    "here:\n"
+    "                             kvload is the back end of the VM\n"
+    "      -- EAL-OPTION...       carry them over DPDK's port 0, with these options for its EAL\n"
+    "      --local-ip=IP          own address on a DPDK port (default: the server's with a last\n"
+    "                             number of 2, or 3)\n"
+    "  -t, --threads=N            (default 4; with DPDK 1, and no other number)\n"
+    "  -c, --clients=N            clients, each with a UDP port of its own, a thread (default 50)\n"
+    "      --pipeline=N           requests that each client has unanswered at most (default 1)\n"
+    "  -n, --requests=N           requests a client (default 10000); allkeys: as many as there "
+    "are\n"
+    "                             keys, shared by all clients\n"
+    "      --test-time=S          seconds, in place of --requests\n"
+    "      --rate-limiting=N      requests a second of each client, sent when they are due: "
+    "latency\n"
+    "                             counts from then. Without it a client waits for answers only\n"
+    "      --ratio=S:G[:D]        sets to gets (default 1:10), to deletes\n"
+    "  -d, --data-size=N          bytes of a value, 0 to 1300 (default 32)\n"
+    "      --data-size-range=A-B  evenly distributed sizes\n"
+    "      --data-size-list=N:W,...  sizes and their weights\n"
+    "      --expiry-range=A-B     seconds after which an item expires (default: never)\n"
+    "      --key-prefix=TEXT      (default memtier-)\n"
+    "      --key-minimum=N        number of the first key (default 0)\n"
+    "      --key-maximum=N        and of the last (default 10000000)\n"
+    "      --key-pattern=S:G      of sets and of gets (default R:R): R random, S sequential,\n"
+    "                             G normal distribution, Z Zipf's law, P parallel\n"
+    "      --key-stddev=X --key-median=X  of G (default: a sixth of the range, and its middle)\n"
+    "      --key-zipf-exp=X       of Z (default 1)\n"
+    "      --print-percentiles=P,...  (default 50,99,99.9)\n"
+    "      --json-out-file=FILE   results with memtier's field names\n"
+    "      --hide-histogram       print no distribution of latencies\n"
+    "\n"
+    "What memtier hasn't:\n"
+    "      --populate             store every key once before the run\n"
+    "      --control              then take runs from standard input, a line each: SECONDS [RATE]\n"
+    "                             with RATE in requests a second of all; print each as a line of "
+    "JSON\n"
+    "      --timeout-ms=N         a request without an answer for so long is lost (default 1000)\n"
+    "      --connect-timeout-ms=N wait for the server's first answer (default 10000)\n"
+    "      --spin                 never sleep: no side has to wake the other (sockets; DPDK "
+    "always)\n"
+    "      --help\n"
+    "\n"
+    "Status: 0 every answer was right; 1 one was wrong, or the server answered an error; 2 wrong\n"
+    "usage; 3 there is no server.\n";
+
+enum {
+    OPT_VHOST = 256,
+    OPT_LOCAL_IP,
+    OPT_PIPELINE,
+    OPT_TEST_TIME,
+    OPT_RATE,
+    OPT_RATIO,
+    OPT_SIZE_RANGE,
+    OPT_SIZE_LIST,
+    OPT_EXPIRY,
+    OPT_PREFIX,
+    OPT_KEY_MIN,
+    OPT_KEY_MAX,
+    OPT_PATTERN,
+    OPT_STDDEV,
+    OPT_MEDIAN,
+    OPT_ZIPF,
+    OPT_PERCENTILES,
+    OPT_JSON,
+    OPT_HIDE,
+    OPT_POPULATE,
+    OPT_CONTROL,
+    OPT_TIMEOUT,
+    OPT_CONNECT,
+    OPT_SPIN,
+    OPT_HELP,
+};
+
+static const struct option table[] = {
+    {"server", 1, NULL, 's'},
+    {"port", 1, NULL, 'p'},
+    {"threads", 1, NULL, 't'},
+    {"clients", 1, NULL, 'c'},
+    {"requests", 1, NULL, 'n'},
+    {"data-size", 1, NULL, 'd'},
+    {"vhost", 1, NULL, OPT_VHOST},
+    {"local-ip", 1, NULL, OPT_LOCAL_IP},
+    {"pipeline", 1, NULL, OPT_PIPELINE},
+    {"test-time", 1, NULL, OPT_TEST_TIME},
+    {"rate-limiting", 1, NULL, OPT_RATE},
+    {"ratio", 1, NULL, OPT_RATIO},
+    {"data-size-range", 1, NULL, OPT_SIZE_RANGE},
+    {"data-size-list", 1, NULL, OPT_SIZE_LIST},
+    {"expiry-range", 1, NULL, OPT_EXPIRY},
+    {"key-prefix", 1, NULL, OPT_PREFIX},
+    {"key-minimum", 1, NULL, OPT_KEY_MIN},
+    {"key-maximum", 1, NULL, OPT_KEY_MAX},
+    {"key-pattern", 1, NULL, OPT_PATTERN},
+    {"key-stddev", 1, NULL, OPT_STDDEV},
+    {"key-median", 1, NULL, OPT_MEDIAN},
+    {"key-zipf-exp", 1, NULL, OPT_ZIPF},
+    {"print-percentiles", 1, NULL, OPT_PERCENTILES},
+    {"json-out-file", 1, NULL, OPT_JSON},
+    {"hide-histogram", 0, NULL, OPT_HIDE},
+    {"populate", 0, NULL, OPT_POPULATE},
+    {"control", 0, NULL, OPT_CONTROL},
+    {"timeout-ms", 1, NULL, OPT_TIMEOUT},
+    {"connect-timeout-ms", 1, NULL, OPT_CONNECT},
+    {"spin", 0, NULL, OPT_SPIN},
+    {"help", 0, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static _Noreturn void refuse(const char *text, ...) __attribute__((format(printf, 1, 2)));
+static _Noreturn void refuse(const char *text, ...)
+{
+    va_list args;
+
+    va_start(args, text);
+    fprintf(stderr, "kvload: ");
+    vfprintf(stderr, text, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    exit(2);
+}
+
+static uint64_t whole(const char *name, const char *text, uint64_t min, uint64_t max)
+{
+    char *end;
+    unsigned long long number = strtoull(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end || number < min || number > max)
+        refuse("--%s is a number from %llu to %llu, not '%s'.", name, (unsigned long long)min,
+               (unsigned long long)max, text);
+    return number;
+}
+
+static double real(const char *name, const char *text, double above)
+{
+    char *end;
+    double number = strtod(text, &end);
+
+    if (end == text || *end || !(number > above) || number > 1e15)
+        refuse("--%s is a number above %g, not '%s'.", name, above, text);
+    return number;
+}
+
+static void read_range(const char *name, const char *text, uint32_t max, uint32_t *from,
+                       uint32_t *to)
+{
+    int end = 0;
+
+    if (sscanf(text, "%u-%u%n", from, to, &end) != 2 || text[end] || *from > *to || *to > max)
+        refuse("--%s is two numbers such as 10-20, the second at most %u, not '%s'.", name, max,
+               text);
+}
+
+static void read_size_list(struct value_sizes *sizes, const char *text)
+{
+    uint32_t weights[VALUE_MAX_SIZES];
+    double total = 0, sum = 0;
+    int end = 0;
+
+    *sizes = (struct value_sizes){.min = VALUE_MAX};
+    do {
+        uint32_t n = sizes->count, len;
+        if (n == VALUE_MAX_SIZES ||
+            sscanf(text, "%u:%u%n", &len, &weights[n < VALUE_MAX_SIZES ? n : 0], &end) != 2 ||
+            (text[end] != ',' && text[end]) || len > VALUE_MAX || weights[n] == 0)
+            refuse("--data-size-list is up to %d sizes of at most %d with weights: 32:70,1024:30.",
+                   VALUE_MAX_SIZES, VALUE_MAX);
+        sizes->entries[sizes->count++].len = len;
+        sizes->min = len < sizes->min ? len : sizes->min;
+        sizes->max = len > sizes->max ? len : sizes->max;
+        total += weights[n];
+        text += end;
+    } while (*text++ == ',');
+    for (uint32_t i = 0; i < sizes->count; i++) {
+        sum += weights[i];
+        sizes->entries[i].below = (uint32_t)(sum / total * UINT32_MAX);
+    }
+}
+
+static void read_percentiles(struct options *o, const char *text)
+{
+    char *end;
+
+    o->percentile_count = 0;
+    do {
+        double percent = strtod(text, &end);
+        if (end == text || (*end && *end != ',') || !(percent > 0 && percent <= 100) ||
+            o->percentile_count == OPTIONS_MAX_PERCENTILES)
+            refuse("--print-percentiles is up to %d numbers above 0, at most 100: 50,99,99.9.",
+                   OPTIONS_MAX_PERCENTILES);
+        o->percentiles[o->percentile_count++] = percent;
+        text = end + 1;
+    } while (*end);
+}
+
+static void read_ratio(struct options *o, const char *text)
+{
+    int end = 0, more = 0;
+
+    o->deletes = 0;
+    if (sscanf(text, "%u:%u%n:%u%n", &o->sets, &o->gets, &end, &o->deletes, &more) < 2 ||
+        text[more ? more : end] || o->sets > 1000000 || o->gets > 1000000 || o->deletes > 1000000 ||
+        o->sets + o->gets + o->deletes == 0)
+        refuse("--ratio is sets to gets, such as 1:10, or to deletes, too: 10:89:1.");
+}
+
+static void read_pattern(struct options *o, const char *text)
+{
+    if (strlen(text) != 3 || text[1] != ':' || !strchr("RSGZP", text[0]) ||
+        !strchr("RSGZP", text[2]))
+        refuse("--key-pattern is two letters of R, S, G, Z, P, such as R:R.");
+    o->set_pattern = text[0];
+    o->get_pattern = text[2];
+}
+
+static bool read_more(struct options *o, int option, const char *name);
+
+/* The options on where to, how many and how long. False if it is none of these. */
+static bool read_load(struct options *o, int option, const char *name)
+{
+    switch (option) {
+    case 's':
+        o->server = optarg;
+        return true;
+    case 'p':
+        o->port = (uint16_t)whole("port", optarg, 1, UINT16_MAX);
+        return true;
+    case 't':
+        o->threads = (uint32_t)whole("threads", optarg, 1, 64);
+        return true;
+    case 'c':
+        o->clients = (uint32_t)whole("clients", optarg, 1, OPTIONS_MAX_CLIENTS);
+        return true;
+    case 'n':
+        o->requests =
+            strcmp(optarg, "allkeys") ? whole("requests", optarg, 1, UINT64_MAX / 2) : UINT64_MAX;
+        return true;
+    case 'd':
+        o->sizes = (struct value_sizes){.min = (uint32_t)whole("data-size", optarg, 0, VALUE_MAX)};
+        o->sizes.max = o->sizes.min;
+        return true;
+    case OPT_VHOST:
+        o->vhost = optarg;
+        return true;
+    case OPT_LOCAL_IP:
+        o->local_ip = optarg;
+        return true;
+    case OPT_PIPELINE:
+        o->pipeline = (uint32_t)whole(name, optarg, 1, OPTIONS_MAX_WINDOW);
+        return true;
+    case OPT_TEST_TIME:
+        o->test_time_s = real(name, optarg, 0);
+        return true;
+    case OPT_RATE:
+        o->rate = real(name, optarg, 0);
+        return true;
+    default:
+        return read_more(o, option, name);
+    }
+}
+
+/* The options on requests and keys. */
+static bool read_more(struct options *o, int option, const char *name)
+{
+    switch (option) {
+    case OPT_RATIO:
+        read_ratio(o, optarg);
+        return true;
+    case OPT_SIZE_RANGE:
+        o->sizes = (struct value_sizes){0};
+        read_range(name, optarg, VALUE_MAX, &o->sizes.min, &o->sizes.max);
+        return true;
+    case OPT_SIZE_LIST:
+        read_size_list(&o->sizes, optarg);
+        return true;
+    case OPT_EXPIRY:
+        read_range(name, optarg, 30 * 86400, &o->expiry_min_s, &o->expiry_max_s);
+        return true;
+    case OPT_PREFIX:
+        o->key_prefix = optarg;
+        return true;
+    case OPT_KEY_MIN:
+        o->key_min = whole(name, optarg, 0, UINT64_MAX / 2);
+        return true;
+    case OPT_KEY_MAX:
+        o->key_max = whole(name, optarg, 0, UINT64_MAX / 2);
+        return true;
+    case OPT_PATTERN:
+        read_pattern(o, optarg);
+        return true;
+    case OPT_STDDEV:
+        o->key_stddev = real(name, optarg, 0);
+        return true;
+    case OPT_MEDIAN:
+        o->key_median = real(name, optarg, 0);
+        return true;
+    case OPT_ZIPF:
+        o->zipf_exponent = real(name, optarg, 0);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void read_rest(struct options *o, int option, const char *name)
+{
+    switch (option) {
+    case OPT_PERCENTILES:
+        read_percentiles(o, optarg);
+        break;
+    case OPT_JSON:
+        o->json_file = optarg;
+        break;
+    case OPT_HIDE:
+        o->hide_histogram = true;
+        break;
+    case OPT_POPULATE:
+        o->populate = true;
+        break;
+    case OPT_CONTROL:
+        o->control = true;
+        break;
+    case OPT_TIMEOUT:
+        o->timeout_ms = (uint32_t)whole(name, optarg, 1, 600000);
+        break;
+    case OPT_CONNECT:
+        o->connect_timeout_ms = (uint32_t)whole(name, optarg, 1, 600000);
+        break;
+    case OPT_SPIN:
+        o->spin = true;
+        break;
+    case OPT_HELP:
+        fputs(help, stdout);
+        exit(0);
+    default:
+        fprintf(stderr, "kvload --help tells the options.\n");
+        exit(2);
+    }
+}
+
+/* Sets what depends on other options, and looks whether they go together. */
+static void complete(struct options *o)
+{
+    o->dpdk = o->vhost || o->eal_count > 0;
+    if (!o->threads)
+        o->threads = o->dpdk ? 1 : 4;
+    if (!o->server)
+        o->server = o->dpdk ? "10.0.2.15" : "127.0.0.1";
+    if (o->requests && o->test_time_s > 0)
+        refuse("--requests and --test-time exclude each other.");
+    if (!o->requests && !(o->test_time_s > 0))
+        o->requests = 10000;
+    if (o->dpdk && o->threads != 1)
+        refuse("A DPDK port is served by one thread: --threads=1.");
+    if (o->key_max < o->key_min || o->key_max - o->key_min + 1 < o->threads)
+        refuse("--key-maximum is below --key-minimum, or there are fewer keys than threads.");
+    if (o->key_max - o->key_min >= UINT32_MAX)
+        refuse("There are more than 2^32 keys; raise --key-minimum or lower --key-maximum.");
+    if (o->clients * o->pipeline > OPTIONS_MAX_WINDOW)
+        refuse("--clients times --pipeline is more than %d.", OPTIONS_MAX_WINDOW);
+    if (strlen(o->key_prefix) < 1 || strlen(o->key_prefix) > OPTIONS_MAX_PREFIX)
+        refuse("--key-prefix has 1 to %d bytes.", OPTIONS_MAX_PREFIX);
+    if (strpbrk(o->key_prefix, " \t\r\n"))
+        refuse("--key-prefix has no white space.");
+    if (o->requests == UINT64_MAX) {
+        uint64_t clients = (uint64_t)o->threads * o->clients;
+        o->requests = (o->key_max - o->key_min + clients) / clients;
+    }
+}
+
+void options_read(struct options *o, int argc, char **argv)
+{
+    int option, index;
+
+    *o = (struct options){.port = 11211,
+                          .clients = 50,
+                          .pipeline = 1,
+                          .sets = 1,
+                          .gets = 10,
+                          .sizes = {.min = 32, .max = 32},
+                          .key_prefix = "memtier-",
+                          .key_max = 10000000,
+                          .set_pattern = 'R',
+                          .get_pattern = 'R',
+                          .zipf_exponent = 1,
+                          .percentiles = {50, 99, 99.9},
+                          .percentile_count = 3,
+                          .timeout_ms = 1000,
+                          .connect_timeout_ms = 10000};
+    for (;;) {
+        index = -1;
+        option = getopt_long(argc, argv, "s:p:t:c:n:d:", table, &index);
+        if (option == -1)
+            break;
+        const char *name = index >= 0 ? table[index].name : "";
+        if (!read_load(o, option, name))
+            read_rest(o, option, name);
+    }
+    if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
+        refuse("'%s' is no option; kvload --help tells them.", argv[optind]);
+    o->eal = argv + optind;
+    o->eal_count = argc - optind;
+    complete(o);
+}

@@ -1,0 +1,131 @@
+/* port_socket.c - a port of kernel UDP sockets, one a client; whole bursts by sendmmsg, recvmmsg.
+ */
+#define _GNU_SOURCE
+#include "port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SOCKET_BUFFER = 4 << 20 };
+
+struct socket_port {
+    struct port port;
+    int epoll, *sockets;
+    uint32_t ready_count, ready_next;
+    struct epoll_event ready[PORT_BURST];
+    struct mmsghdr in[PORT_BURST], out[PORT_BURST];
+    struct iovec in_pieces[PORT_BURST], out_pieces[PORT_BURST];
+    uint8_t in_bytes[PORT_BURST][2048], out_bytes[PORT_BURST][2048];
+};
+
+/* The next socket that has something, in turn. */
+static uint32_t receive(struct port *port, struct datagram *in)
+{
+    struct socket_port *p = (struct socket_port *)port;
+
+    while (true) {
+        if (p->ready_next == p->ready_count) {
+            int n = epoll_wait(p->epoll, p->ready, PORT_BURST, 0);
+            p->ready_next = 0;
+            p->ready_count = n > 0 ? (uint32_t)n : 0;
+            if (n <= 0)
+                return 0;
+        }
+        uint32_t client = p->ready[p->ready_next++].data.u32;
+        int n = recvmmsg(p->sockets[client], p->in, PORT_BURST, MSG_DONTWAIT, NULL);
+        if (n <= 0) /* nothing, or an error that the kernel had kept, such as a refusal: gone now */
+            continue;
+        for (int i = 0; i < n; i++)
+            in[i] = (struct datagram){p->in_bytes[i], (uint16_t)p->in[i].msg_len, (uint16_t)client};
+        return (uint32_t)n;
+    }
+}
+
+static void release(struct port *port)
+{
+    (void)port;
+}
+
+static uint32_t prepare(struct port *port, struct datagram *out, uint32_t n)
+{
+    struct socket_port *p = (struct socket_port *)port;
+
+    for (uint32_t i = 0; i < n; i++)
+        out[i].bytes = p->out_bytes[i];
+    return n;
+}
+
+/* A call for each run of datagrams of one client. */
+static void send_all(struct port *port, struct datagram *out, uint32_t n)
+{
+    struct socket_port *p = (struct socket_port *)port;
+
+    for (uint32_t i = 0; i < n; i++)
+        p->out_pieces[i].iov_len = out[i].len;
+    for (uint32_t first = 0, end; first < n; first = end) {
+        for (end = first + 1; end < n && out[end].client == out[first].client;)
+            end++;
+        for (uint32_t at = first; at < end;) {
+            int sent = sendmmsg(p->sockets[out[first].client], p->out + at, end - at, 0);
+            /* An error is about the first of them, or about one before: that one is lost. */
+            at += sent > 0 ? (uint32_t)sent : 1;
+        }
+    }
+}
+
+static void wait_for_something(struct port *port)
+{
+    struct socket_port *p = (struct socket_port *)port;
+    int n;
+
+    if (p->ready_next < p->ready_count)
+        return;
+    n = epoll_wait(p->epoll, p->ready, PORT_BURST, 1);
+    p->ready_next = 0;
+    p->ready_count = n > 0 ? (uint32_t)n : 0;
+}
+
+static _Noreturn void die(const char *what)
+{
+    fprintf(stderr, "kvload: %s: %s.\n", what, strerror(errno));
+    exit(3);
+}
+
+struct port *port_open_socket(const struct options *options)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(options->port)};
+    struct socket_port *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
+    const int bytes = SOCKET_BUFFER;
+
+    if (!p || !(p->sockets = calloc(options->clients, sizeof *p->sockets)))
+        die("no memory");
+    if (inet_pton(AF_INET, options->server, &to.sin_addr) != 1) {
+        fprintf(stderr, "kvload: --server=%s is no IPv4 address.\n", options->server);
+        exit(2);
+    }
+    p->port = (struct port){receive, release, prepare, send_all, wait_for_something, 0};
+    p->ready_count = p->ready_next = 0;
+    p->epoll = epoll_create1(0);
+    for (uint32_t i = 0; i < options->clients; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+        p->sockets[i] = socket(AF_INET, SOCK_DGRAM, 0);
+        if (p->sockets[i] < 0 || connect(p->sockets[i], (struct sockaddr *)&to, sizeof to) ||
+            epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->sockets[i], &event))
+            die("a socket can't be opened");
+        /* As large as the system allows; smaller ones only lose more. */
+        setsockopt(p->sockets[i], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+        setsockopt(p->sockets[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    }
+    for (uint32_t i = 0; i < PORT_BURST; i++) {
+        p->in_pieces[i] = (struct iovec){p->in_bytes[i], sizeof p->in_bytes[i]};
+        p->out_pieces[i] = (struct iovec){p->out_bytes[i], 0};
+        p->in[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &p->in_pieces[i], .msg_iovlen = 1}};
+        p->out[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &p->out_pieces[i], .msg_iovlen = 1}};
+    }
+    return &p->port;
+}

@@ -1,0 +1,78 @@
+/*
+ * value.h - what is stored under a key: its length and bytes follow from the key and a version, so
+ * an answer can be checked to the last byte without keeping what was stored. The version is in the
+ * flags, always five digits.
+ */
+#ifndef KVLOAD_VALUE_H
+#define KVLOAD_VALUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    VALUE_MAX = 1300, /* so that request and answer are one datagram each */
+    VALUE_MAX_SIZES = 16,
+    VALUE_FLAGS_DIGITS = 5,
+    VALUE_FLAGS_FIRST = 10000, /* the flags of version 0 */
+};
+
+/* --data-size, -range and -list: the chance of each size, or of each of a range of sizes. */
+struct value_sizes {
+    uint32_t count; /* of entries; 0: all from min to max alike */
+    uint32_t min, max;
+    struct {
+        uint32_t len;
+        uint32_t below; /* it is chosen by numbers below this one, not by those before */
+    } entries[VALUE_MAX_SIZES];
+};
+
+static inline uint64_t value_seed(uint64_t key, uint16_t version)
+{
+    uint64_t z = (key << 16 | version) * 0x9e3779b97f4a7c15;
+
+    z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93;
+    return z ^ (z >> 32);
+}
+
+static inline uint32_t value_len(const struct value_sizes *sizes, uint64_t key, uint16_t version)
+{
+    if (sizes->min == sizes->max)
+        return sizes->min;
+    uint32_t chance = (uint32_t)(value_seed(key, version) >> 32), i = 0;
+    if (sizes->count == 0)
+        return sizes->min + (uint32_t)((uint64_t)chance * (sizes->max - sizes->min + 1) >> 32);
+    while (i + 1 < sizes->count && chance >= sizes->entries[i].below)
+        i++;
+    return sizes->entries[i].len;
+}
+
+#define VALUE_STEP 0x9fb21c651e98df25
+
+/* Writes a value; up to 7 bytes behind it are overwritten, too. */
+static inline void value_write(uint8_t *to, uint64_t key, uint16_t version, uint32_t len)
+{
+    uint64_t word = value_seed(key, version);
+
+    for (uint32_t i = 0; i < len; i += 8, word += VALUE_STEP)
+        memcpy(to + i, &word, 8);
+}
+
+static inline bool value_matches(const uint8_t *bytes, uint64_t key, uint16_t version, uint32_t len)
+{
+    uint64_t word = value_seed(key, version), wrong = 0, seen;
+    uint32_t i = 0;
+
+    for (; i + 8 <= len; i += 8, word += VALUE_STEP) {
+        memcpy(&seen, bytes + i, 8);
+        wrong |= seen ^ word;
+    }
+    if (i < len) {
+        seen = word;
+        memcpy(&seen, bytes + i, len - i);
+        wrong |= seen ^ word;
+    }
+    return wrong == 0;
+}
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * command.h - a command that is being run: what text.c, which takes a request apart, shares with
+ * the files that have commands. Only they use it.
+ */
+#ifndef UDPKV_COMMAND_H
+#define UDPKV_COMMAND_H
+
+#include "apps/udpkv/text.h"
+
+struct command {
+    struct text *text;
+    struct store *store;
+    struct reply *reply;
+    const struct word *words; /* up to LINE_WORDS: enough for all commands but get and its kin */
+    uint32_t word_count;      /* all words of the line, even if over LINE_WORDS */
+    const uint8_t *line, *line_end;
+    const uint8_t *hashed; /* a word whose hash is known, or NULL */
+    uint64_t hash;
+    const uint8_t *rest, *end; /* behind the line: the data block, and further commands */
+    uint8_t how;               /* which of the commands that one function runs */
+    bool mute;                 /* noreply */
+    bool quit;
+};
+
+/* Answers with a line, unless the command said noreply. */
+void command_say(struct command *c, const char *line);
+
+/* Words have no zero byte, so a longer one differs from the text where that ends. */
+static inline bool command_is(struct word word, const char *text)
+{
+    for (uint32_t i = 0; i < word.len; i++)
+        if ((uint8_t)text[i] != word.bytes[i])
+            return false;
+    return text[word.len] == 0;
+}
+
+/* A key of at most STORE_MAX_KEY bytes: a word, or other bytes that stay while the key is used. */
+static inline struct store_key command_key(const struct command *c, struct word word)
+{
+    uint64_t hash =
+        likely(word.bytes == c->hashed) ? c->hash : store_hash(c->store, word.bytes, word.len);
+    return (struct store_key){word.bytes, (uint8_t)word.len, hash};
+}
+
+/* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
+uint32_t command_expire_s(const struct command *c, int32_t exptime);
+
+/* Takes the data block off the rest of the request, and counts it. False, having answered, if it
+ * isn't there. */
+bool command_take_data(struct command *c, uint32_t len, struct store_value *value);
+
+/* Stores a value and counts what came of an id to compare. */
+enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
+                              const struct store_value *value);
+
+extern const char command_bad_format[];
+
+/* The meta commands, in meta.c and meta_debug.c, by the second letter of their name. The line has
+ * two words at least, but for me and mn. */
+void meta_get(struct command *c);
+void meta_set(struct command *c);
+void meta_delete(struct command *c);
+void meta_arithmetic(struct command *c);
+void meta_debug(struct command *c);
+void meta_no_op(struct command *c);
+
+/* The command stats, in text_stats.c. */
+void text_stats(struct command *c);
+
+#endif

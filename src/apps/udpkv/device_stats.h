@@ -1,0 +1,19 @@
+/* device_stats.h - what `stats netdev` shows: the device, its queues, and what went no further in
+ * inet.h's part of the way. */
+#ifndef UDPKV_DEVICE_STATS_H
+#define UDPKV_DEVICE_STATS_H
+
+#include "apps/udpkv/text.h"
+#include "netbuf/inet.h"
+#include "netdev/netdev.h"
+
+struct device_stats {
+    struct netdev *dev;
+    const struct inet *inet;
+    const uint64_t *tx_dropped; /* packets for which the transmit ring had no room in time */
+};
+
+/* A text_part's `show`; whose is a struct device_stats. */
+void device_stats_show(const void *whose, struct reply *reply);
+
+#endif

@@ -1,0 +1,426 @@
+/*
+ * meta.c - memcached's meta commands: mg, ms, md, ma, me, mn. A line is a name, a key, for ms the
+ * length of the data block, and flags; an answer is a code of two letters and what the flags asked
+ * for, in their order:
+ *
+ *     mg KEY t v          VA 5 t-1\r\nhello       or HD without v, EN for a miss
+ *     ms KEY 5 T60        HD stored, NS not stored, EX other id, NF not found
+ *     md KEY I            HD deleted or marked as stale, EX, NF
+ *     ma KEY D5 v         VA 2\r\n42              or HD, NF, NS, EX
+ *
+ * protocol.txt tells what the flags mean; what it leaves open is as memcached 1.6.18 does it.
+ */
+#include "apps/udpkv/meta_flags.h"
+#include "apps/udpkv/number.h"
+
+static const char opaque_too_long[] = "CLIENT_ERROR opaque token too long\r\n";
+
+static bool no_more(struct reply *reply)
+{
+    (void)reply;
+    return false;
+}
+
+/* The checks that mg, md and ma begin with. False if one failed, which is answered then. */
+static bool begin(struct command *c, const char *too_many)
+{
+    if (c->words[1].len > STORE_MAX_KEY) {
+        command_say(c, command_bad_format);
+        return false;
+    }
+    if (c->word_count > META_MAX_WORDS) {
+        command_say(c, too_many);
+        return false;
+    }
+    return true;
+}
+
+static bool any_opaque_too_long(const struct command *c, const struct meta *m)
+{
+    for (uint32_t i = m->first; i < c->word_count; i++)
+        if (meta_opaque_too_long(c->words[i]))
+            return true;
+    return false;
+}
+
+/* Writes what the flags k and O give back of the request. */
+static void put_echo(struct reply *reply, const struct meta *m, struct word flag)
+{
+    if (flag.bytes[0] == 'k') {
+        meta_put_key(reply, m->key.bytes, m->key.len, m->binary);
+    } else if (flag.bytes[0] == 'O') {
+        reply_text(reply, " ");
+        reply_put(reply, flag.bytes, flag.len);
+    }
+}
+
+/* An answer that has no item. */
+static void answer(struct command *c, const struct meta *m, const char *code)
+{
+    if (any_opaque_too_long(c, m)) {
+        command_say(c, opaque_too_long);
+        return;
+    }
+    reply_text(c->reply, code);
+    for (uint32_t i = m->first; i < c->word_count; i++)
+        put_echo(c->reply, m, c->words[i]);
+    reply_text(c->reply, "\r\n");
+}
+
+/* An answer that has an item: its flags, of `len` bytes, and if it was asked for its value. */
+static void put_item(struct command *c, const struct meta *m, struct item *item, const void *flags,
+                     size_t len)
+{
+    struct reply *reply = c->reply;
+
+    reply_text(reply, m->value ? "VA " : "HD");
+    if (m->value)
+        reply_u64(reply, item->value_len);
+    reply_put(reply, flags, len);
+    reply_text(reply, "\r\n");
+    if (m->value) {
+        reply_put(reply, item_value(item), item->value_len);
+        reply_text(reply, "\r\n");
+    }
+}
+
+/* --- mg ------------------------------------------------------------------------------------ */
+
+/* One flag of mg for an item: does what it says and writes what it asks for. */
+static void get_flag(const struct command *c, const struct meta *m, struct word flag,
+                     struct item *item, bool created, bool *won, struct reply *line)
+{
+    const struct store *store = c->store;
+
+    switch (flag.bytes[0]) {
+    case 'T':
+        item->expire_s = m->ttl_s;
+        break;
+    case 'N':
+        if (created) {
+            item->expire_s = m->vivify_s;
+            *won = true;
+        }
+        break;
+    case 'R':
+        if (!created && !item->won && item->expire_s != 0 && item->expire_s < m->recache_s)
+            *won = true;
+        break;
+    case 's':
+        meta_put_number(line, 's', item->value_len);
+        break;
+    case 't':
+        meta_put_ttl(line, store, item);
+        break;
+    case 'c':
+        meta_put_number(line, 'c', item->cas);
+        break;
+    case 'f':
+        meta_put_number(line, 'f', item->flags);
+        break;
+    case 'l':
+        meta_put_number(line, 'l', (store->now_s - item->used_s) & STORE_USED_MASK);
+        break;
+    case 'h':
+        meta_put_number(line, 'h', item->fetched);
+        break;
+    case 'k': /* as the item was written, not as it is asked for */
+        meta_put_key(line, item_key(item), item->key_len, item->binary);
+        break;
+    default:
+        put_echo(line, m, flag);
+        break;
+    }
+}
+
+/* Writes the flags that nobody asks for, and lets one client win the right to write a stale item
+ * anew. */
+static void put_win(struct item *item, bool won, struct reply *line)
+{
+    if (item->won)
+        reply_text(line, " Z");
+    if (item->stale) {
+        reply_text(line, " X");
+        won |= !item->won;
+    }
+    if (won) {
+        reply_text(line, " W");
+        item->won = 1;
+    }
+}
+
+static struct item *vivify(struct command *c, struct store_key key)
+{
+    struct store_value empty = {.bytes = key.bytes};
+
+    store_put(c->store, STORE_SET, key, &empty);
+    return store_peek(c->store, key);
+}
+
+static void get_miss(struct command *c, const struct meta *m)
+{
+    c->text->stats.cmd_get++;
+    c->text->stats.get_misses++;
+    if (!m->quiet || any_opaque_too_long(c, m))
+        answer(c, m, "EN");
+}
+
+void meta_get(struct command *c)
+{
+    struct text_stats *stats = &c->text->stats;
+    uint8_t text[META_MAX_TEXT];
+    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more};
+    struct meta m;
+    bool created = false, won = false;
+
+    if (!begin(c, "CLIENT_ERROR options flags are too long\r\n"))
+        return;
+    const char *error = meta_parse(c, 2, &m);
+    if (error) {
+        command_say(c, error);
+        return;
+    }
+    struct item *item = store_peek(c->store, m.key);
+    if (!item && m.has_vivify) {
+        item = vivify(c, m.key);
+        created = true;
+    }
+    if (!item) {
+        get_miss(c, &m);
+        return;
+    }
+    if (!m.late && !m.peek)
+        store_use(c->store, item);
+    for (uint32_t i = m.first; i < c->word_count; i++) {
+        if (meta_opaque_too_long(c->words[i])) { /* what was done before it stays done */
+            command_say(c, opaque_too_long);
+            return;
+        }
+        get_flag(c, &m, c->words[i], item, created, &won, &line);
+    }
+    put_win(item, won, &line);
+    assert(!line.broken);
+    if (m.late && !m.peek)
+        store_use(c->store, item);
+    stats->cmd_get += !m.has_ttl;
+    stats->get_hits += !m.has_ttl;
+    stats->cmd_touch += m.has_ttl;
+    stats->touch_hits += m.has_ttl;
+
+    put_item(c, &m, item, text, (size_t)(line.at - text));
+}
+
+/* --- ms ------------------------------------------------------------------------------------ */
+
+/* The mode that M asks for; false if there is no such letter. An id to compare makes a set, or a
+ * replace, a cas. */
+static bool set_mode(const struct meta *m, enum store_mode *mode)
+{
+    switch (m->mode) {
+    case 'E':
+        *mode = STORE_ADD;
+        break;
+    case 'A':
+        *mode = STORE_APPEND;
+        break;
+    case 'P':
+        *mode = STORE_PREPEND;
+        break;
+    case 'R':
+        *mode = m->has_cas ? STORE_CAS : STORE_REPLACE;
+        break;
+    case 'S':
+    case 0:
+        *mode = m->has_cas ? STORE_CAS : STORE_SET;
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+static void set_answer(struct command *c, const struct meta *m, enum store_result result)
+{
+    static const char codes[][3] = {[STORE_OK] = "HD",
+                                    [STORE_NOT_STORED] = "NS",
+                                    [STORE_EXISTS] = "EX",
+                                    [STORE_NOT_FOUND] = "NF"};
+
+    if (result == STORE_TOO_LARGE) {
+        command_say(c, "SERVER_ERROR object too large for cache\r\n");
+        return;
+    }
+    if (result == STORE_OK && m->quiet)
+        return;
+    reply_text(c->reply, codes[result]);
+    for (uint32_t i = m->first; i < c->word_count; i++) {
+        struct word flag = c->words[i];
+        if (flag.bytes[0] == 'c')
+            meta_put_number(c->reply, 'c', result == STORE_OK ? c->store->last_cas : 0);
+        else
+            put_echo(c->reply, m, flag);
+    }
+    reply_text(c->reply, "\r\n");
+}
+
+void meta_set(struct command *c)
+{
+    struct store_value value = {0};
+    enum store_mode mode = STORE_SET;
+    struct meta m;
+    int32_t len;
+
+    if (c->word_count == 2) {
+        command_say(c, command_bad_format);
+        return;
+    }
+    if (!begin(c, "CLIENT_ERROR options flags too long\r\n"))
+        return;
+    if (!number_i32(c->words[2].bytes, c->words[2].len, &len) || len < 0 || len > INT32_MAX - 2) {
+        command_say(c, command_bad_format);
+        return;
+    }
+    const char *error = meta_parse(c, 3, &m);
+    if (!error && !set_mode(&m, &mode))
+        error = "CLIENT_ERROR invalid mode for ms M token\r\n";
+    if (!error && any_opaque_too_long(c, &m))
+        error = opaque_too_long;
+    if (error || (uint32_t)len > c->store->max_value)
+        c->rest += MIN((size_t)(c->end - c->rest), (size_t)len + 2);
+    if (error) {
+        command_say(c, error);
+        return;
+    }
+    value.len = (uint32_t)len;
+    value.flags = m.client_flags;
+    value.expire_s = m.ttl_s;
+    value.cas = m.cas;
+    value.stale_cas = m.invalidate;
+    value.binary = m.binary;
+    if (value.len <= c->store->max_value && !command_take_data(c, value.len, &value))
+        return;
+    set_answer(c, &m, command_put(c, mode, m.key, &value));
+}
+
+/* --- md ------------------------------------------------------------------------------------ */
+
+void meta_delete(struct command *c)
+{
+    struct text_stats *stats = &c->text->stats;
+    struct meta m;
+
+    if (!begin(c, "CLIENT_ERROR options flags too long\r\n"))
+        return;
+    if (meta_parse(c, 2, &m)) {
+        command_say(c, "CLIENT_ERROR invalid or duplicate flag\r\n");
+        return;
+    }
+    if (any_opaque_too_long(c, &m)) {
+        command_say(c, opaque_too_long);
+        return;
+    }
+    struct item *item = store_peek(c->store, m.key);
+    if (!item) {
+        stats->delete_misses++;
+        answer(c, &m, "NF");
+        return;
+    }
+    if (m.has_cas && item->cas != m.cas) {
+        stats->delete_misses++;
+        answer(c, &m, "EX");
+        return;
+    }
+    if (m.invalidate) {
+        if (m.has_ttl)
+            item->expire_s = m.ttl_s;
+        store_invalidate(c->store, item);
+    } else {
+        store_delete(c->store, m.key);
+        stats->delete_hits++;
+    }
+    if (!m.quiet)
+        answer(c, &m, "HD");
+}
+
+/* --- ma ------------------------------------------------------------------------------------ */
+
+/* Makes the item that an addition found missing. */
+static void create_number(struct command *c, const struct meta *m)
+{
+    char text[24];
+    int len = format(text, sizeof text, "%lu", m->initial);
+    struct store_value value = {.bytes = (const uint8_t *)text, .len = (uint32_t)len};
+
+    store_put(c->store, STORE_ADD, m->key, &value);
+}
+
+/* Does what the flags say to an item, in their order, and answers. */
+static void arithmetic_answer(struct command *c, const struct meta *m, struct item *item,
+                              bool created)
+{
+    uint8_t text[META_MAX_TEXT];
+    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more};
+
+    for (uint32_t i = m->first; i < c->word_count; i++) {
+        struct word flag = c->words[i];
+        if (meta_opaque_too_long(flag)) { /* what was done before it stays done */
+            command_say(c, opaque_too_long);
+            return;
+        }
+        if (flag.bytes[0] == 'c')
+            meta_put_number(&line, 'c', item->cas);
+        else if (flag.bytes[0] == 't')
+            meta_put_ttl(&line, c->store, item);
+        else if (flag.bytes[0] == 'T')
+            item->expire_s = m->ttl_s;
+        else if (flag.bytes[0] == 'N' && created)
+            item->expire_s = m->vivify_s;
+        else
+            put_echo(&line, m, flag);
+    }
+    assert(!line.broken);
+    if (created || !m->quiet) /* that it made an item is told always */
+        put_item(c, m, item, text, (size_t)(line.at - text));
+}
+
+/* Adds, or takes away. */
+static void arithmetic(struct command *c, const struct meta *m, bool down)
+{
+    struct text_stats *stats = &c->text->stats;
+    struct item *item = store_peek(c->store, m->key);
+    uint64_t number;
+
+    if (!item && !m->has_vivify) {
+        *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
+        answer(c, m, "NF");
+        return;
+    }
+    if (!item) {
+        create_number(c, m);
+    } else if (m->cas != 0 && item->cas != m->cas && item->value_len > 0) {
+        answer(c, m, "EX");
+        return;
+    } else if (store_add(c->store, m->key, m->delta, down, &number) != STORE_OK) {
+        command_say(c, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+        return;
+    } else {
+        *(down ? &stats->decr_hits : &stats->incr_hits) += 1;
+    }
+    arithmetic_answer(c, m, store_peek(c->store, m->key), !item);
+}
+
+void meta_arithmetic(struct command *c)
+{
+    struct meta m;
+
+    if (!begin(c, "CLIENT_ERROR options flags too long\r\n"))
+        return;
+    if (meta_parse(c, 2, &m))
+        command_say(c, "CLIENT_ERROR invalid or duplicate flag\r\n");
+    else if (m.mode == 0 || m.mode == 'I' || m.mode == '+')
+        arithmetic(c, &m, false);
+    else if (m.mode == 'D' || m.mode == '-')
+        arithmetic(c, &m, true);
+    else
+        command_say(c, "CLIENT_ERROR invalid mode for ma M token\r\n");
+}

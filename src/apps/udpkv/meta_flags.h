@@ -1,0 +1,53 @@
+/*
+ * meta_flags.h - the flags of a meta command: one letter each, some with a token behind it. Only
+ * meta.c uses it.
+ */
+#ifndef UDPKV_META_FLAGS_H
+#define UDPKV_META_FLAGS_H
+
+#include "apps/udpkv/base64.h"
+#include "apps/udpkv/command.h"
+
+enum {
+    META_MAX_WORDS = 19,  /* of a line */
+    META_MAX_OPAQUE = 32, /* of an opaque, its letter O included */
+    META_MAX_TEXT = 1024, /* more than any flags of an answer take; a long key is half of it */
+};
+
+_Static_assert((int)META_MAX_WORDS <= (int)LINE_WORDS, "all words of a meta command are kept");
+
+struct meta {
+    struct store_key key;
+    uint32_t first; /* the first word that is a flag */
+    bool binary;    /* b: the key is decoded */
+    bool value;     /* v */
+    bool peek;      /* u: not a use of the item */
+    bool quiet;     /* q */
+    bool invalidate;
+    bool has_cas, has_vivify, has_ttl;
+    bool late;     /* h, l or what changes the item is asked for: the use counts afterwards */
+    uint32_t mode; /* the letter behind M; 0: none */
+    uint32_t client_flags;
+    uint32_t ttl_s, vivify_s, recache_s; /* T, N and R, as times of expiry */
+    uint64_t cas, delta, initial;
+    uint8_t decoded[BASE64_BYTES(STORE_MAX_KEY)];
+};
+
+/* Reads the key and the flags from word `first` on. Returns what to answer to a bad one, or NULL.
+ * What flags of no use to a command say is checked, too, as memcached does. */
+const char *meta_parse(const struct command *c, uint32_t first, struct meta *m);
+
+/* Is there an opaque that is too long? It is looked for after all the rest, so it isn't part of
+ * meta_parse. */
+bool meta_opaque_too_long(struct word flag);
+
+/* Writes " k" and a key; in base64 and with " b" behind it if it is binary. */
+void meta_put_key(struct reply *reply, const uint8_t *key, uint32_t len, bool binary);
+
+/* Writes a flag and its number: " t30". */
+void meta_put_number(struct reply *reply, char flag, uint64_t number);
+
+/* Writes " t" and the seconds that an item has left, -1 without end. */
+void meta_put_ttl(struct reply *reply, const struct store *store, const struct item *item);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * Tests of the meta commands: the rules, with the answers that memcached 1.6.18 gives.
+ * tests/memcached_random.py holds random sequences of them against memcached itself.
+ */
+#include "apps/udpkv/base64.h"
+#include "apps/udpkv/store_test.h"
+#include "apps/udpkv/text.h"
+#include "boot/test.h"
+
+struct exchange {
+    const char *request, *answer;
+};
+
+static struct text text;
+
+static bool no_more(struct reply *reply)
+{
+    (void)reply;
+    return false;
+}
+
+static void fresh(void)
+{
+    text = (struct text){.store = test_store(STORE_MIN_BYTES), .start_s = TEST_NOW_S};
+}
+
+static void run(const struct exchange *exchanges, size_t count)
+{
+    static uint8_t answer[8 << 10];
+
+    for (size_t i = 0; i < count; i++) {
+        struct reply reply = {.at = answer, .end = answer + sizeof answer - 1, .more = no_more};
+        const char *request = exchanges[i].request;
+        CHECK_EQ(text_run(&text, (const uint8_t *)request, strlen(request), NULL, &reply),
+                 TEXT_WHOLE);
+        *reply.at = 0;
+        CHECK_STR((const char *)answer, exchanges[i].answer);
+    }
+}
+
+#define RUN(...)                                                                                   \
+    do {                                                                                           \
+        static const struct exchange exchanges_[] = {__VA_ARGS__};                                 \
+        run(exchanges_, ARRAY_LEN(exchanges_));                                                    \
+    } while (0)
+
+TEST(meta_get_shows_what_is_asked_for)
+{
+    fresh();
+    RUN({"mg a v k Ox\r\n", "EN ka Ox\r\n"}, {"mg a q\r\n", ""}, {"mg\r\n", "ERROR\r\n"},
+        {"ms a 3 F7 T60\r\nabc\r\n", "HD\r\n"}, {"mg a h l u\r\n", "HD h0 l0\r\n"},
+        {"mg a h\r\n", "HD h0\r\n"},
+        {"mg a v c f h k O9 q s t\r\n", "VA 3 c1 f7 h1 ka O9 s3 t60\r\nabc\r\n"},
+        {"mg a t T30 k\r\n", "HD t60 ka\r\n"}, {"mg a t T0\r\n", "HD t30\r\n"},
+        {"mg a t\r\n", "HD t-1\r\n"}, {"mg a T-1\r\n", "HD\r\n"}, {"mg a\r\n", "EN\r\n"},
+        {"mn\r\n", "MN\r\n"}, {"mx a\r\n", "ERROR\r\n"});
+    RUN({"ms b 0\r\n\r\n", "HD\r\n"});
+    store_tick(text.store, TEST_NOW_S + 7);
+    RUN({"mg b l\r\n", "HD l7\r\n"}, {"mg b l\r\n", "HD l0\r\n"});
+}
+
+TEST(meta_get_lets_one_client_win)
+{
+    fresh();
+    RUN({"mg a N30 t v\r\n", "VA 0 t30 W\r\n\r\n"}, {"mg a N30 v\r\n", "VA 0 Z\r\n\r\n"},
+        {"ms a 1 T30\r\nx\r\n", "HD\r\n"}, {"mg a R30\r\n", "HD\r\n"}, {"mg a R31\r\n", "HD W\r\n"},
+        {"mg a R31\r\n", "HD Z\r\n"}, {"md a I T60\r\n", "HD\r\n"},
+        {"mg a t c\r\n", "HD t60 c3 X W\r\n"}, {"mg a\r\n", "HD Z X\r\n"},
+        {"ms a 1 C2 I\r\ny\r\n", "HD\r\n"}, {"mg a v t\r\n", "VA 1 t60 Z X\r\ny\r\n"},
+        {"ms a 1 C4\r\nz\r\n", "HD\r\n"}, {"mg a\r\n", "HD\r\n"});
+}
+
+TEST(meta_set_has_modes_and_compares_ids)
+{
+    fresh();
+    RUN({"ms a 1 MR k\r\nx\r\n", "NS ka\r\n"}, {"ms a 1 MA\r\nx\r\n", "NS\r\n"},
+        {"ms a 1 C5 c\r\nx\r\n", "NF c0\r\n"}, {"ms a 1 ME c\r\nx\r\n", "HD c1\r\n"},
+        {"ms a 1 ME\r\nx\r\n", "NS\r\n"}, {"ms a 1 MA C9\r\n>\r\n", "EX\r\n"},
+        {"ms a 1 MA C1\r\n>\r\n", "HD\r\n"}, {"ms a 1 MP q\r\n<\r\n", ""},
+        {"mg a v c\r\n", "VA 3 c3\r\n<x>\r\n"}, {"ms a 1 C2 q\r\nx\r\n", "EX\r\n"},
+        {"ms a 1 C2 I MP\r\nx\r\n", "EX\r\n"}, {"ms a 1 C3 MR\r\nx\r\n", "HD\r\n"},
+        {"ms a 1 C0\r\nx\r\n", "EX\r\n"},
+        {"ms a 1 MX\r\nx\r\n", "CLIENT_ERROR invalid mode for ms M token\r\n"},
+        {"ms a 1 q\r\nxx\r\n", "CLIENT_ERROR bad data chunk\r\nERROR\r\n"},
+        {"ms a 9\r\nx\r\n", "CLIENT_ERROR bad data chunk\r\n"},
+        {"ms a x\r\n", "CLIENT_ERROR bad command line format\r\n"},
+        {"ms a\r\n", "CLIENT_ERROR bad command line format\r\n"},
+        {"ms a 2147483645\r\nx\r\n", "SERVER_ERROR object too large for cache\r\n"});
+}
+
+TEST(meta_delete_and_arithmetic)
+{
+    fresh();
+    RUN({"md a q k O1\r\n", "NF ka O1\r\n"}, {"ma a\r\n", "NF\r\n"},
+        {"ma a N60 J9 v t q\r\n", "VA 1 t60\r\n9\r\n"}, {"ma a v c\r\n", "VA 2 c2\r\n10\r\n"},
+        {"ma a MD D4 v T0 t\r\n", "VA 2 t-1\r\n6 \r\n"}, {"ma a M- D9 v\r\n", "VA 2\r\n0 \r\n"},
+        {"ma a q\r\n", ""}, {"ma a C1\r\n", "EX\r\n"}, {"md a C1\r\n", "EX\r\n"},
+        {"ma a Mx\r\n", "CLIENT_ERROR invalid mode for ma M token\r\n"},
+        {"ma a Dx\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n"},
+        {"ms a 1\r\nx\r\n", "HD\r\n"},
+        {"ma a\r\n", "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"},
+        {"md a q\r\n", ""}, {"mg a\r\n", "EN\r\n"});
+}
+
+TEST(meta_binary_keys)
+{
+    fresh();
+    RUN({"ms AAEC/w== 1 b k c\r\nx\r\n", "HD kAAEC/w== b c1\r\n"},
+        {"mg AAEC/w== b k v\r\n", "VA 1 kAAEC/w== b\r\nx\r\n"}, {"ms YWJj 1 b\r\nx\r\n", "HD\r\n"},
+        {"mg abc k\r\n", "HD kYWJj b\r\n"}, {"get abc\r\n", "VALUE abc 0 1\r\nx\r\nEND\r\n"},
+        {"set abc 0 0 1\r\ny\r\n", "STORED\r\n"}, {"mg YWJj b k\r\n", "HD kabc\r\n"},
+        {"md YWJj b k\r\n", "HD kYWJj b\r\n"},
+        {"mg YWI b\r\n", "CLIENT_ERROR error decoding key\r\n"},
+        {"mg ==== b\r\n", "CLIENT_ERROR error decoding key\r\n"});
+}
+
+TEST(meta_errors)
+{
+    fresh();
+    RUN({"mg a v v\r\n", "CLIENT_ERROR duplicate flag\r\n"},
+        {"mg a \xff\r\n", "CLIENT_ERROR duplicate flag\r\n"},
+        {"mg a y\r\n", "CLIENT_ERROR invalid flag\r\n"},
+        {"mg a Tx y\r\n", "CLIENT_ERROR invalid flag\r\n"},
+        {"mg a Tx Dx\r\n", "CLIENT_ERROR invalid numeric delta value\r\n"},
+        {"mg a Tx Fx\r\n", "CLIENT_ERROR bad token in command line format\r\n"},
+        {"mg a Fx\r\n", "CLIENT_ERROR bad command line format\r\n"},
+        {"mg a M\r\n", "CLIENT_ERROR incorrect length for M token\r\n"},
+        {"mg a N0 O0123456789012345678901234567890\r\n",
+         "HD O0123456789012345678901234567890 W\r\n"},
+        {"mg a T60 O01234567890123456789012345678901 T0\r\n", "CLIENT_ERROR duplicate flag\r\n"},
+        {"mg a T60 O01234567890123456789012345678901\r\n",
+         "CLIENT_ERROR opaque token too long\r\n"},
+        {"mg a t\r\n", "HD t60 Z\r\n"},
+        {"mg a c f h k l O1 q s t u v N0 R0 T0 L1 P1 C1 F1\r\n",
+         "CLIENT_ERROR options flags are too long\r\n"});
+}
+
+TEST(meta_debug_tells_no_class)
+{
+    fresh();
+    RUN({"me\r\n", "CLIENT_ERROR bad command line format\r\n"}, {"me a\r\n", "EN\r\n"},
+        {"ms YQ== 1 b T60\r\nx\r\n", "HD\r\n"},
+        {"me a\r\n", "ME YQ== exp=-60 la=0 cas=1 fetch=no size=32\r\n"},
+        {"get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n"}, {"set b 0 0 0\r\n\r\n", "STORED\r\n"},
+        {"me YQ== b\r\n", "ME YQ== exp=-60 la=0 cas=1 fetch=yes size=32\r\n"},
+        {"me b b\r\n", "CLIENT_ERROR bad command line format\r\n"});
+}
+
+TEST(base64_both_ways)
+{
+    static const char *const good[][2] = {
+        {"YQ==", "a"}, {"YWI=", "ab"}, {"YWJj", "abc"}, {"YWJj+/9h", "abc\xfb\xff\x61"}};
+    uint8_t bytes[BASE64_BYTES(8)], back[8];
+
+    for (uint32_t i = 0; i < ARRAY_LEN(good); i++) {
+        uint32_t len = (uint32_t)strlen(good[i][0]);
+        CHECK_EQ(base64_decode((const uint8_t *)good[i][0], len, bytes), strlen(good[i][1]));
+        CHECK(memcmp(bytes, good[i][1], strlen(good[i][1])) == 0);
+        CHECK_EQ(base64_encode((const uint8_t *)good[i][1], (uint32_t)strlen(good[i][1]), back),
+                 len);
+        CHECK(memcmp(back, good[i][0], len) == 0);
+    }
+    CHECK_EQ(base64_decode((const uint8_t *)"YQ=a", 4, bytes), 2);
+    CHECK_EQ(base64_decode((const uint8_t *)"Y===", 4, bytes), 0);
+    CHECK_EQ(base64_decode((const uint8_t *)"Y\tQ-==", 6, bytes), 1);
+    CHECK_EQ(base64_decode((const uint8_t *)"\t---", 4, bytes), 0);
+    CHECK_EQ(base64_decode((const uint8_t *)"YWJ", 3, bytes), 0);
+    CHECK_EQ(base64_decode((const uint8_t *)"YWI=YQ==", 8, bytes), 2);
+}

@@ -1,0 +1,120 @@
+"""Debian's memcached as the peer that udpkv is held against: starting it, and all that must differ.
+
+Whatever isn't listed here is an error for memcached_compare.py, which asks recorded requests, and
+for memcached_random.py, which draws them. What of it a user may notice is in udpkv's README, too.
+"""
+import re
+import subprocess
+import time
+
+from udpkv_client import Client
+from vm import free_udp_port
+
+HOST = "127.0.0.1"
+
+
+class Memcached:
+    """memcached on a free UDP port of 127.0.0.1, which `with` gives; it answers by then.
+
+    With one worker, so that it answers in order. Without its LRU maintainer, which now and then
+    holds an item that was just read; incr and decr then store a new value, where they otherwise
+    overwrite the old one and pad it with blanks.
+    """
+
+    def __enter__(self):
+        port = free_udp_port()
+        self.process = subprocess.Popen(
+            ["memcached", "-u", "nobody", "-l", HOST, "-p", "0", "-U", str(port), "-t", "1"]
+            + ["-o", "no_lru_maintainer,no_lru_crawler"])
+        try:
+            self.wait_for_answer(port)
+        except BaseException:
+            self.__exit__()
+            raise
+        return port
+
+    def wait_for_answer(self, port):
+        end = time.monotonic() + 10
+        with Client(HOST, port, timeout_s=0.1) as client:
+            while True:
+                try:
+                    client.ask(b"version\r\n")
+                    return
+                except (ConnectionRefusedError, TimeoutError):
+                    assert self.process.poll() is None, "memcached didn't start"
+                    assert time.monotonic() < end, "memcached doesn't answer"
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+# --- what must differ -------------------------------------------------------------------------
+
+# (request, memcached's answer, udpkv's answer, reason): the request is searched for the first
+# pattern; if memcached's answer matches its pattern as a whole, then udpkv's must match the other.
+MUST_DIFFER = [
+    (rb"^[\s]*version(\s|\0)", rb"VERSION \d+\.\d+\.\d+\r\n", rb"VERSION 1\.6\.18-ringloop\r\n",
+     "udpkv says what it is"),
+    (rb"^stats\r\n$", rb"(?:STAT \S+ .*\r\n)+END\r\n", rb"(?:STAT \S+ .*\r\n)+END\r\n",
+     "pid, times, values and the set of names; compare_stats holds the common names together"),
+    (rb"^get z\r\n$", rb"(?s)VALUE z 0 92400\r\n.*\r\nEND\r\n",
+     rb"SERVER_ERROR answer too long for UDP\r\n",
+     "an answer of more than 64 datagrams: udpkv refuses to amplify that far"),
+]
+
+# In longer answers only these words differ: replaced on both sides before comparing.
+SAME_AFTER = [(rb"VERSION 1\.6\.\d+(?:-ringloop)?\r\n", b"VERSION\r\n")]
+
+# Datagram headers. memcached sends a datagram, or a run of them, for every key found and for every
+# command of a request, each run with sequence numbers from 0 and its own total, and an empty
+# datagram (sequence 0, total 0) for a first key not found and for quit. By protocol.txt a client
+# takes the first such run for the whole answer. udpkv sends one run for a request, as protocol.txt
+# has it. So: udpkv's headers are always held against protocol.txt; they are also compared with
+# memcached's whenever those follow it.
+
+# Only for udpkv: memcached over UDP waits for the rest of a data block and takes the next datagrams
+# of all clients for it, so it can't be asked. (request, answer, reason)
+UDPKV_ONLY = [
+    (b"set a 0 0 5\r\nx\r\n", b"CLIENT_ERROR bad data chunk\r\n", "data block not in the datagram"),
+    (b"set a 0 0 5\r\nxxxxx", b"CLIENT_ERROR bad data chunk\r\n", "data block without its end"),
+    (b"set a 0 0 5\r\nxxxxx\r", b"CLIENT_ERROR bad data chunk\r\n", "data block without its end"),
+    (b"set a 0 0 5 noreply\r\nx\r\n", b"", "the same with noreply"),
+    (b"set a 0 0 1\r\n", b"CLIENT_ERROR bad data chunk\r\n", "no data block"),
+    (b"set a 0 0 2147483645\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n",
+     "the words that memcached has for it over TCP"),
+    (b"append a 0 0 2000000\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n", "likewise"),
+    (b"ms a 5\r\nx\r\n", b"CLIENT_ERROR bad data chunk\r\n", "data block not in the datagram"),
+    (b"stats sizes\r\n", b"ERROR\r\n", "items aren't counted by size"),
+    (b"stats conns\r\n", b"ERROR\r\n", "there are no connections"),
+    (b"cache_memlimit 64\r\n", b"ERROR\r\n", "the memory is fixed"),
+    (b"watch\r\n", b"ERROR\r\n", "there is no log"),
+    (b"refresh_certs\r\n", b"ERROR\r\n", "there is no TLS"),
+]
+
+# Names that udpkv's stats share with memcached's.
+STATS_COMMON = """pid uptime time version pointer_size curr_items total_items bytes limit_maxbytes
+threads cmd_get cmd_set cmd_flush cmd_touch get_hits get_misses delete_misses delete_hits
+incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits touch_misses
+evictions""".split()
+# and those whose values must be the same, as they count what both were asked since `stats reset`
+STATS_EQUAL = """cmd_set cmd_flush cmd_touch get_hits get_misses delete_misses delete_hits
+incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits
+touch_misses""".split()
+
+# --- what must differ when requests are random ------------------------------------------------
+
+# - A request after which memcached waits for the rest of a data block: it takes the next datagrams
+#   for it. The sequence ends there, and memcached is started anew. udpkv answers at once.
+# - A flush_all with a delay ends the sequence: memcached brings back what was flushed before.
+# - A get with a key of over 250 bytes: memcached loses the answers to the commands before it in the
+#   datagram, udpkv doesn't. The sequence goes on.
+# - quit isn't asked: over UDP memcached never forgets it.
+# - Ids (cas) count up alike, from wherever each server is.
+# - TTLs and times since the last use (t, l, exp, la): the two clocks tick at different moments, and
+#   memcached notes a use only once a minute. They differ by no more seconds than the sequence took,
+#   and two. The TTL of an item that the same command made expire is a number above 2^31 on both.
+# - me: udpkv has no classes (cls), and its items have a size of their own.
+DELAYED_FLUSH = re.compile(rb"flush_all\s+\+?0*[1-9]")
+QUIT = re.compile(rb"(?:^|\n) *quit(?:[\s\0]|$)")
+LONG_GET = re.compile(rb"(?:^|\n) *(?:get|gets|gat|gats) [^\r\n\0]*[^ \r\n\0]{251}")

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+"""Sends random sequences of requests to memcached and to udpkv and compares the answers' bytes.
+
+    python3 tests/memcached_random.py --sequences 10000 [--seed N] [--udpkv HOST:PORT]
+
+Starts Debian's memcached, and udpkv under QEMU if --udpkv names none. A sequence is one to twelve
+datagrams of text and meta commands, right ones and spoilt ones, on a few keys; hypothesis draws it
+and, when the answers differ, looks for the shortest one that still does. The same seed gives the
+same sequences. Each begins with a flush and with counters at zero, and ends with the counters of
+`stats` compared.
+
+What must differ is listed in memcached_peer.py; everything else is an error.
+"""
+import argparse
+import contextlib
+import re
+import sys
+import time
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from memcached_compare import Endpoint, body, header_fault
+from memcached_peer import (
+    DELAYED_FLUSH, HOST, LONG_GET, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
+from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
+
+MAX_REQUEST = 1400  # bytes of commands in a datagram
+MANY = 1 << 31  # a TTL over it is one that is negative, written without its sign
+
+MAX_NAMED_ID = 99  # small numbers in requests are nobody's id, as ids begin behind them
+STORES = re.compile(rb"(?:^|\n) *(?:set|add|replace|append|prepend|cas|ms) ")
+LENGTH_WORD = {b"ms": 2, **dict.fromkeys((b"set", b"add", b"replace", b"append", b"prepend"), 4),
+               b"cas": 4}
+
+
+# --- requests ---------------------------------------------------------------------------------
+
+def words(*choices):
+    return st.sampled_from([c.encode("latin-1") for c in choices])
+
+
+# The same keys in plain and in base64, so that commands meet on them.
+PLAIN = [b"a", b"b", b"cc", b"n", b"k" * 250]
+BASE64 = [b"YQ==", b"Yg==", b"Y2M=", b"bg==", b"a2tr", b"AAEC/w==", b"YQ=="]
+BAD_KEYS = [b"k" * 251, b"YR==", b"Y===", b"YWI", b"YQ==YQ==", b"\x01\xff", b"noreply", b"0"]
+
+plain_key = st.one_of(st.sampled_from(PLAIN), st.sampled_from(PLAIN + BASE64 + BAD_KEYS))
+number = words("0", "1", "2", "5", "10", "99", "4294967295", "18446744073709551615")
+odd_number = words("-1", "x", "1x", "+3", "", "4294967296", "18446744073709551616", "0010", "-")
+integer = st.one_of(number, number, odd_number)
+exptime = st.one_of(
+    words("0", "60", "100"),
+    words("-1", "2592000", "2592001", "4000000000", "99999999999999999999", "x", "-60", "+60"),
+)
+cas = st.one_of(st.integers(1, 8).map(lambda n: b"{cas+%d}" % n), integer)
+value = st.one_of(
+    words("", "x", "10", "0", "9", "99", "18446744073709551615", "-1", " 5", "5 ", "5 x", "\r\n"),
+    st.integers(0, 1300).map(lambda n: b"v" * n),
+)
+noreply = words("", "", "", " noreply", " noreply ", " x")
+mostly = st.sampled_from([0] * 20 + [-1, 1])  # by how much a told length is wrong
+
+
+def data(line, block, wrong):
+    return line % (len(block) + wrong) + block + b"\r\n"
+
+
+def store(name, key, flags, ttl, block, wrong, last):
+    return data(b"%b %b %b %b %%d%b\r\n" % (name, key, flags, ttl, last), block, wrong)
+
+
+def flags_of(letters, *tokens):
+    """A few flags; letters stand alone, tokens are strategies."""
+    one = st.one_of(st.sampled_from([letter.encode() for letter in letters]), *tokens)
+    some = st.lists(one, max_size=6, unique_by=lambda flag: flag[:1])
+    return st.one_of(some, some, st.lists(one, max_size=19)).map(
+        lambda flags: b"".join(b" " + flag for flag in flags))
+
+
+def token(letter, strategy):
+    return strategy.map(lambda text: letter.encode() + text)
+
+
+opaque = token("O", st.sampled_from([b"", b"1", b"abc", b"o" * 31, b"o" * 32]))
+proxy = words("P", "Lx", "P/a")
+rare = words("Z", "x", "E5", "W", "\xff", "~", "1", "S2", "vv", "b", "F", "C", "T", "D", "MZ", "M")
+ttl_flag = token("T", exptime)
+cas_flag = token("C", cas)
+get_flags = flags_of("cfhklqstuvkvtcv", opaque, token("N", exptime), token("R", exptime), ttl_flag,
+                     words("b", "b", "b"), st.one_of(proxy, rare, cas_flag))
+set_flags = flags_of("ckqbcIb", opaque, ttl_flag, cas_flag, cas_flag, token("F", integer),
+                     words("ME", "MA", "MP", "MR", "MS", "MX"), st.one_of(proxy, rare))
+delete_flags = flags_of("kqbIIb", opaque, ttl_flag, cas_flag, st.one_of(proxy, rare))
+add_flags = flags_of("ckqtvbvct", opaque, token("N", exptime), token("J", integer), ttl_flag,
+                     token("D", integer), cas_flag, words("MI", "MD", "M+", "M-", "Mi"),
+                     st.one_of(proxy, rare))
+
+storage = st.builds(store, words("set", "set", "add", "replace", "append", "prepend"), plain_key,
+                    integer, exptime, value, mostly, noreply)
+check_and_set = st.builds(
+    lambda key, flags, ttl, block, wrong, cas, last: data(
+        b"cas %b %b %b %%d %b%b\r\n" % (key, flags, ttl, cas, last), block, wrong),
+    plain_key, number, exptime, value, mostly, cas, noreply)
+retrieval = st.builds(lambda name, keys: b"%b %b\r\n" % (name, b" ".join(keys)),
+                      words("get", "gets", "get", "gat 0", "gats 60", "gat -1", "gat x"),
+                      st.lists(plain_key, min_size=1, max_size=5))
+others = st.builds(lambda name, key, n, last: b"%b %b %b%b\r\n" % (name, key, n, last),
+                   words("incr", "decr", "touch", "delete"), plain_key,
+                   st.one_of(integer, exptime), noreply)
+deletion = st.builds(lambda key, last: b"delete %b%b\r\n" % (key, last), plain_key, noreply)
+plain = words("version\r\n", "mn\r\n", "verbosity 1\r\n", "flush_all\r\n", "flush_all -1\r\n",
+              "flush_all noreply\r\n", "\r\n", "get\r\n", "mn x y\r\n", "stats foo\r\n",
+              "stats reset\r\n", "mx a\r\n", "shutdown\r\n", "slabs\r\n", "verbosity\r\n")
+meta_get = st.builds(lambda key, flags: b"mg %b%b\r\n" % (key, flags), plain_key, get_flags)
+meta_set = st.builds(
+    lambda key, flags, block, wrong: data(b"ms %b %%d%b\r\n" % (key, flags), block, wrong),
+    plain_key, set_flags, value, mostly)
+meta_delete = st.builds(lambda key, flags: b"md %b%b\r\n" % (key, flags), plain_key, delete_flags)
+meta_add = st.builds(lambda key, flags: b"ma %b%b\r\n" % (key, flags), plain_key, add_flags)
+meta_debug = st.builds(lambda key, last: b"me %b%b\r\n" % (key, last), plain_key,
+                       words("", "", " b", " b x", " v"))
+command = st.one_of(storage, check_and_set, retrieval, others, deletion, plain, meta_get, meta_get,
+                    meta_set, meta_set, meta_delete, meta_add, meta_debug)
+
+
+def spoil(text, edits):
+    for at, count, instead in edits:
+        at %= len(text) + 1
+        text = text[:at] + instead + text[at + count :]
+    return text
+
+
+junk = st.sampled_from([b"", b" ", b"\r\n", b"\n", b"\0", b"\t", b"\xff", b"-", b"9", b"b", b" q"])
+edit = st.tuples(st.integers(0, 1400), st.integers(0, 3), junk)
+few = st.one_of(command.map(lambda c: [c]), st.lists(command, min_size=1, max_size=4))
+datagram = st.one_of(
+    few.map(b"".join),
+    few.map(b"".join),
+    few.map(b"".join),
+    st.builds(spoil, few.map(b"".join), st.lists(edit, min_size=1, max_size=3)),
+).map(lambda text: text[:MAX_REQUEST])
+sequence = st.lists(datagram, min_size=1, max_size=12)
+
+
+def may_wait(request):
+    """Does a data block in it seem to be cut? Then little time is spent on waiting for memcached."""
+    at = 0
+    while (end := request.find(b"\n", at)) >= 0:
+        line, at = request[at:end].split(), end + 1
+        place = LENGTH_WORD.get(line[0], 99) if line else 99
+        if place < len(line) and line[place].isdigit():
+            at += int(line[place]) + 2
+            if at > len(request):
+                return True
+    return False
+
+
+# --- the two servers --------------------------------------------------------------------------
+
+def expand(request, endpoint):
+    return re.sub(rb"\{cas\+(\d)\}", lambda m: b"%d" % (endpoint.cas_base + int(m[1])), request)
+
+
+def split_times(answer, cas_base):
+    """The answer with ids made relative and times replaced, and a list of the times."""
+    times = []
+
+    def time_of(m):
+        seconds = int(m[2])
+        times.append(seconds if seconds < MANY else None)
+        return m[1] + b"TIME"
+
+    def relative(m):
+        return m[1] + b"%d" % (int(m[2]) - cas_base if int(m[2]) else 0)
+
+    def line(m):
+        text = re.sub(rb"( c| cas=)(\d+)(?= |\r)", relative, m[0])
+        text = re.sub(rb" cls=\d+", b"", text)
+        text = re.sub(rb" size=\d+", b" size=", text)
+        return re.sub(rb"( t| l| la=| exp=-?(?!1 ))(\d+)(?= |\r)", time_of, text)
+
+    answer = re.sub(rb"(VALUE \S+ \d+ \d+ )(\d+)(?=\r\n)", relative, answer)
+    return re.sub(rb"(?:VA|HD|NS|EX|NF|ME)[^\r]*\r\n", line, answer), times
+
+
+class Difference(AssertionError):
+    pass
+
+
+class Silence(AssertionError):
+    pass
+
+
+class Comparison:
+    """Runs sequences on both servers. `counts` tells what happened, for the report."""
+
+    def __init__(self, stack, udpkv):
+        self.stack = stack
+        self.udpkv = Endpoint(udpkv)
+        self.server = self.memcached = None
+        self.counts = {"sequences": 0, "requests": 0, "ended as memcached waits for data": 0,
+                       "ended by flush_all with a delay": 0,
+                       "answers before a get with too long a key": 0, "left out: quit": 0}
+        self.start_memcached()
+
+    def start_memcached(self):
+        if self.server:
+            self.server.__exit__()
+            self.memcached.socket.close()
+        else:
+            self.stack.callback(lambda: self.server.__exit__())
+        self.server = Memcached()
+        self.memcached = Endpoint(f"{HOST}:{self.server.__enter__()}")
+        self.memcached.marker_tries = 1  # one that is lost was taken for a data block
+
+    def begin(self):
+        for endpoint in (self.memcached, self.udpkv):
+            endpoint.cas_base = 0
+            while endpoint.cas_base <= MAX_NAMED_ID:
+                answer = endpoint.text(b"flush_all\r\nset base 0 0 1\r\nx\r\ngets base\r\n"
+                                       b"delete base\r\nstats reset\r\n")
+                endpoint.cas_base = int(answer.split()[6])
+                if endpoint.cas_base <= MAX_NAMED_ID:  # a server just started: each takes an id
+                    endpoint.text(b"flush_all noreply\r\n" * 70)
+
+    def answers(self, request):
+        ours = self.udpkv.ask(expand(request, self.udpkv))
+        self.memcached.marker_timeout_s = 0.1 if may_wait(request) else 3.0
+        try:
+            theirs = self.memcached.ask(expand(request, self.memcached))
+        except AssertionError as error:
+            self.start_memcached()
+            if STORES.search(request):
+                raise Silence from error
+            raise
+        return theirs, ours
+
+    def check(self, request, theirs, ours, patience_s):
+        fault = header_fault(ours)
+        shown = [body(theirs), body(ours)]
+        if LONG_GET.search(request) and len(shown[1]) > len(shown[0]):
+            self.counts["answers before a get with too long a key"] += 1
+            shown[1] = shown[1][len(shown[1]) - len(shown[0]) :]
+        parts = []
+        for text, endpoint in zip(shown, (self.memcached, self.udpkv)):
+            for pattern, instead in SAME_AFTER:
+                text = re.sub(pattern, instead, text)
+            parts.append(split_times(text, endpoint.cas_base))
+        same = parts[0][0] == parts[1][0] and all(
+            a == b or (a is not None and b is not None and abs(a - b) <= patience_s)
+            for a, b in zip(parts[0][1], parts[1][1]))
+        if fault or not same:
+            raise Difference(f"{fault or ''}\n    asked      {request!r}\n"
+                             f"    memcached  {shown[0]!r}\n    udpkv      {shown[1]!r}")
+
+    def check_stats(self):
+        theirs, ours = (dict(re.findall(rb"STAT (\S+) (.*)\r\n", e.text(b"stats\r\n")))
+                        for e in (self.memcached, self.udpkv))
+        for name in STATS_EQUAL:
+            a, b = theirs.get(name.encode()), ours.get(name.encode())
+            if a != b:
+                raise Difference(f"stats: {name} is {a} for memcached, {b} for udpkv")
+
+    def run(self, requests):
+        try:
+            self.compare(requests)
+        except Difference as difference:
+            told = "".join(f"\n    {request!r}" for request in requests)
+            raise Difference(f"{difference}\n  in the sequence{told}") from None
+
+    def compare(self, requests):
+        self.counts["sequences"] += 1
+        start = time.monotonic()
+        self.begin()
+        for request in requests:
+            if QUIT.search(request):
+                self.counts["left out: quit"] += 1
+                continue
+            self.counts["requests"] += 1
+            try:
+                theirs, ours = self.answers(request)
+            except Silence:
+                self.counts["ended as memcached waits for data"] += 1
+                return
+            self.check(request, theirs, ours, time.monotonic() - start + 2)
+            if DELAYED_FLUSH.search(request):
+                self.counts["ended by flush_all with a delay"] += 1
+                return
+        self.check_stats()
+
+
+@contextlib.contextmanager
+def booted_udpkv():
+    """udpkv under QEMU; yields its address."""
+    port = free_udp_port()
+    accel = "tcg" if kvm_problem() else "kvm"
+    command = qemu_command(image("udpkv"), machine="microvm", accel=accel, netdev=user_netdev(port))
+    with Vm(command) as vm:
+        vm.expect("^udpkv: serves ")
+        yield f"{HOST}:{port}"
+
+
+def compare(udpkv, sequences, seed_number=0):
+    """Runs that many sequences; Difference with the shortest one found. Returns the counts."""
+    with contextlib.ExitStack() as stack:
+        comparison = Comparison(stack, udpkv)
+
+        @seed(seed_number)
+        @settings(max_examples=sequences, database=None, deadline=None, print_blob=False,
+                  report_multiple_bugs=False, phases=(Phase.generate, Phase.shrink),
+                  suppress_health_check=list(HealthCheck))
+        @given(sequence)
+        def run(requests):
+            comparison.run(requests)
+
+        run()
+        return comparison.counts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sequences", type=int, default=10000, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--udpkv", metavar="HOST:PORT", help="one that runs already")
+    args = parser.parse_args()
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        udpkv = args.udpkv or stack.enter_context(booted_udpkv())
+        try:
+            counts = compare(udpkv, args.sequences, args.seed)
+        except Difference as difference:
+            print(f"They differ: {difference}")
+            return 1
+    for what, count in counts.items():
+        print(f"{count:8} {what}")
+    print(f"No difference outside the list, seed {args.seed}, {time.monotonic() - start:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""kvload, the load generator of bench/: its arithmetic, its figures, and that it sees what is wrong."""
+
+import contextlib
+import json
+import re
+import select
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from memcached_peer import HOST, Memcached
+from udpkv_client import HEADER, Client
+from vm import DEADLINE_S, ROOT, free_udp_port
+
+FOLDER = ROOT / "bench/kvload"
+SIZES = ("--data-size=0", "--data-size=1300", "--data-size-range=10-900", "--data-size-list=1:1,64:8,1000:1")
+
+
+@pytest.fixture(scope="module")
+def kvload():
+    """The program, built."""
+    subprocess.run(["make", "-s", "-C", ROOT, "kvload"], check=True)
+    return ROOT / "build/bench/kvload"
+
+
+def run(kvload, port, *options, json_file=None):
+    command = [kvload, f"--port={port}", "--threads=1", *options]
+    command += [f"--json-out-file={json_file}"] if json_file else []
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * DEADLINE_S)
+
+
+def test_its_arithmetic(tmp_path):
+    program = tmp_path / "arithmetic"
+    sources = [FOLDER / name for name in ("arithmetic_test.c", "histogram.c", "pattern.c")]
+    subprocess.run(["gcc", "-std=gnu11", "-O1", "-fsanitize=address,undefined", "-o", program, *sources, "-lm"],
+                   check=True)
+    done = subprocess.run([program], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("ok ") == 8
+
+
+def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
+    """Requests, hits and misses are the same; deletes, too. Half the keys are never stored."""
+    with Memcached() as port, Client(HOST, port) as client:
+        done = run(kvload, port, "--clients=4", "--pipeline=8", "--requests=5000", "--ratio=2:7:1",
+                   "--key-minimum=1", "--key-maximum=20000", "--key-pattern=Z:R", "--data-size-range=0-500",
+                   json_file=tmp_path / "json")
+        stats = client.stats()
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())
+    sets, gets, deletes, totals = (told["ALL STATS"][name] for name in ("Sets", "Gets", "Deletes", "Totals"))
+    assert told["kvload"]["timeouts"] == 0, "a machine this busy can't tell"
+    assert totals["Count"] == 20000 == told["kvload"]["sent"]
+    assert sets["Count"] == stats["cmd_set"]
+    assert gets["Count"] == stats["cmd_get"] and gets["Misses"] > 0
+    assert (gets["Hits"], gets["Misses"]) == (stats["get_hits"], stats["get_misses"])
+    assert (deletes["Hits"], deletes["Misses"]) == (stats["delete_hits"], stats["delete_misses"])
+    assert told["server stats"]["cmd_get"] == stats["cmd_get"]
+    seconds = told["kvload"]["seconds"]
+    assert totals["Ops/sec"] == pytest.approx(20000 / seconds, rel=0.001)
+    latencies = gets["Percentile Latencies"]
+    assert gets["Min Latency"] <= latencies["p50.00"] <= latencies["p99.00"] <= latencies["p99.90"]
+    assert latencies["p99.90"] <= gets["Max Latency"] <= seconds * 1000
+
+
+def test_the_table_is_memtiers(kvload):
+    with Memcached() as port:
+        done = run(kvload, port, "--requests=100", "--key-maximum=99", "--print-percentiles=50,90,99.99")
+    assert done.returncode == 0, done.stdout
+    head = re.search(r"^Type +Ops/sec +Hits/sec +Misses/sec +Avg\. Latency +p50 Latency +p90 Latency"
+                     r" +p99\.99 Latency +KB/sec *$", done.stdout, re.M)
+    assert head, done.stdout
+    for name in ("Sets", "Gets", "Totals"):
+        assert re.search(rf"^{name} +[0-9.]+ ", done.stdout, re.M), done.stdout
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_values_of_every_size_come_back(kvload, tmp_path, size):
+    with Memcached() as port:
+        done = run(kvload, port, "--populate", "--clients=2", "--pipeline=4", "--requests=1000", "--ratio=1:1",
+                   "--key-minimum=1", "--key-maximum=500", size, json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())
+    assert told["ALL STATS"]["Gets"]["Misses"] == 0
+
+
+def test_a_rate_is_kept_and_latency_counts_from_when_it_was_due(kvload, tmp_path):
+    """2000 a second for half a second is 1000 requests, whatever the machine does meanwhile."""
+    with Memcached() as port:
+        done = run(kvload, port, "--clients=2", "--pipeline=512", "--rate-limiting=1000", "--test-time=0.5",
+                   "--key-maximum=99", json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())["kvload"]
+    assert 500 < told["sent"] <= 1001
+
+
+class Liar:
+    """A server that answers every get with what `answer` makes of (id, key); sets are stored."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((HOST, 0))
+        self.port = self._socket.getsockname()[1]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self.values = {}
+
+    def _serve(self):
+        while not self._stop.is_set():
+            if not select.select([self._socket], [], [], 0.05)[0]:
+                continue
+            data, sender = self._socket.recvfrom(2048)
+            ident = data[: HEADER.size]
+            words = data[HEADER.size :].split(b"\r\n", 1)[0].split()
+            if words[0] == b"set":
+                self.values[words[1]] = words[2], data[HEADER.size :].split(b"\r\n", 1)[1][: int(words[4])]
+                answers = [ident + b"STORED\r\n"]
+            elif words[0] == b"get":
+                flags, value = self.values[words[1]]
+                answers = self._answer(ident, words[1], flags, value)
+            else:
+                answers = [ident + {b"version": b"VERSION 0\r\n", b"stats": b"STAT pid 1\r\nEND\r\n"}[words[0]]]
+            for answer in answers:
+                self._socket.sendto(answer, sender)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()
+
+
+def value(ident, key, flags, bytes_):
+    return ident + b"VALUE %s %s %d\r\n%s\r\nEND\r\n" % (key, flags, len(bytes_), bytes_)
+
+
+def older(flags):
+    return b"%d" % (int(flags) - 1)
+
+
+LIES = {
+    "another byte": lambda i, k, f, v: [value(i, k, f, v[:-1] + bytes([v[-1] ^ 1]))],
+    "a shorter value": lambda i, k, f, v: [value(i, k, f, v[:-1])],
+    "a longer value": lambda i, k, f, v: [value(i, k, f, v + b"x")],
+    "another key": lambda i, k, f, v: [value(i, k[:-1] + b"x", f, v)],
+    "other flags": lambda i, k, f, v: [value(i, k, older(f), v)],
+    "no end": lambda i, k, f, v: [value(i, k, f, v)[:-5]],
+    "an error": lambda i, k, f, v: [i + b"SERVER_ERROR out of memory\r\n"],
+    "answered twice": lambda i, k, f, v: [value(i, k, f, v)] * 2,
+    "a part of two": lambda i, k, f, v: [i[:4] + b"\0\2\0\0" + value(i, k, f, v)[8:]],
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_wrong_answer_fails_the_run(kvload, lie):
+    options = ("--clients=1", "--pipeline=1", "--requests=40", "--ratio=1:1", "--populate", "--key-minimum=1",
+               "--key-maximum=20", "--timeout-ms=20000")
+    with Liar(lambda i, k, f, v: [value(i, k, f, v)]) as honest:
+        assert run(kvload, honest.port, *options).returncode == 0
+    with Liar(LIES[lie]) as liar:
+        done = run(kvload, liar.port, *options)
+    assert done.returncode == 1, done.stdout
+    assert "wrong answer to get" in done.stdout or "or twice" in done.stdout
+
+
+def test_a_value_of_before_fails_the_run(kvload):
+    """The right bytes of an older version: a store that was confirmed must not be lost."""
+    first = {}
+
+    def stale(ident, key, flags, bytes_):
+        return [value(ident, key, *first.setdefault(key, (flags, bytes_)))]
+
+    with Liar(stale) as liar:
+        done = run(kvload, liar.port, "--clients=1", "--requests=400", "--ratio=1:1", "--key-minimum=1",
+                   "--populate", "--key-maximum=20", "--key-pattern=S:S")
+    assert done.returncode == 1, done.stdout
+    assert "wrong answer to get" in done.stdout
+
+
+def test_loss_is_a_timeout_and_counted_apart(kvload, tmp_path):
+    lost = []
+
+    def forgetful(ident, key, flags, bytes_):
+        if len(lost) < 3:
+            lost.append(ident)
+            return []
+        return [value(ident, key, flags, bytes_)]
+
+    with Liar(forgetful) as liar:
+        done = run(kvload, liar.port, "--clients=1", "--pipeline=4", "--requests=100", "--ratio=1:1", "--populate",
+                   "--key-minimum=1", "--key-maximum=20", "--timeout-ms=500", json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())
+    assert told["kvload"]["timeouts"] == 3
+    assert told["ALL STATS"]["Totals"]["Count"] == 97
+
+
+def test_without_a_server_it_says_so(kvload):
+    done = run(kvload, free_udp_port(), "--connect-timeout-ms=50")
+    assert done.returncode == 3
+    assert "doesn't answer" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--ratio=1", "--data-size=1301", "--key-pattern=X:R", "--clients=0",
+                                    "--nonsense", "--key-maximum=1 --key-minimum=2", "word", "--data-size-list=1"])
+def test_wrong_usage_is_told(kvload, option):
+    done = run(kvload, 11211, *option.split())
+    assert done.returncode == 2
+    assert "kvload" in done.stdout
+    assert subprocess.run([kvload, "--help"], stdout=subprocess.DEVNULL).returncode == 0
