@@ -271,7 +271,7 @@ def first_line(*command):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "not installed"
-    return (done.stdout or done.stderr).strip().splitlines()[0]
+    return next(iter((done.stdout or done.stderr).strip().splitlines()), "")
 
 
 def machine():
@@ -281,12 +281,12 @@ def machine():
         for line in file:
             if line.startswith("model name"):
                 cpu = line.split(":", 1)[1].strip()
-    commit = first_line("git", "-C", str(ROOT), "log", "-1", "--format=%h %cs")
-    changed = subprocess.run(
-        ["git", "-C", str(ROOT), "status", "--porcelain", "--", "src", "bench/*.py"],
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
+    commit = "a tree without its history"
+    if shutil.which("git") and (ROOT / ".git").exists():
+        git = ("git", "-C", str(ROOT))
+        commit = first_line(*git, "log", "-1", "--format=%h %cs")
+        if first_line(*git, "status", "--porcelain", "--", "src", "bench/*.py"):
+            commit += " and changes that aren't committed"
     packages = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Version}, ", "dpdk-dev", "gcc", "qemu-system-x86"],
         capture_output=True,
@@ -298,7 +298,7 @@ def machine():
         ("processor", f"{cpu}, {os.cpu_count()} processors"),
         ("kernel", platform.release()),
         ("packages", packages),
-        ("ringloop", commit + (" and changes that aren't committed" if changed else "")),
+        ("ringloop", commit),
         ("load before", f"{load:.2f}" + (" (not a quiet machine)" if load > 0.5 else "")),
     ]
 
