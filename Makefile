@@ -165,7 +165,7 @@ help:
 	@echo 'make test                  all tests (the same as ./test)'
 	@echo 'make bench-pktgen          packet rates beside DPDK, into bench/results (QUICK=1: under 50 s)'
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
-	@echo 'make bench-udpkv           the key-value table, into bench/results (QUICK=1: under 60 s)'
+	@echo 'make bench-udpkv           the key-value table, into bench/results (QUICK=1: one load)'
 	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
 	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
 	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
