@@ -182,12 +182,13 @@ def udpkv_under_traffic(xen, record_property):
         domain.expect("^udpkv: serves ")
         answers_soon(xen)
         traffic = xen.start(f"packets ping {GUEST_IP} count=1000000 deadline=0.1 lossy=1")
+        traffic.expect("answered")
         try:
             yield domain, lambda: took.append(answers_soon(xen))
         finally:
             traffic.kill("INT")
         told = packets_told(traffic.output)
-        assert told["wrong"] == 0 and told["sent"] > 0
+        assert told["wrong"] == 0 and told["received"] > 0
         domain.shutdown()
         domain.expect(r": stopped; 0 pages of this domain are still granted\.$")
         domain.expect(r"^udpkv: every pool is whole\.$")

@@ -94,6 +94,10 @@ int packets_ping(const char *address)
         if (sendto(fd, &echo, 8 + size, 0, (struct sockaddr *)&to, sizeof to) < 0 && !lossy)
             fail("sendto");
         int came = answer(fd, &echo, size, before + deadline);
+        if (came > 0 && received == 0) {
+            printf("packets: answered\n");
+            fflush(stdout);
+        }
         if (came > 0)
             sum += times[received++] = (seconds() - before) * 1e6;
         wrong += came < 0;
