@@ -36,9 +36,11 @@ static inline bool cut_at(struct line *line, struct cut *cut, size_t at)
     return false;
 }
 
-typedef uint8_t block __attribute__((vector_size(16)));
+enum { BLOCK = 16 };
+
+typedef uint8_t block __attribute__((vector_size(BLOCK)));
 typedef block packet_block __attribute__((aligned(1), may_alias));
-typedef char block_bytes __attribute__((vector_size(16)));
+typedef char block_bytes __attribute__((vector_size(BLOCK)));
 
 /* Copies 16 bytes. Returns which of them are no letter, digit or the like, as bits. */
 static inline uint32_t copy_block(uint8_t *to, const uint8_t *from)
@@ -49,20 +51,26 @@ static inline uint32_t copy_block(uint8_t *to, const uint8_t *from)
     return (uint32_t)__builtin_ia32_pmovmskb128((block_bytes)(bytes <= (uint8_t)' '));
 }
 
-bool line_read(struct line *line, uint8_t *copy, size_t copy_max, const uint8_t *from, size_t len)
+bool line_read(struct line *line, uint8_t *copy, size_t copy_max, const uint8_t *from, size_t len,
+               size_t readable)
 {
-    const size_t max = MIN(len, copy_max);
+    const size_t max = MIN(len, copy_max), blocks_end = MIN(readable, copy_max);
     struct cut cut = {0, SIZE_MAX};
     size_t at = 0;
 
+    assert(len <= readable);
     line->bytes = copy;
     line->taken = 0;
     line->word_count = 0;
     line->hashed = NULL;
-    for (; at + 16 <= max; at += 16)
-        for (uint32_t bits = copy_block(copy + at, from + at); bits != 0; bits &= bits - 1)
+    for (; at < max && at + BLOCK <= blocks_end; at += BLOCK) {
+        uint32_t bits = copy_block(copy + at, from + at);
+        if (at + BLOCK > max)
+            bits &= (1u << (max - at)) - 1;
+        for (; bits != 0; bits &= bits - 1)
             if (cut_at(line, &cut, at + (uint32_t)__builtin_ctz(bits)))
                 return true;
+    }
     for (; at < max; at++) {
         copy[at] = *(const volatile uint8_t *)(from + at);
         if (copy[at] <= ' ' && cut_at(line, &cut, at))

@@ -30,8 +30,10 @@ struct line {
 };
 
 /* Reads a line from `len` bytes of a request; `copy` has room for `copy_max` and stays the line's.
- * False if none ends there. */
-bool line_read(struct line *line, uint8_t *copy, size_t copy_max, const uint8_t *from, size_t len);
+ * Of `readable` bytes some behind the request may be read as well; they don't count. False if no
+ * line ends in the request. */
+bool line_read(struct line *line, uint8_t *copy, size_t copy_max, const uint8_t *from, size_t len,
+               size_t readable);
 
 /* The next word from *at on; false at the end of the line. */
 bool line_next_word(const uint8_t **at, const uint8_t *end, struct word *word);

@@ -3,7 +3,7 @@
 #include "apps/udpkv/store_test.h"
 #include "boot/test.h"
 
-enum { MAX = 80 };
+enum { MAX = 80, BEHIND = 32 };
 
 /* The same line, byte by byte; false if there is none. */
 static bool read_simply(struct line *line, const uint8_t *from, size_t len)
@@ -25,22 +25,23 @@ static bool read_simply(struct line *line, const uint8_t *from, size_t len)
     return true;
 }
 
-/* The request ends where its memory does, so that reading past it is seen by ASan. */
+/* What may be read ends where the memory does, so that reading past it is seen by ASan. */
 TEST(line_is_read_as_it_stands)
 {
     static const uint8_t alphabet[] = "  \r\n\tabcdefgh\x80\xff";
-    static uint8_t memory[MAX], copy[MAX];
+    static uint8_t memory[MAX + BEHIND], copy[MAX];
     uint64_t random = 42;
     uint32_t lines = 0;
 
     for (uint32_t round = 0; round < 50000; round++) {
         size_t len = test_random(&random) % (MAX + 1);
-        uint8_t *from = memory + MAX - len;
+        size_t readable = len + test_random(&random) % (BEHIND + 1);
+        uint8_t *from = memory + sizeof memory - readable;
         struct line got, want;
-        for (size_t i = 0; i < len; i++) /* its closing zero is one of the alphabet, seldom */
+        for (size_t i = 0; i < readable; i++) /* its closing zero is one of the alphabet, seldom */
             from[i] = alphabet[test_random(&random) % (sizeof alphabet - (round % 8 > 0))];
         bool there = read_simply(&want, from, len);
-        CHECK_EQ(line_read(&got, copy, MAX, from, len), there);
+        CHECK_EQ(line_read(&got, copy, MAX, from, len, readable), there);
         CHECK_EQ(got.taken, there ? want.taken : 0);
         if (!there)
             continue;
@@ -63,10 +64,10 @@ TEST(line_needs_room_for_its_end)
     struct line line;
 
     for (size_t room = 0; room < sizeof text - 1; room++) {
-        CHECK(!line_read(&line, copy, room, text, sizeof text - 1));
-        CHECK(!line_read(&line, copy, sizeof copy, text, room));
+        CHECK(!line_read(&line, copy, room, text, sizeof text - 1, sizeof text - 1));
+        CHECK(!line_read(&line, copy, sizeof copy, text, room, room));
     }
-    CHECK(line_read(&line, copy, sizeof text - 1, text, sizeof text - 1));
+    CHECK(line_read(&line, copy, sizeof text - 1, text, sizeof text - 1, sizeof text - 1));
     CHECK_EQ(line.taken, 22);
     CHECK_EQ(line.word_count, 2);
 }

@@ -168,9 +168,14 @@ struct item *store_peek(struct store *store, struct store_key key);
 /* Marks an item as used now. */
 static inline void store_use(const struct store *store, struct item *item)
 {
+    const uint32_t used_s = store->now_s & STORE_USED_MASK;
+
+    /* An item that is used all the time is left alone: its cache line stays as it is in memory. */
+    if (item->referenced && item->fetched && item->used_s == used_s)
+        return;
     item->referenced = 1;
     item->fetched = 1;
-    item->used_s = store->now_s & STORE_USED_MASK;
+    item->used_s = used_s;
 }
 
 /* Marks an item as stale, with a new id, so that the next client that asks may write it anew. */

@@ -357,7 +357,8 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
         first = NULL;
         if (!line || line->taken == 0) {
             line = &own;
-            if (!line_read(&own, text->line, sizeof text->line, c.rest, (size_t)(c.end - c.rest)))
+            const size_t left = (size_t)(c.end - c.rest);
+            if (!line_read(&own, text->line, sizeof text->line, c.rest, left, left))
                 return TEXT_CUT;
         }
         c.line = line->bytes;
