@@ -11,8 +11,9 @@ import threading
 import pytest
 
 from memcached_peer import HOST, Memcached
+from testpmd import eal_memory
 from udpkv_client import HEADER, Client
-from vm import DEADLINE_S, ROOT, free_udp_port
+from vm import DEADLINE_S, ROOT, Vm, free_udp_port, image
 
 FOLDER = ROOT / "bench/kvload"
 SIZES = ("--data-size=0", "--data-size=1300", "--data-size-range=10-900", "--data-size-list=1:1,64:8,1000:1")
@@ -63,6 +64,28 @@ def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
     latencies = gets["Percentile Latencies"]
     assert gets["Min Latency"] <= latencies["p50.00"] <= latencies["p99.00"] <= latencies["p99.90"]
     assert latencies["p99.90"] <= gets["Max Latency"] <= seconds * 1000
+
+
+@pytest.mark.testpmd  # kvload over DPDK takes a whole core, too
+def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path):
+    """Over vhost-user, where kvload speaks Ethernet itself: every key is stored, then read."""
+    sock = tmp_path / "vhost"
+    load = [kvload, f"--vhost={sock}", "--clients=2", "--pipeline=16", "--requests=20000", "--ratio=1:9",
+            "--key-minimum=1", "--key-maximum=1000", "--populate", f"--json-out-file={tmp_path / 'json'}",
+            f"--connect-timeout-ms={DEADLINE_S * 1000}", "--", "--lcores=0@0", "--no-telemetry", *eal_memory(False)]
+    with Vm([str(word) for word in load]) as client:
+        client.expect("binding succeeded")
+        with Vm([str(image("udpkv", "linux")), f"vhost={sock}", "udpkv.mem=8M", "mem=32M"]) as udpkv:
+            assert client.status(4 * DEADLINE_S) == 0, client.console()
+            udpkv.interrupt()
+            summary = udpkv.expect(r"(\d+) requests, .* (\d+) hits, (\d+) misses; (\d+) items")
+            assert udpkv.status() == 0, udpkv.console()
+    told = json.loads((tmp_path / "json").read_text())
+    gets = told["ALL STATS"]["Gets"]
+    assert told["kvload"]["timeouts"] == 0, "a machine this busy can't tell"
+    assert told["ALL STATS"]["Totals"]["Count"] == 40000
+    assert (gets["Hits"], gets["Misses"]) == (int(summary[2]), int(summary[3])) == (gets["Count"], 0)
+    assert int(summary[4]) == 1000
 
 
 def test_the_table_is_memtiers(kvload):

@@ -195,7 +195,7 @@ static inline bool starts(const uint8_t *text, uint32_t len, const char *with, u
 }
 
 #define STARTS(text, len, with) starts(text, len, with, sizeof with - 1)
-#define IS(text, len, what)     ((len) == sizeof what - 1 && memcmp(text, what, sizeof what - 1) == 0)
+#define IS(text, len, what)     ((len) == sizeof what - 1 && !memcmp(text, what, sizeof what - 1))
 
 /* VALUE key flags length\r\nbytes\r\nEND\r\n: is it exactly what was stored? */
 static bool right_value(struct load *load, const struct load_slot *slot, const uint8_t *text,

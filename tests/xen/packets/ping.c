@@ -77,6 +77,7 @@ int packets_ping(const char *address)
         fail("socket");
     if (limit > PINGS_MAX || from_size + sizes > sizeof echo.data) {
         fprintf(stderr, "packets: too many or too long\n");
+        free(times);
         return 2;
     }
     for (size_t i = 0; i < sizeof echo.data; i++)
