@@ -134,6 +134,17 @@ class Pair:
     def pause(self):
         os.kill(self._server.pid, signal.SIGSTOP)
 
+    def end(self):
+        """Ends the server as an operator does. Its last words."""
+        os.kill(self._server.pid, signal.SIGCONT)
+        self.interrupt()
+        self._server.wait(START_DEADLINE_S)
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+    def interrupt(self):
+        self._server.send_signal(signal.SIGINT)
+
     def close(self):
         for process in (self._kvload, self._server):
             if process:
@@ -242,6 +253,10 @@ class Image(Vhost):
             + ("-object", f"memory-backend-memfd,id=mem,size={mem}M,share=on{pages}")
             + ("-chardev", f"socket,id=c0,path={self.socket}"),
         )
+
+    def interrupt(self):
+        self._server.stdin.write(vm.CTRL_C)
+        self._server.stdin.flush()
 
     def start(self, load):
         super().start(load)

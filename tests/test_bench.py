@@ -158,7 +158,7 @@ def bench(script, *words, **environment):
 
 
 @pytest.mark.parametrize(
-    "script", ["account", "boot", "hitrate", "paced", "pktgen", "profile", "udpkv", "zero-loss"]
+    "script", ["account", "boot", "hitrate", "paced", "pktgen", "profile", "soak", "udpkv", "zero-loss"]
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
