@@ -213,6 +213,7 @@ class Comparison:
         self.server = Memcached()
         self.memcached = Endpoint(f"{HOST}:{self.server.__enter__()}")
         self.memcached.marker_tries = 1  # one that is lost was taken for a data block
+        self.memcached.marker_timeout_s = 10.0
 
     def begin(self):
         for endpoint in (self.memcached, self.udpkv):
@@ -226,7 +227,9 @@ class Comparison:
 
     def answers(self, request):
         ours = self.udpkv.ask(expand(request, self.udpkv))
-        self.memcached.marker_timeout_s = 0.1 if may_wait(request) else 3.0
+        patience_s = self.memcached.marker_timeout_s
+        if may_wait(request):
+            self.memcached.marker_timeout_s = 0.1
         try:
             theirs = self.memcached.ask(expand(request, self.memcached))
         except AssertionError as error:
@@ -234,6 +237,8 @@ class Comparison:
             if STORES.search(request):
                 raise Silence from error
             raise
+        finally:
+            self.memcached.marker_timeout_s = patience_s
         return theirs, ours
 
     def check(self, request, theirs, ours, patience_s):
