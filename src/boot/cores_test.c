@@ -86,22 +86,24 @@ TEST(cores_run_at_the_same_time)
         CHECK_EQ(told[core].seen, boot_cores());
 }
 
-/* An SSE register keeps what the core put there while the others put in theirs. */
+/* An SSE register keeps what the core put there while the others put in theirs. This file may be
+ * compiled without SSE, so the compiler isn't told of the register, which is left as it was. */
 static void keep_register(uint32_t core)
 {
-    uint64_t mine = 0x1111111111111111 * (core + 1), left = COUNTS * 50ull, got = mine;
+    uint64_t mine = 0x1111111111111111 * (core + 1), left = COUNTS * 50ull, got = mine, before[2];
 
     meet(core);
-    __asm__ volatile("movq %2, %%xmm7\n"
+    __asm__ volatile("movdqu %%xmm7, %3\n\t"
+                     "movq %2, %%xmm7\n"
                      "1: movq %%xmm7, %0\n\t"
                      "cmpq %0, %2\n\t"
                      "jne 2f\n\t"
                      "decq %1\n\t"
                      "jnz 1b\n"
-                     "2:"
+                     "2: movdqu %3, %%xmm7"
                      : "+r"(got), "+r"(left)
-                     : "r"(mine)
-                     : "xmm7", "cc");
+                     : "r"(mine), "m"(before)
+                     : "cc", "memory");
     told[core].wrong = left;
 }
 
