@@ -160,26 +160,26 @@ size_t format(char *buf, size_t size, const char *fmt, ...)
     return len;
 }
 
-/* Whose line is on the console, from its first piece to its newline: core + 1, or 0. The others
- * wait for its end, but no longer than a second: then that core has failed or forgotten it. */
+/* Whose line is on the console, from its first piece to its newline: core + 1, or 0. */
 static uint32_t line_owner;
 
-static void line_begin(void)
+/* Others wait for the end of a core's line, but no longer than about a second: then that core has
+ * failed, or forgotten its newline. */
+RUNS_ONCE static void line_begin(void)
 {
     const uint32_t me = boot_core() + 1;
-    uint32_t owner = 0;
-    uint64_t end = 0;
+    const uint64_t start = clock_cycles();
+    uint32_t owner;
 
-    while (!__atomic_compare_exchange_n(&line_owner, &owner, me, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED)) {
-        if (owner == me)
-            return;
-        end = end ? end : clock_cycles() + clock_cycles_hz();
-        if (clock_cycles() >= end)
-            return;
+    do {
         owner = 0;
+        if (__atomic_compare_exchange_n(&line_owner, &owner, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED) ||
+            owner == me)
+            return;
         __asm__ volatile("pause");
-    }
+    } while (clock_cycles() - start < 1ull << 31);
+    store_release(&line_owner, me);
 }
 
 static void vprint(const char *fmt, va_list args)

@@ -119,7 +119,7 @@ static const char *trap_name(uint64_t vector)
 }
 
 /* Where this core's stack for the app begins; the guard page is below. */
-static uintptr_t stack_low(void)
+RUNS_ONCE static uintptr_t stack_low(void)
 {
     uint32_t core = boot_core();
 

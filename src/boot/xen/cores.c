@@ -21,14 +21,20 @@ static long vcpu_op(unsigned op, uint32_t vcpu, void *arg)
     return xen_hypercall(__HYPERVISOR_vcpu_op, op, vcpu, (uintptr_t)arg);
 }
 
+_Noreturn static void too_few(uint32_t core)
+{
+    panic("cores=%u needs as many processors, and Xen has no vcpu %u for this domain; set vcpus=%u "
+          "in "
+          "its configuration or ask for fewer cores.",
+          core_count, core, core_count);
+}
+
 static void bind_port(uint32_t core)
 {
     struct evtchn_bind_ipi bind = {.vcpu = core};
 
     if (xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, (uintptr_t)&bind, 0) != 0)
-        panic("Xen gives this domain no event channel for core %u; raise max_event_channels in its "
-              "configuration.",
-              core);
+        too_few(core);
     ports[core] = bind.port;
 }
 
@@ -46,9 +52,7 @@ static void start(uint32_t core)
     regs->tr_limit = TSS_LIMIT;
     regs->tr_ar = TSS32;
     if (vcpu_op(VCPUOP_initialise, core, &context) != 0 || vcpu_op(VCPUOP_up, core, NULL) != 0)
-        panic(
-            "Xen starts no vcpu %u for cores=%u; give the domain vcpus=%u or ask for fewer cores.",
-            core, core_count, core_count);
+        too_few(core);
     while (cores_arrived() <= core)
         if (clock_ns() >= end_ns)
             panic(
