@@ -33,7 +33,7 @@ void trap(struct trap_frame *frame);
 static struct gate idt[VECTORS];
 static struct task_state tss;
 
-void trap_gate(unsigned vector, const void *handler, enum trap_stack stack)
+RUNS_ONCE void trap_gate(unsigned vector, const void *handler, enum trap_stack stack)
 {
     uintptr_t address = (uintptr_t)handler;
 
