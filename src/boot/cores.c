@@ -5,7 +5,7 @@
 /* How long a core sleeps before it looks again, though nobody woke it: the idle ones, and core 0,
  * which goes on looking for the operator's wish to end while others run. */
 #define IDLE_NS  1000000000ull
-#define WATCH_NS 10000000ull
+#define WATCH_NS 50000000ull
 
 static uint64_t cores = 1;
 static void (*work)(uint32_t core);

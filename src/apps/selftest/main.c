@@ -47,8 +47,11 @@ static bool passes(const struct unit_test *test)
     return true;
 }
 
-/* Prints the clock about ten times a second; looks at it all the time, as it may not go back. */
-static int show_clock(void)
+static int clock_status;
+
+/* Prints the clock of the last core about ten times a second; looks at it all the time, as it may
+ * not go back. */
+static int read_clock(void)
 {
     uint64_t start = clock_ns(), last = start, next = start;
 
@@ -66,6 +69,12 @@ static int show_clock(void)
         }
     }
     return 0;
+}
+
+static void show_clock(uint32_t core)
+{
+    if (core == boot_cores() - 1)
+        clock_status = read_clock();
 }
 
 static void provoke(uint32_t core)
@@ -93,8 +102,10 @@ int app_main(void)
         boot_run(fault[0] ? provoke : print_lines);
         return 0;
     }
-    if (clock_s)
-        return show_clock();
+    if (clock_s) {
+        boot_run(show_clock);
+        return clock_status;
+    }
     for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {
         if (strncmp(test->name, only, strlen(only)) != 0)
             continue;
