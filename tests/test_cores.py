@@ -34,6 +34,12 @@ def test_cores_run_what_they_are_given(machine, accel, ring):
         passes(vm)
 
 
+def test_cores_run_in_a_ring_that_may_be_emulated(accel):
+    """Of the unit tests one that needs nothing but general registers, as ring 0 may have no others."""
+    with boot("cores=2 ring=0 only=cores_run_once_each", accel=accel) as vm:
+        passes(vm)
+
+
 def test_all_unit_tests_pass_on_an_image_of_two_cores(accel):
     with boot("cores=2", accel=accel) as vm:
         passes(vm)
