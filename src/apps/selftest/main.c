@@ -1,8 +1,8 @@
 /*
  * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
- * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Three keys make it do
+ * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys make it do
  * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
- * host, `sleep` what it costs the host to wait.
+ * host, `sleep` what it costs the host to wait, `lines` lets all cores print at the same time.
  */
 #include "apps/selftest/fault.h"
 #include "boot/boot.h"
@@ -16,6 +16,15 @@ BOOT_KEY("only", boot_parse_string, &only, "", "", "run only tests whose name be
 static const char *fault;
 BOOT_KEY("fault", boot_parse_string, &fault, "", "",
          "provoke this fault instead of running tests; a wrong name lists them");
+
+enum { ALL_CORES = BOOT_CORES_MAX };
+static uint64_t fault_core;
+BOOT_KEY_RANGE("fault.core", boot_parse_u64, &fault_core, "0", "", "the core to do it; 8 for all",
+               0, ALL_CORES);
+
+static uint64_t lines;
+BOOT_KEY_RANGE("lines", boot_parse_u64, &lines, "0", "",
+               "lines for each core to print, in pieces, instead of running tests", 0, 100000);
 
 static uint64_t clock_s;
 BOOT_KEY_RANGE("clock", boot_parse_u64, &clock_s, "0", "s",
@@ -42,8 +51,11 @@ static bool passes(const struct unit_test *test)
     return true;
 }
 
-/* Prints the clock about ten times a second; looks at it all the time, as it may not go back. */
-static int show_clock(void)
+static int clock_status;
+
+/* Prints the clock of the last core about ten times a second; looks at it all the time, as it may
+ * not go back. */
+static int read_clock(void)
 {
     uint64_t start = clock_ns(), last = start, next = start;
 
@@ -61,6 +73,27 @@ static int show_clock(void)
         }
     }
     return 0;
+}
+
+static void show_clock(uint32_t core)
+{
+    if (core == boot_cores() - 1)
+        clock_status = read_clock();
+}
+
+static void provoke(uint32_t core)
+{
+    if (fault_core == core || fault_core == ALL_CORES)
+        fault_provoke(fault);
+}
+
+static void print_lines(uint32_t core)
+{
+    for (uint64_t i = 0; i < lines; i++) {
+        print("line %lu ", i);
+        print("of core %u, ", core);
+        print("in pieces.\n");
+    }
 }
 
 /* Says when it begins what, so that the host can see what each costs. Wakes up now and then to look
@@ -83,10 +116,16 @@ int app_main(void)
 {
     static uint32_t passed, failed; /* static: kept over the jump */
 
-    if (fault[0])
+    if (fault[0] && fault_core == 0)
         return fault_provoke(fault) ? 0 : 1;
-    if (clock_s)
-        return show_clock();
+    if (fault[0] || lines) {
+        boot_run(fault[0] ? provoke : print_lines);
+        return 0;
+    }
+    if (clock_s) {
+        boot_run(show_clock);
+        return clock_status;
+    }
     if (sleep_s)
         return show_sleep();
     for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {

@@ -15,6 +15,9 @@ struct linux_memory {
 
 extern struct linux_memory linux_memory;
 
+/* cores.c tells start.c: this thread is core number `core`. */
+void linux_thread_init(uint32_t core);
+
 /*
  * Lets `fd` end the boot_wait() calls of this thread when it is readable; off: no longer, also
  * before it is closed. It is an eventfd that doesn't block (EFD_NONBLOCK): boot_wait reads it, so
