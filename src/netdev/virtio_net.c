@@ -168,7 +168,7 @@ static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
     const bool packed = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
     void *places[3];
 
-    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs);
+    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs, false);
     vring_places(&q->ring, places);
     const struct virtio_queue_place place = {
         .size = q->descs,
