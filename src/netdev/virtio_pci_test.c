@@ -61,7 +61,12 @@ static void *fake_map(uint64_t phys, size_t len)
     return registers + (phys - MAPPED_BASE);
 }
 
-static const struct pci_access fake = {fake_read, fake_write, fake_map};
+static struct boot_msi fake_msi(uint32_t core)
+{
+    return (struct boot_msi){0xfee00000ull | core << 12, 0x40 + core};
+}
+
+static const struct pci_access fake = {fake_read, fake_write, fake_map, fake_msi};
 
 static struct function *add_function(uint16_t address, uint32_t id, uint8_t header_type)
 {
