@@ -14,11 +14,11 @@ enum {
 #define HEADER_MULTIFUNCTION    0x80
 
 /* MSI-X: the first word of the capability, the second, and an entry's last. */
-#define MSIX_COUNT(word)      (((word) >> 16 & 0x7ff) + 1)
-#define MSIX_ENABLE           (1u << 31)
-#define MSIX_MASK_ALL         (1u << 30)
-#define MSIX_TABLE_BAR(word)  ((word) & 7)
-#define MSIX_ENTRY_MASKED     1u
+#define MSIX_COUNT(word)     (((word) >> 16 & 0x7ff) + 1)
+#define MSIX_ENABLE          (1u << 31)
+#define MSIX_MASK_ALL        (1u << 30)
+#define MSIX_TABLE_BAR(word) ((word)&7)
+#define MSIX_ENTRY_MASKED    1u
 
 /*
  * Where BARs go that the firmware left without an address. On both pc and q35, 0xe0000000 is the

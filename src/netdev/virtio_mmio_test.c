@@ -26,7 +26,7 @@ TEST(virtio_mmio_tells_devices_apart)
 
 TEST(virtio_mmio_registers)
 {
-    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000};
+    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000, true, 0};
     struct virtio_mmio dev;
 
     memset(words, 0, sizeof words);
@@ -48,6 +48,13 @@ TEST(virtio_mmio_registers)
     CHECK(!ops->queue_enable(&dev.base, 1, &place)); /* it is enabled */
     ops->kick(&dev.base, 1);
     CHECK_EQ(words[VIRTIO_MMIO_QUEUE_NOTIFY / 4], 1);
+    CHECK(!ops->arm(&dev.base, 0, true)); /* its line leads nowhere */
+    dev.interrupts = true;
+    words[VIRTIO_MMIO_INTERRUPT_ACK / 4] = 0;
+    CHECK(ops->arm(&dev.base, 0, false));
+    CHECK_EQ(words[VIRTIO_MMIO_INTERRUPT_ACK / 4], 0);
+    CHECK(ops->arm(&dev.base, 0, true));
+    CHECK_EQ(words[VIRTIO_MMIO_INTERRUPT_ACK / 4], 3); /* the line falls */
     words[VIRTIO_MMIO_CONFIG / 4 + 2] = 0x11223344;
     CHECK_EQ(ops->config(&dev.base, 8, 1), 0x44);
     CHECK_EQ(ops->config(&dev.base, 10, 2), 0x1122);
@@ -82,7 +89,7 @@ TEST(virtio_mmio_key)
     struct virtio_mmio_place place;
 
     CHECK(virtio_mmio_parse("512@0xfeb00e00:12", &place));
-    CHECK(place.phys == 0xfeb00e00 && place.len == 512);
+    CHECK(place.phys == 0xfeb00e00 && place.len == 512 && place.line == 12);
     CHECK(virtio_mmio_parse("4K@0xD0000000:5:0", &place));
     CHECK(place.phys == 0xd0000000 && place.len == 4096);
     CHECK(virtio_mmio_parse("0x200@4096:1", &place));

@@ -1,5 +1,6 @@
 /* Tests of the vhost-user front end, against a back end in a thread. */
 #define _GNU_SOURCE
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "boot/boot.h"
@@ -307,6 +308,42 @@ TEST(virtio_user_nobody_listens)
         "23456789012345678901234567890";
     virtio_user_attach(&user, path);
     CHECK(virtio_user_connect(&user) != NULL);
+}
+
+/* boot_wait ends by the back end's interrupt, also after another back end took the first one's
+ * place while the queue was armed. */
+TEST(virtio_user_back_end_interrupts)
+{
+    const uint64_t never_ns = UINT64_MAX;
+
+    begin();
+    back_end.keeps_call = true;
+    CHECK_EQ(open_device(), 0);
+    for (uint32_t round = 0; round < 3; round++) {
+        CHECK_EQ(netdev_rx_intr(dev, 0, true), 0);
+        uint64_t before = boot_interrupts();
+        eventfd_write(back_end.call, 1);
+        boot_wait(never_ns);
+        CHECK_EQ(boot_interrupts(), before + 1);
+        back_end_kill();
+        CHECK(!netdev_link_up(dev));
+        back_end.requests = 0;
+        back_end_listen();
+        net.lost.next_try_ns = 0;
+        CHECK(netdev_link_up(dev));
+        eventfd_write(back_end.call, 1);
+        boot_wait(never_ns);
+        CHECK_EQ(boot_interrupts(), before + 2);
+        CHECK_EQ(netdev_rx_intr(dev, 0, false), 0);
+        eventfd_write(back_end.call, 1);
+        boot_wait(clock_ns() + 2000000); /* nobody listens there now */
+        CHECK_EQ(boot_interrupts(), before + 2);
+        CHECK_EQ(netdev_rx_intr(dev, 0, true), 0);
+        boot_wait(never_ns); /* ... but it isn't lost */
+        CHECK_EQ(boot_interrupts(), before + 3);
+        CHECK_EQ(netdev_rx_intr(dev, 0, false), 0);
+    }
+    finish();
 }
 
 TEST(virtio_user_back_end_goes_and_comes_back)
