@@ -77,6 +77,13 @@ void boot_wait(uint64_t deadline_ns);
 /* Interrupts that ended this core's waits, or would have; deadlines don't count. */
 uint64_t boot_interrupts(void);
 
+/* --- cores --------------------------------------------------------------------------------- */
+
+#define BOOT_CORES_MAX 8
+
+/* The core that runs this: 0 runs app_main. */
+uint32_t boot_core(void);
+
 /* --- memory -------------------------------------------------------------------------------- */
 
 /*
