@@ -50,21 +50,22 @@ static void disarm(struct netdev_idle *idle)
 void netdev_idle_init(struct netdev_idle *idle, struct netdev *dev, uint16_t first_q,
                       uint16_t queues)
 {
+    const uint64_t limits[] = {
+        [MODE_AUTO] = clock_cycles_hz() / 1000 * idle_us / 1000,
+        [MODE_POLL] = UINT64_MAX,
+        [MODE_INTR] = 0,
+    };
+
+    *idle = (struct netdev_idle){
+        .dev = dev, .first_q = first_q, .queues = queues, .limit = limits[mode]};
+}
+
+static void poll_only(struct netdev_idle *idle)
+{
     struct netdev_info info;
 
-    *idle = (struct netdev_idle){.dev = dev, .first_q = first_q, .queues = queues};
-    idle->limit = mode == MODE_INTR ? 0 : clock_cycles_hz() / 1000 * idle_us / 1000;
-    if (mode == MODE_POLL) {
-        idle->limit = UINT64_MAX;
-        return;
-    }
-    int error = arm(idle);
-    if (error == NETDEV_OK)
-        disarm(idle);
-    if (error == NETDEV_OK || error == NETDEV_EAGAIN)
-        return;
     idle->limit = UINT64_MAX;
-    netdev_info(dev, &info);
+    netdev_info(idle->dev, &info);
     print("%s: %s at %s has no interrupts that can be used, so it is polled.\n", boot_app,
           info.driver, info.where);
 }
@@ -76,10 +77,12 @@ void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
          * or else no packet could come that ends the wait. */
         if (netdev_tx_reclaim(idle->dev, (uint16_t)(idle->first_q + i)) > 0)
             return;
-    if (arm(idle) != NETDEV_OK) {
-        idle->averted++;
+    int error = arm(idle);
+    if (error == NETDEV_ENOTSUP)
+        poll_only(idle);
+    idle->averted += error == NETDEV_EAGAIN;
+    if (error)
         return;
-    }
     idle->waits++;
     boot_wait(deadline_ns);
     disarm(idle);

@@ -39,7 +39,7 @@ struct netdev_idle {
 };
 
 /* For a started device and `queues` of its receive queues from first_q on; with none it sleeps
- * until deadlines alone. Says so on the console if the device can only be polled. */
+ * until deadlines alone. */
 void netdev_idle_init(struct netdev_idle *idle, struct netdev *dev, uint16_t first_q,
                       uint16_t queues);
 
@@ -67,7 +67,7 @@ static inline bool netdev_idle_due(struct netdev_idle *idle, bool busy)
 }
 
 /* Arms, looks once more, sleeps until a packet comes or clock_ns() is deadline_ns, disarms. May
- * return early. */
+ * return early. If the device can only be polled it says so on the console, once, and returns. */
 void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns);
 
 /*

@@ -95,7 +95,6 @@ struct netdev_conf {
 struct netdev_rxq_conf {
     uint16_t descs;           /* 0: the driver's choice, at most 256 */
     struct netbuf_pool *pool; /* buffers to receive into; best twice descs */
-    uint16_t core;            /* that waits for its packets: netdev_rx_intr */
 };
 
 struct netdev_txq_conf {
@@ -211,12 +210,12 @@ int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */
 int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes); /* any state but STARTED; 68 to max */
 
 /*
- * Interrupts; STARTED. On: arms a receive queue, so that its next packet ends boot_wait() on the
- * core that netdev_rxq_conf told, which is the one to call this. NETDEV_EAGAIN if packets wait
- * already: then it isn't armed and the app receives them. NETDEV_ENOTSUP where the driver, the
- * device or the platform only polls. Off: disarms; an interrupt under way may still end a wait.
- * A queue stays armed until it is disarmed, also if its device went and came back; but it may
- * interrupt only once, so arm it before each wait. netdev/idle.h does all that.
+ * Interrupts; STARTED. On: arms a receive queue, so that its next packet ends boot_wait() on this
+ * core. NETDEV_EAGAIN if packets wait already: then it isn't armed and the app receives them.
+ * NETDEV_ENOTSUP where the driver, the device or the platform only polls. Off: disarms; an
+ * interrupt under way may still end a wait. A queue stays armed until it is disarmed, also if its
+ * device went and came back; but it may interrupt only once, so arm it before each wait.
+ * netdev/idle.h does all that.
  */
 int netdev_rx_intr(struct netdev *dev, uint16_t q, bool on);
 

@@ -25,8 +25,7 @@ struct virtio_transport;
 struct virtio_queue_place {
     uint16_t size;
     uint64_t desc, avail, used;
-    bool wakes;    /* its interrupts are wanted, where the transport has any */
-    uint32_t core; /* whose boot_wait they end */
+    bool wakes; /* its interrupts may be wanted: arm */
 };
 
 struct virtio_transport_ops {
@@ -46,8 +45,8 @@ struct virtio_transport_ops {
     /* Tells the device that queue q has something new. Only for a queue that was enabled. */
     void (*kick)(struct virtio_transport *t, uint16_t q);
     /* Before (on) queue q, which was enabled with `wakes`, asks for interrupts, and after it has
-     * stopped that (off). On: an interrupt that comes from here on ends boot_wait; false if none
-     * can come. NULL: none ever can. */
+     * stopped that (off). On: an interrupt that comes from here on ends boot_wait on this core;
+     * false if none can come. NULL: none ever can. */
     bool (*arm)(struct virtio_transport *t, uint16_t q, bool on);
 };
 

@@ -9,7 +9,7 @@
  *
  * All queues share a line, which stays high until it is acknowledged. Nobody does that when it has
  * rung, but who arms a queue, before its ring is looked at: so the line is low when it matters, and
- * the interrupt is its rising (boot_irq_line).
+ * the interrupt is its rising (boot_irq_line). It wakes core 0; on others a queue is polled.
  */
 #include "netdev/virtio_mmio.h"
 #include "boot/boot.h"
@@ -116,10 +116,17 @@ static void kick(struct virtio_transport *t, uint16_t q)
 
 static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 {
+    struct virtio_mmio_line *line = &((struct virtio_mmio *)t)->line;
+
     (void)q;
-    if (on)
+    if (!on || boot_core() != 0)
+        return !on;
+    if (line->use)
+        line->wakes = line->use(line->numbers[0]) || line->use(line->numbers[1]);
+    line->use = NULL;
+    if (line->wakes)
         write_reg(t, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
-    return ((struct virtio_mmio *)t)->interrupts;
+    return line->wakes;
 }
 
 static const struct virtio_transport_ops ops = {
@@ -215,7 +222,7 @@ static const char *take_number(const char *text, uint64_t *value)
 bool virtio_mmio_parse(const char *text, struct virtio_mmio_place *place)
 {
     const char *at = take_number(text, &place->len);
-    uint64_t ignored;
+    uint64_t line, ignored;
 
     if (!at)
         return false;
@@ -226,8 +233,9 @@ bool virtio_mmio_parse(const char *text, struct virtio_mmio_place *place)
     at += shift != 0;
     if (*at++ != '@' || !(at = take_number(at, &place->phys)))
         return false;
-    if (*at++ != ':' || !(at = take_number(at, &place->line)))
+    if (*at++ != ':' || !(at = take_number(at, &line)) || line > UINT32_MAX)
         return false;
+    place->line = (uint32_t)line;
     if (*at == ':' && !(at = take_number(at + 1, &ignored))) /* an id for Linux's own use */
         return false;
     return *at == 0 && place->len >= VIRTIO_MMIO_LEN_MIN && place->phys % 4 == 0 &&
@@ -257,7 +265,8 @@ void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line))
 
     for (uint32_t i = 0; i < place_count; i++)
         if (probe_place(places[i].phys, &dev) == VIRTIO_MMIO_NET) {
-            dev->interrupts = places[i].line <= UINT32_MAX && irq_line((uint32_t)places[i].line);
+            dev->line =
+                (struct virtio_mmio_line){irq_line, {places[i].line, places[i].line}, false};
             virtio_net_add(&dev->base);
         }
     if (place_count > 0 || !slots)
@@ -267,7 +276,8 @@ void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line))
         if (found == VIRTIO_MMIO_NOTHING)
             break; /* another machine has nothing at the first slot's address: look no further */
         if (found == VIRTIO_MMIO_NET) {
-            dev->interrupts = irq_line(MICROVM_LINES + i) || irq_line(MICROVM_LINES_SINGLE + i);
+            dev->line = (struct virtio_mmio_line){
+                irq_line, {MICROVM_LINES + i, MICROVM_LINES_SINGLE + i}, false};
             virtio_net_add(&dev->base);
         }
     }

@@ -180,7 +180,6 @@ static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
         .avail = (uintptr_t)places[1],
         .used = (uintptr_t)places[2],
         .wakes = q->pool != NULL, /* a receive queue */
-        .core = q->core,
     };
     return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
 }
@@ -240,7 +239,6 @@ static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_con
     if (error)
         return error;
     net->rx.pool = conf->pool;
-    net->rx.core = conf->core;
     dev->rxq[q] = &net->rx.base;
     return 0;
 }

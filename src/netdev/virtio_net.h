@@ -49,8 +49,7 @@ struct virtio_net_queue {
     bool mergeable;     /* rx: a packet may be spread over several buffers */
     bool header_counts; /* rx: something was negotiated that the header tells; if not it isn't read,
                            which spares fetching its cache line from the device's processor */
-    uint32_t core;      /* rx: that waits for its packets */
-    bool armed;         /* rx: ... just now: a ring that takes this one's place is armed, too */
+    bool armed;         /* rx: somebody waits: a ring that takes this one's place is armed, too */
     void *memory;       /* of the ring; kept for the next one, as it can't be given back */
     size_t memory_bytes;
 };

@@ -11,8 +11,8 @@
  * Each capability's bar, offset and length are checked against the measured size of the BAR.
  *
  * Interrupts are MSI-X only (section 4.1.4.3): the receive queue of pair n has entry n of the
- * table, everything else VIRTIO_MSI_NO_VECTOR, and the pin is switched off. A device without
- * MSI-X, or with too few entries, is polled.
+ * table, which wakes the core that arms it; everything else has VIRTIO_MSI_NO_VECTOR, and the pin
+ * is switched off. A device without MSI-X, or with too few entries, is polled.
  */
 #include "netdev/virtio_pci.h"
 #include "boot/boot.h"
@@ -106,7 +106,6 @@ static bool set_vector(struct virtio_pci *dev, uint16_t q, const struct virtio_q
     const uint16_t entry = q / 2;
 
     if (place->wakes && entry < dev->msix.count) {
-        pci_msix_set(&dev->msix, entry, dev->msi(place->core));
         common->queue_msix_vector = entry;
         if (common->queue_msix_vector == entry)
             return true;
@@ -143,8 +142,13 @@ static void kick(struct virtio_transport *t, uint16_t q)
 
 static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 {
-    (void)on; /* a message is sent once and needs no acknowledgement */
-    return pci_of(t)->interrupts[q];
+    struct virtio_pci *dev = pci_of(t);
+
+    if (on && dev->interrupts[q] && dev->woken[q] != boot_core() + 1) {
+        pci_msix_set(&dev->msix, q / 2u, dev->msi(boot_core()));
+        dev->woken[q] = boot_core() + 1;
+    }
+    return dev->interrupts[q]; /* a message is sent once and needs no acknowledgement */
 }
 
 static const struct virtio_transport_ops ops = {

@@ -22,7 +22,8 @@ struct virtio_pci {
     volatile uint16_t *doorbells[VIRTIO_QUEUES_MAX]; /* where each enabled queue is kicked */
     struct pci_msix msix;
     struct boot_msi (*msi)(uint32_t core);
-    bool interrupts[VIRTIO_QUEUES_MAX]; /* the queue has an entry of the table */
+    bool interrupts[VIRTIO_QUEUES_MAX]; /* the queue has an entry of the table ... */
+    uint32_t woken[VIRTIO_QUEUES_MAX];  /* ... which wakes this core, plus 1; 0: nobody as yet */
 };
 
 /* For virtio_pci_probe and its tests: finds the device's structures behind `function`, maps them

@@ -242,7 +242,7 @@ TEST(virtio_pci_attaches_to_a_good_device)
 
 TEST(virtio_pci_queue_and_doorbell)
 {
-    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000, true, 0};
+    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000, true};
     struct virtio_pci dev;
 
     begin();
@@ -271,7 +271,7 @@ TEST(virtio_pci_queue_and_doorbell)
 
 TEST(virtio_pci_doorbell_outside_the_area)
 {
-    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000, false, 0};
+    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000, false};
     static const struct {
         uint32_t multiplier;
         uint16_t off;
@@ -371,9 +371,9 @@ static struct function *add_msix(void)
     return f;
 }
 
-static bool enable(struct virtio_pci *dev, uint16_t q, bool wakes, uint32_t core)
+static bool enable(struct virtio_pci *dev, uint16_t q, bool wakes)
 {
-    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000, wakes, core};
+    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000, wakes};
 
     dev->common->num_queues = 32;
     dev->common->queue_size = 256;
@@ -394,16 +394,17 @@ TEST(virtio_pci_receive_queues_have_interrupts)
     CHECK_EQ(dev.common->msix_config, VIRTIO_MSI_NO_VECTOR);
     for (uint32_t i = 0; i < ENTRIES; i++)
         CHECK_EQ(table[i].control, 1); /* masked */
-    CHECK(enable(&dev, 1, false, 0));
+    CHECK(enable(&dev, 1, false));
     CHECK_EQ(dev.common->queue_msix_vector, VIRTIO_MSI_NO_VECTOR);
     CHECK(!ops->arm(&dev.base, 1, true));
-    CHECK(enable(&dev, 2, true, 5));
+    CHECK(enable(&dev, 2, true));
     CHECK_EQ(dev.common->queue_msix_vector, 1);
+    CHECK_EQ(table[1].control, 1); /* nobody wants to be woken yet */
     CHECK(ops->arm(&dev.base, 2, true));
-    CHECK(table[1].address_low == 0xfee05000 && table[1].address_high == 0);
-    CHECK(table[1].data == 0x45 && table[1].control == 0);
+    CHECK(table[1].address_low == 0xfee00000 && table[1].address_high == 0);
+    CHECK(table[1].data == 0x40 && table[1].control == 0);
     CHECK(table[0].control == 1 && table[2].control == 1);
-    CHECK(enable(&dev, 6, true, 0)); /* has no entry: is polled */
+    CHECK(enable(&dev, 6, true)); /* has no entry: is polled */
     CHECK_EQ(dev.common->queue_msix_vector, VIRTIO_MSI_NO_VECTOR);
     CHECK(!ops->arm(&dev.base, 6, true));
 }
@@ -429,7 +430,7 @@ TEST(virtio_pci_without_msix_polls)
         f->words[MSIX_AT / 4 + bad[i].word] = bad[i].value;
         CHECK(attach(&dev)); /* it works all the same */
         CHECK(!(f->words[MSIX_AT / 4] & 1u << 31));
-        CHECK(enable(&dev, 0, true, 0));
+        CHECK(enable(&dev, 0, true));
         CHECK(!dev.base.ops->arm(&dev.base, 0, true));
     }
     begin();
@@ -449,6 +450,6 @@ TEST(virtio_pci_uses_a_few_entries_of_a_long_table)
     f->words[MSIX_AT / 4] = 0x11 | 255 << 16;
     CHECK(attach(&dev));
     CHECK_EQ(dev.msix.count, PCI_MSIX_MAX);
-    CHECK(enable(&dev, 16, true, 0));
+    CHECK(enable(&dev, 16, true));
     CHECK_EQ(dev.common->queue_msix_vector, 8);
 }
