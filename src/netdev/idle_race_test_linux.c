@@ -127,6 +127,7 @@ static void run(bool with_event_idx, uint64_t limit)
     }
     CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
     race.received = 0;
+    race.lost = race.full = false;
     race.limit = limit;
     race.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     CHECK(race.fd >= 0);
