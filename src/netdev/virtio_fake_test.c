@@ -121,6 +121,20 @@ static void kick(struct virtio_transport *t, uint16_t q)
         answer_command();
 }
 
+static bool arm(struct virtio_transport *t, uint16_t q, bool on)
+{
+    void (*const hook)(void) = fake.on_arm;
+
+    (void)t;
+    CHECK_EQ(q, VIRTIO_NET_RX);
+    fake.queues[q].armed = on;
+    if (on && hook) {
+        fake.on_arm = NULL;
+        hook();
+    }
+    return !fake.never_interrupts;
+}
+
 static const struct virtio_transport_ops ops = {
     .status = status,
     .set_status = set_status,
@@ -131,6 +145,7 @@ static const struct virtio_transport_ops ops = {
     .queue_size_max = queue_size_max,
     .queue_enable = queue_enable,
     .kick = kick,
+    .arm = arm,
 };
 
 /* --- set-up --------------------------------------------------------------------------------- */
@@ -244,15 +259,6 @@ struct vring_packed_desc *fake_slots(uint16_t q)
     return (struct vring_packed_desc *)fake.queues[q].place.desc;
 }
 
-void fake_needs_no_kicks(uint16_t q)
-{
-    if (fake_kind == VRING_PACKED)
-        ((struct vring_packed_desc_event *)fake.queues[q].place.used)->flags =
-            VRING_PACKED_EVENT_FLAG_DISABLE;
-    else
-        fake_used(q)->flags = VRING_USED_F_NO_NOTIFY;
-}
-
 static bool take_split(struct fake_queue *queue, uint32_t *id)
 {
     const struct vring_avail *avail = (const struct vring_avail *)queue->place.avail;
@@ -260,7 +266,7 @@ static bool take_split(struct fake_queue *queue, uint32_t *id)
     if (load_acquire(&avail->idx) == queue->avail_idx)
         return false;
     CHECK((uint16_t)(avail->idx - queue->avail_idx) <= queue->place.size);
-    CHECK_EQ(avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+    fake_wants_kicks(queue);
     *id = avail->ring[queue->avail_idx++ % queue->place.size];
     return true;
 }
@@ -277,14 +283,12 @@ static void advance(const struct fake_queue *queue, uint16_t *idx, bool *wrap, u
 static bool take_packed(struct fake_queue *queue, uint32_t *id)
 {
     const struct vring_packed_desc *slots = (const void *)queue->place.desc;
-    const struct vring_packed_desc_event *event = (const void *)queue->place.avail;
     const uint16_t first = queue->avail_idx;
     uint16_t flags = load_acquire(&slots[first].flags), count = 0;
 
     if (!(flags & VRING_PACKED_AVAIL) == queue->avail_wrap ||
         !(flags & VRING_PACKED_USED) != queue->avail_wrap)
         return false;
-    CHECK_EQ(event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
     do {
         queue->taken[queue->avail_idx] = slots[queue->avail_idx];
         flags = slots[queue->avail_idx].flags;
@@ -320,17 +324,30 @@ static void use_packed(struct fake_queue *queue, uint32_t id, uint32_t len)
     advance(queue, &queue->used_idx, &queue->used_wrap, MAX(count, 1u));
 }
 
+static void use_split(uint16_t q, struct fake_queue *queue, uint32_t id, uint32_t len)
+{
+    struct vring_used *used = fake_used(q);
+
+    used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
+    store_release(&used->idx, queue->used_idx);
+}
+
 void fake_use(uint16_t q, uint32_t id, uint32_t len)
 {
     struct fake_queue *queue = &fake.queues[q];
+    const uint16_t at = queue->used_idx;
+    const bool wrap = queue->used_wrap;
 
-    if (fake_kind == VRING_PACKED) {
+    if (fake_kind == VRING_PACKED)
         use_packed(queue, id, len);
+    else
+        use_split(q, queue, id, len);
+    full_fence(); /* the driver sees the chain before we look whether it wants to be told of it */
+    if (!fake_wants_interrupt(queue, at, wrap))
         return;
-    }
-    struct vring_used *used = fake_used(q);
-    used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
-    store_release(&used->idx, queue->used_idx);
+    queue->interrupts++;
+    if (fake.on_interrupt)
+        fake.on_interrupt();
 }
 
 uint32_t fake_chain(uint16_t q, uint32_t id, struct fake_piece *pieces, uint32_t max)

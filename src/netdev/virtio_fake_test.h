@@ -2,7 +2,8 @@
  * virtio_fake_test.h - a virtio-net device in memory, behind the transport table: for unit tests.
  *
  * It does nothing by itself, but for commands: a test plays the device's part with fake_receive,
- * fake_sent and, to break the protocol, fake_take and fake_use. The switches make it a bad device.
+ * fake_sent and, to break the protocol, fake_take and fake_use. Interrupts are counted. The
+ * switches make it a bad device.
  */
 #ifndef NETDEV_VIRTIO_FAKE_TEST_H
 #define NETDEV_VIRTIO_FAKE_TEST_H
@@ -52,6 +53,9 @@ struct fake_queue {
         uint16_t at, count;
     } chains[FAKE_RING_MAX]; /* packed: where a chain stood, by its id, and its descriptors */
     uint32_t kicks;
+    bool needs_no_kicks;
+    bool armed;          /* the transport let interrupts through */
+    uint32_t interrupts; /* that the driver asked for */
 };
 
 /* A piece of a chain, as the device sees it. */
@@ -72,10 +76,13 @@ struct fake {
     uint32_t resets, generation;
     uint32_t promisc; /* commands for it that were answered, and the last value */
     bool promisc_on;
+    void (*on_arm)(void);       /* called once, before a ring is armed */
+    void (*on_interrupt)(void); /* called for each */
     /* Switches. */
     bool refuses_features; /* FEATURES_OK doesn't stick */
     bool needs_mergeable;  /* ... unless mergeable buffers are taken */
     bool never_resets, never_still, refuses_queues, silent, refuses_commands;
+    bool never_interrupts;
 };
 
 extern struct fake fake;
@@ -103,6 +110,12 @@ void fake_end(void);
 bool fake_take(uint16_t q, uint32_t *id);
 void fake_use(uint16_t q, uint32_t id, uint32_t len);
 void fake_needs_no_kicks(uint16_t q);
+
+/* In virtio_fake_event_test.c: does the driver want an interrupt for the chain that was returned at
+ * the index `at`, packed: in a round of that wrap counter? Of a split ring: the device has seen all
+ * that was published and wants a kick for the next, unless it needs none. */
+bool fake_wants_interrupt(const struct fake_queue *queue, uint16_t at, bool wrap);
+void fake_wants_kicks(const struct fake_queue *queue);
 
 /* The pieces of a chain that was taken; returns how many. */
 uint32_t fake_chain(uint16_t q, uint32_t id, struct fake_piece *pieces, uint32_t max);
