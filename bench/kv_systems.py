@@ -232,9 +232,9 @@ class Process(Vhost):
 class Image(Vhost):
     """udpkv's image under QEMU."""
 
-    def __init__(self, name, folder, huge, accel):
+    def __init__(self, name, folder, huge, accel, keys=""):
         super().__init__(name, folder, huge)
-        self._accel = accel
+        self._accel, self._keys = accel, keys
 
     def program(self):
         return vm.image("udpkv")
@@ -244,7 +244,7 @@ class Image(Vhost):
         pages = ",hugetlb=on,hugetlbsize=2M" if self.huge else ""
         return vm.qemu_command(
             self.program(),
-            f"udpkv.mem={load.store_bytes() >> 20}M",
+            f"udpkv.mem={load.store_bytes() >> 20}M {self._keys}".rstrip(),
             machine="microvm",
             accel=self._accel,
             mem=f"{mem}M",
@@ -292,7 +292,9 @@ def make(folder, huge, kvm):
         Process("ringloop-linux", folder, huge),
         Image("ringloop-tcg", folder, huge, "tcg"),
     ]
-    return found + ([Image("ringloop-kvm", folder, huge, "kvm")] if kvm else [])
+    if kvm:
+        found += [Image("ringloop-kvm-poll", folder, huge, "kvm", "mode=poll"), Image("ringloop-kvm", folder, huge, "kvm")]
+    return found
 
 
 def program_bytes(path, folder):

@@ -137,14 +137,16 @@ class Program:
     """A program that moves packets as long as it runs, restarted when its keys change.
 
     rings   descriptors of its receive and of its transmit ring
+    keys    of the program, beside those that a measurement wants
     """
 
     runs_at_once = True
 
-    def __init__(self, name, socket, core, app, rings=(RING_SIZE, RING_SIZE)):
+    def __init__(self, name, socket, core, app, rings=(RING_SIZE, RING_SIZE), keys=""):
         self.name, self.socket = name, socket
         self._core, self._app = core, app
         self._rings = rings
+        self._own_keys = keys
         self._process = None
         self._keys = None
         self.command = ""
@@ -153,8 +155,8 @@ class Program:
         raise NotImplementedError
 
     def with_rings(self, keys):
-        """The keys of pktgen that make its rings as large."""
-        return f"{keys} rx.descs={self._rings[0]} tx.descs={self._rings[1]}"
+        """With the keys of pktgen that make its rings as large, and its own."""
+        return f"{keys} rx.descs={self._rings[0]} tx.descs={self._rings[1]} {self._own_keys}".rstrip()
 
     def check_built(self):
         """Raises SystemGone if there is no program, or only one from before a build that failed."""
