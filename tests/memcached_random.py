@@ -25,6 +25,7 @@ from memcached_peer import (
     DELAYED_FLUSH, HOST, LONG_GET, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
 from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
+PROGRESS = 500  # sequences between two signs of life
 MAX_REQUEST = 1400  # bytes of commands in a datagram
 MANY = 1 << 31  # a TTL over it is one that is negative, written without its sign
 
@@ -243,14 +244,15 @@ class Comparison:
 
     def check(self, request, theirs, ours, patience_s):
         fault = header_fault(ours)
-        shown = [body(theirs), body(ours)]
-        if LONG_GET.search(request) and len(shown[1]) > len(shown[0]):
-            self.counts["answers before a get with too long a key"] += 1
-            shown[1] = shown[1][len(shown[1]) - len(shown[0]) :]
-        parts = []
-        for text, endpoint in zip(shown, (self.memcached, self.udpkv)):
+        shown, texts, parts = [body(theirs), body(ours)], [], []
+        for text in shown:
             for pattern, instead in SAME_AFTER:
                 text = re.sub(pattern, instead, text)
+            texts.append(text)
+        if LONG_GET.search(request) and len(texts[1]) > len(texts[0]):
+            self.counts["answers before a get with too long a key"] += 1
+            texts[1] = texts[1][len(texts[1]) - len(texts[0]) :]
+        for text, endpoint in zip(texts, (self.memcached, self.udpkv)):
             parts.append(split_times(text, endpoint.cas_base))
         same = parts[0][0] == parts[1][0] and all(
             a == b or (a is not None and b is not None and abs(a - b) <= patience_s)
@@ -276,6 +278,8 @@ class Comparison:
 
     def compare(self, requests):
         self.counts["sequences"] += 1
+        if self.counts["sequences"] % PROGRESS == 0:
+            print(f"{self.counts['sequences']} sequences", file=sys.stderr, flush=True)
         start = time.monotonic()
         self.begin()
         for request in requests:
