@@ -261,7 +261,7 @@ def sleeping_beside_polling(vm):
     return (ticks[2] - ticks[1]) / (ticks[1] - ticks[0])
 
 
-@pytest.mark.parametrize("ring", ["0", "3"])
+@pytest.mark.parametrize("accel, ring", WAYS, indirect=["accel"])
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 def test_an_image_that_waits_leaves_the_processor_to_others(machine, accel, ring):
     with boot("selftest", f"sleep=2 ring={ring}", machine=machine, accel=accel) as vm:
