@@ -24,7 +24,7 @@ static const char *parse_mode(const struct boot_key *key, const char *text)
 
 static const char *parse_wake(const struct boot_key *key, const char *text)
 {
-    uint64_t ms;
+    uint64_t ms = 0;
     const struct boot_key number = {.dst = &ms, .min = key->min, .max = key->max};
     const char *expected = boot_parse_u64(&number, text);
 
