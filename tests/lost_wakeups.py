@@ -7,23 +7,20 @@ answered: none may wait until the server wakes by itself.
 
 An image under QEMU is udpkv on QEMU's user network: requests come in pairs, the second at a random
 time after the first, so that it meets the loop anywhere between the first one's answer and sleep.
-The host process is pktgen's reflector behind testpmd, and pktgen plays ping-pong with it, with
-random pauses. Both sleep for at most WAKE_S by themselves, and an answer that takes longer than
-DEADLINE_S is an error: what a busy machine delays is far from either.
+It sleeps for at most WAKE_S by itself, and an answer that takes longer than DEADLINE_S is an error:
+what a busy machine delays is far from either. As a host process (linux) the unit tests idle_race_*
+do the same, with a device in a thread.
 """
 import argparse
-import contextlib
-import json
 import random
 import re
 import select
 import socket
 import struct
+import subprocess
 import sys
-import tempfile
 import time
 
-from testpmd import back_end, why_no_testpmd
 from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 WAKE_S = 60
@@ -31,8 +28,7 @@ DEADLINE_S = 20
 SYSTEMS = ("linux", "microvm", "q35", "pc")
 MODES = ("intr", "auto")
 GAP_US = 400  # up to so much between two requests of a pair: the time that an answer takes, and more
-IDLE_US = {"image": 100, "linux": 20}  # of mode=auto: arming is in the middle of the gaps
-PAUSE_US = 50
+IDLE_US = 100  # of mode=auto: arming is in the middle of the gaps
 HEADER = struct.Struct("!HHHH")
 
 
@@ -48,16 +44,6 @@ class Result:
     def __str__(self):
         return (f"{self.packets} packets, each answered, the slowest after {self.slowest_us:.0f} us; "
                 f"slept {self.waits} times, {self.interrupts} interrupts")
-
-
-def slept(app):
-    """What the app says at its end."""
-    match = app.expect(r": slept (\d+) times, woken by (\d+) interrupts")
-    return int(match[1]), int(match[2])
-
-
-def keys(mode, kind):
-    return f"mode={mode} idle.us={IDLE_US[kind]} idle.wake={WAKE_S * 1000}"
 
 
 # --- images ---------------------------------------------------------------------------------------
@@ -95,47 +81,42 @@ def pairs(port, packets, seed):
     return slowest_us
 
 
+def end(app, port):
+    """Ends an app that sleeps for long: each datagram has it look at its console."""
+    app.interrupt()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        while True:
+            sock.sendto(b"wake up", ("127.0.0.1", port))
+            try:
+                return app.process.wait(0.02)
+            except subprocess.TimeoutExpired:
+                pass
+
+
 def run_image(machine, accel, mode, packets, seed=1):
     port = free_udp_port()
-    command = qemu_command(image("udpkv"), f"{keys(mode, 'image')} udpkv.mem=4M", machine=machine,
-                           accel=accel, netdev=user_netdev(port))
+    keys = f"mode={mode} idle.us={IDLE_US} idle.wake={WAKE_S * 1000} udpkv.mem=4M"
+    command = qemu_command(image("udpkv"), keys, machine=machine, accel=accel,
+                           netdev=user_netdev(port))
     with Vm(command) as app:
         app.expect("udpkv: serves")
         slowest_us = pairs(port, packets, seed)
-        # Asleep for a minute it doesn't look at its console; a packet wakes it.
-        app.interrupt()
-        with contextlib.suppress(LostWakeup):
-            while app.process.poll() is None:
-                pairs(port, 2, seed)
-        result = Result(packets, slowest_us, *slept(app))
+        end(app, port)
+        match = app.expect(r": slept (\d+) times, woken by (\d+) interrupts")
         assert app.exit_code() == 0
-    return result
+    return Result(packets, slowest_us, int(match[1]), int(match[2]))
 
 
 # --- the host process -----------------------------------------------------------------------------
 
-def run_linux(folder, mode, packets, seed=1):
-    """seed is of no use here: pktgen draws its own pauses."""
-    sockets = [f"{folder}/reflector", f"{folder}/player"]
-    options = ["--forward-mode=io", "--auto-start"]
-    player_keys = f"mode=pingpong pause={PAUSE_US} count={packets} report=json report.interval=0"
-    reflector_keys = f"mode=fwd {keys(mode, 'linux')} report.interval=0"
-    programs = [[str(image("pktgen", "linux")), f"vhost={socket}", "mem=16M", *words.split()]
-                for socket, words in zip(sockets, (reflector_keys, player_keys))]
-    with back_end(sockets, options=options) as testpmd:
-        with Vm(programs[0]) as reflector:
-            reflector.expect("^pktgen: mode fwd")
-            testpmd.wait_link(0)
-            with Vm(programs[1]) as player:
-                deadline_s = DEADLINE_S + packets / 2000
-                summary = json.loads(player.expect(r"^\{.*\}$", deadline_s)[0])
-                assert player.status() == 0
-            reflector.interrupt()
-            waits, interrupts = slept(reflector)
-            assert reflector.status() == 0
-    if summary["sequence"]["lost"]:
-        raise LostWakeup(f"{summary['sequence']['lost']} packets had no answer within 100 ms")
-    return Result(packets, summary["latency_ns"]["max"] / 1000, waits, interrupts)
+def run_linux(packets):
+    """In the unit tests a device plays the same in a thread of its own."""
+    command = [str(image("selftest", "linux")), "only=idle_race", f"wakeups={packets}"]
+    with Vm(command) as tests:
+        tests.expect(r"^\d+ passed, \d+ failed", DEADLINE_S + packets / 100)
+        if tests.status():
+            raise LostWakeup(tests.console())
+        return re.findall(r"^idle_race: (.*)", tests.console(), re.M)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -150,22 +131,22 @@ def main():
     args = parser.parse_args()
     failed = 0
     for system in args.system or SYSTEMS:
-        for accel in ["-"] if system == "linux" else args.accel or ["kvm", "tcg"]:
-            for mode in args.mode or MODES:
-                problem = why_no_testpmd() if system == "linux" else accel == "kvm" and kvm_problem()
+        on_linux = system == "linux"
+        for accel in ["-"] if on_linux else args.accel or ["kvm", "tcg"]:
+            for mode in ["-"] if on_linux else args.mode or MODES:
+                what = f"{system} {accel} {mode}"
+                problem = kvm_problem() if accel == "kvm" else None
                 if problem:
-                    print(f"skip {system} {accel} {mode}: {problem}", flush=True)
+                    print(f"skip {what}: {problem}", flush=True)
                     continue
                 try:
-                    if system == "linux":
-                        with tempfile.TemporaryDirectory() as folder:
-                            result = run_linux(folder, mode, args.packets, args.seed)
-                    else:
-                        result = run_image(system, accel, mode, args.packets, args.seed)
-                    print(f"ok   {system} {accel} {mode}: {result}", flush=True)
+                    results = run_linux(args.packets) if on_linux else [
+                        run_image(system, accel, mode, args.packets, args.seed)]
+                    for result in results:
+                        print(f"ok   {what}: {result}", flush=True)
                 except (LostWakeup, AssertionError) as error:
                     failed += 1
-                    print(f"FAIL {system} {accel} {mode}: {error}", flush=True)
+                    print(f"FAIL {what}: {error}", flush=True)
     return 1 if failed else 0
 
 

@@ -130,6 +130,20 @@ class TestServer:
         assert told["wrong"] == 0
 
 
+@pytest.mark.parametrize("mode", ["intr", "auto"])
+def test_it_sleeps_and_hears_of_every_packet(xen, mode):
+    """It would wake by itself after five seconds only, and each ping is answered within one."""
+    with xen.domain(image("udpkv", "xen"), f"mode={mode} idle.wake=5000", vif=VIF) as domain:
+        domain.expect("^udpkv: serves ")
+        answers_soon(xen)
+        told = packets_told(xen.run(f"packets ping {GUEST_IP} count=500 deadline=1", deadline_s=60))
+        assert told["received"] == told["sent"] == 500
+        domain.shutdown()
+        slept = domain.expect(r"^udpkv: slept (\d+) times, woken by (\d+) interrupts")
+        assert 0 < int(slept[2]) <= int(slept[1])
+        assert domain.exit_code() == 0
+
+
 def pktgen(xen, keys, **options):
     """Its interface is on no bridge, so that dom0 has nothing else to do with what it sends."""
     vif = f"{VIF},bridge=none"

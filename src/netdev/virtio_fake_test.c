@@ -125,8 +125,7 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 {
     void (*const hook)(void) = fake.on_arm;
 
-    (void)t;
-    CHECK_EQ(q, VIRTIO_NET_RX);
+    CHECK(t && q == VIRTIO_NET_RX);
     fake.queues[q].armed = on;
     if (on && hook) {
         fake.on_arm = NULL;
@@ -324,24 +323,19 @@ static void use_packed(struct fake_queue *queue, uint32_t id, uint32_t len)
     advance(queue, &queue->used_idx, &queue->used_wrap, MAX(count, 1u));
 }
 
-static void use_split(uint16_t q, struct fake_queue *queue, uint32_t id, uint32_t len)
-{
-    struct vring_used *used = fake_used(q);
-
-    used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
-    store_release(&used->idx, queue->used_idx);
-}
-
 void fake_use(uint16_t q, uint32_t id, uint32_t len)
 {
     struct fake_queue *queue = &fake.queues[q];
     const uint16_t at = queue->used_idx;
     const bool wrap = queue->used_wrap;
 
-    if (fake_kind == VRING_PACKED)
+    if (fake_kind == VRING_PACKED) {
         use_packed(queue, id, len);
-    else
-        use_split(q, queue, id, len);
+    } else {
+        struct vring_used *used = fake_used(q);
+        used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
+        store_release(&used->idx, queue->used_idx);
+    }
     full_fence(); /* the driver sees the chain before we look whether it wants to be told of it */
     if (!fake_wants_interrupt(queue, at, wrap))
         return;
