@@ -13,7 +13,7 @@
 
 #include <linux/vhost_types.h>
 
-enum { BACK_END_NEVER = -1, BACK_END_LOG = 128 };
+enum { BACK_END_NEVER = -1, BACK_END_LOG = 128, BACK_END_RINGS = 4 };
 
 /* How it breaks the rules, at the request whose number is `bad_at`. */
 enum back_end_manner {
@@ -54,7 +54,7 @@ struct back_end {
     uint64_t status;
     uint8_t *memory; /* its own mapping of ours */
     uint64_t memory_len;
-    int kick[2];
+    int kick[BACK_END_RINGS];
     /* Its place. */
     char path[64];
     int listener, connection;

@@ -48,23 +48,26 @@ static void begin(void)
     back_end_listen();
     virtio_user_attach(&user, back_end.path);
     memset(&net, 0, sizeof net); /* but for the rings' memory, as nothing gives it back */
-    net.rx.memory = old.rx.memory;
-    net.rx.memory_bytes = old.rx.memory_bytes;
-    net.tx.memory = old.tx.memory;
-    net.tx.memory_bytes = old.tx.memory_bytes;
+    for (uint32_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        net.rx[q].memory = old.rx[q].memory;
+        net.rx[q].memory_bytes = old.rx[q].memory_bytes;
+        net.tx[q].memory = old.tx[q].memory;
+        net.tx[q].memory_bytes = old.tx[q].memory_bytes;
+    }
 }
 
-static int open_device(void)
+static int open_pairs(uint16_t pairs)
 {
-    const struct netdev_conf conf = {.queue_pairs = 1};
     const struct netdev_rxq_conf rx = {.descs = DESCS, .pool = fake_pool()};
     const struct netdev_txq_conf tx = {.descs = DESCS};
     int error = virtio_net_init(&net, &user.base);
 
-    if (!error && !(error = netdev_configure(dev, &conf)) &&
-        !(error = netdev_rxq_setup(dev, 0, &rx)) && !(error = netdev_txq_setup(dev, 0, &tx)))
-        error = netdev_start(dev);
-    return error;
+    return error ? error : netdev_open_queues(dev, pairs, &rx, &tx, 0);
+}
+
+static int open_device(void)
+{
+    return open_pairs(1);
 }
 
 /* Ends all and checks that no buffer and no descriptor is left over. */
@@ -183,6 +186,80 @@ TEST(virtio_user_handshake_without_extensions)
     CHECK_EQ(netdev_open(dev, fake_pool(), 0), 0); /* over the same connection */
     finish();
     CHECK_EQ(back_end.requests, 16 + 14);
+}
+
+TEST(virtio_user_rings_of_several_pairs)
+{
+    static const uint8_t stops[] = {18, 11, 18, 11, 18, 11, 18, 11, 39};
+    const uint64_t mq = VIRTIO_BIT(VIRTIO_NET_F_MQ);
+    uint64_t kicks;
+
+    begin();
+    back_end.features |= mq;
+    back_end.pairs = 2;
+    CHECK_EQ(open_pairs(3), NETDEV_EINVAL);
+    for (uint32_t round = 0; round < 2; round++) {
+        CHECK_EQ(open_pairs(2), 0);
+        CHECK_EQ(last(2, 0)->payload.u64 & mq, mq);
+        for (uint32_t q = 0; q < 4; q++) {
+            CHECK_EQ(last(18, q)->payload.state.num, 1);
+            CHECK_EQ(last(8, q)->payload.state.num, DESCS);
+            CHECK(read(back_end.kick[q], &kicks, sizeof kicks) == sizeof kicks && kicks >= 1);
+        }
+        check_first_packet();
+        struct netbuf *packet = fake_packet(9, 100);
+        CHECK_EQ(netdev_tx_burst(dev, 1, &packet, 1), 1);
+        CHECK(read(back_end.kick[3], &kicks, sizeof kicks) == sizeof kicks && kicks == 1);
+        int before = back_end.requests;
+        CHECK_EQ(netdev_stop(dev), 0);
+        check_requests(before, stops, sizeof stops);
+        for (uint32_t q = 0; q < BACK_END_RINGS; q++)
+            close(back_end.kick[q]);
+        back_end.requests = 0; /* the log begins anew */
+    }
+    CHECK_EQ(open_pairs(1), 0); /* over the same connection */
+    CHECK_EQ(last(2, 0)->payload.u64 & mq, 0);
+    finish();
+}
+
+TEST(virtio_user_numbers_of_pairs)
+{
+    static const struct {
+        uint64_t pairs, max;
+    } numbers[] = {{1, 1}, {5, 5}, {8, 8}, {9, 8}, {128, 8}, {1ull << 32, 8}, {UINT64_MAX, 8}};
+    struct netdev_info info;
+
+    for (uint32_t i = 0; i < 2 * ARRAY_LEN(numbers); i++) {
+        const bool mq = i % 2; /* or the rings' side says that it serves one pair alone */
+        begin();
+        back_end.features |= mq ? VIRTIO_BIT(VIRTIO_NET_F_MQ) : 0;
+        back_end.pairs = numbers[i / 2].pairs;
+        CHECK_EQ(virtio_net_init(&net, &user.base), 0);
+        netdev_info(dev, &info);
+        CHECK_EQ(info.queue_pairs_max, mq ? numbers[i / 2].max : 1);
+        finish();
+    }
+}
+
+/* The one that comes back has fewer pairs than are in use. */
+TEST(virtio_user_back_end_comes_back_with_fewer_pairs)
+{
+    begin();
+    back_end.features |= VIRTIO_BIT(VIRTIO_NET_F_MQ);
+    back_end.pairs = 2;
+    CHECK_EQ(open_pairs(2), 0);
+    for (uint64_t pairs = 0; pairs <= 2; pairs++) {
+        back_end_kill();
+        net.lost.next_try_ns = 0;
+        CHECK(!netdev_link_up(dev));
+        back_end.requests = 0;
+        back_end.pairs = pairs;
+        back_end_listen();
+        net.lost.next_try_ns = 0;
+        CHECK_EQ(netdev_link_up(dev), pairs == 2);
+    }
+    check_first_packet();
+    finish();
 }
 
 TEST(virtio_user_packed_rings_begin_with_their_wrap_counters_set)
