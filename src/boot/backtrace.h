@@ -1,8 +1,15 @@
-/* backtrace.h - the calls that led here, for panics and faults. */
+/* backtrace.h - what panics and faults share: who reports, and the calls that led here. */
 #ifndef BOOT_BACKTRACE_H
 #define BOOT_BACKTRACE_H
 
 #include "boot/lib.h"
+
+/*
+ * Called by a core before it reports why the image ends. Of several that fail one reports; the
+ * others stand still here. *begun says whether the report has begun already: then the core failed
+ * while it was reporting, and the image ends with `code`.
+ */
+void report_begin(bool *begun, int code);
 
 /*
  * Prints `backtrace: 0x... 0x...`: the address `at`, then the return addresses found by walking the
@@ -11,7 +18,7 @@
  */
 void backtrace_print(uintptr_t at, uintptr_t frame);
 
-/* Is `len` bytes at `address` part of a stack? From the platform. */
+/* Is `len` bytes at `address` part of this core's stack? From the platform. */
 bool backtrace_on_stack(uintptr_t address, size_t len);
 
 #endif

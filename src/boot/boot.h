@@ -3,8 +3,9 @@
  * machine. A platform is a folder in src/boot that implements this header.
  *
  * The platform starts, takes its keys and the app's from the command line, and calls app_main() on
- * a stack of 64 KiB. There is one thread of execution and nothing interrupts it. When app_main
- * returns, the image ends with the value returned.
+ * a stack of 64 KiB. There is one thread of execution, unless the app spreads over more cores by
+ * boot_run, and nothing interrupts it. When app_main returns, the image ends with the value
+ * returned.
  */
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
@@ -30,7 +31,8 @@ enum boot_exit {
 _Noreturn void boot_exit(int code);
 
 /* True once the operator asked the image to end: Ctrl-C on the console, the power button, SIGINT
- * or SIGTERM on linux. Cheap enough for a loop: it looks at the hardware once in 10 ms. */
+ * or SIGTERM on linux. Cheap enough for a loop: it looks at the hardware once in 10 ms. That is
+ * done on core 0 alone; the other cores are told what it saw. */
 bool boot_stopping(void);
 
 /* Writes to the console. Waits for the device at most 10 ms a byte, then drops. */
@@ -42,7 +44,8 @@ extern const char boot_app[]; /* made by the Makefile */
 
 /* --- time ---------------------------------------------------------------------------------- */
 
-/* Nanoseconds since some moment before app_main. Never goes backwards; off by at most 0.1 %. */
+/* Nanoseconds since some moment before app_main. Never goes backwards on a core; two cores are at
+ * most some microseconds apart. Off by at most 0.1 %. */
 uint64_t clock_ns(void);
 
 /* Seconds since 1970-01-01 00:00 UTC. */
@@ -58,6 +61,33 @@ static inline uint64_t clock_cycles(void)
 
 /* Cycles of clock_cycles() a second. */
 uint64_t clock_cycles_hz(void);
+
+/* --- cores --------------------------------------------------------------------------------- */
+
+#define BOOT_CORES_MAX 8
+
+/*
+ * How many cores the app's loops run on: the key `cores`, 1 unless it is given. An image has the
+ * key only if it calls this or boot_run. If the machine hasn't so many, the image doesn't start:
+ * panic.
+ */
+uint32_t boot_cores(void);
+
+/* Which core this is: 0, which runs app_main, to boot_cores() - 1. Some instructions. */
+uint32_t boot_core(void);
+
+/*
+ * Calls run(core) once on every core: on core 0, which is the caller's, and at the same time on the
+ * others, each on a stack of 64 KiB. Returns once all have returned; may be called again, by core
+ * 0. What was written before is seen by every run, and what they wrote by the caller afterwards.
+ * Between runs the others sleep.
+ *
+ * A panic, a fault or boot_exit on any core ends the image. Lines that cores print don't mix.
+ * Everything else in this header that any core may call says nothing of cores; for core 0 alone,
+ * and before the others run, are boot_alloc, boot_map_device and boot_command_line. A pool, a queue
+ * of a device and whatever else has an owner is used by one core at a time.
+ */
+void boot_run(void (*run)(uint32_t core));
 
 /* --- memory -------------------------------------------------------------------------------- */
 

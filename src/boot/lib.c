@@ -160,12 +160,37 @@ size_t format(char *buf, size_t size, const char *fmt, ...)
     return len;
 }
 
+/* Whose line is on the console, from its first piece to its newline: core + 1, or 0. */
+static uint32_t line_owner;
+
+/* Others wait for the end of a core's line, but no longer than about a second: then that core has
+ * failed, or forgotten its newline. */
+RUNS_ONCE static void line_begin(void)
+{
+    const uint32_t me = boot_core() + 1;
+    const uint64_t start = clock_cycles();
+    uint32_t owner;
+
+    do {
+        owner = 0;
+        if (__atomic_compare_exchange_n(&line_owner, &owner, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED) ||
+            owner == me)
+            return;
+        __asm__ volatile("pause");
+    } while (clock_cycles() - start < 1ull << 31);
+    store_release(&line_owner, me);
+}
+
 static void vprint(const char *fmt, va_list args)
 {
     char line[1024];
-    size_t len = vformat(line, sizeof line, fmt, args);
+    size_t len = MIN(vformat(line, sizeof line, fmt, args), sizeof line - 1);
 
-    boot_console_write(line, MIN(len, sizeof line - 1));
+    line_begin();
+    boot_console_write(line, len);
+    if (len > 0 && line[len - 1] == '\n')
+        store_release(&line_owner, 0);
 }
 
 void print(const char *fmt, ...)
@@ -179,16 +204,29 @@ void print(const char *fmt, ...)
 
 void **panic_catch;
 
+void report_begin(bool *begun, int code)
+{
+    static uint32_t reporter; /* core + 1 */
+    const uint32_t me = boot_core() + 1;
+    uint32_t owner = 0;
+
+    if (!__atomic_compare_exchange_n(&reporter, &owner, me, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        while (owner != me)
+            __asm__ volatile("pause");
+    if (*begun)
+        boot_exit(code);
+    *begun = true;
+}
+
 void panic(const char *fmt, ...)
 {
     static bool panicking;
     va_list args;
 
-    if (panic_catch)
+    if (panic_catch && boot_core() == 0)
         __builtin_longjmp(panic_catch, 1);
-    if (panicking)
-        boot_exit(BOOT_EXIT_PANIC); /* a panic while we print one */
-    panicking = true;
+    report_begin(&panicking, BOOT_EXIT_PANIC);
     print("\npanic: ");
     va_start(args, fmt);
     vprint(fmt, args);

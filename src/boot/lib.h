@@ -42,7 +42,8 @@ char *strchr(const char *s, int c);
 size_t format(char *buf, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
 size_t vformat(char *buf, size_t size, const char *fmt, va_list args);
 
-/* Formats a line of at most 1023 bytes and writes it to the console. Adds no newline. */
+/* Formats a line of at most 1023 bytes and writes it to the console. Adds no newline. Other cores
+ * wait until a line that this core has begun is ended by one, a second at most. */
 void print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /*
@@ -55,8 +56,8 @@ _Noreturn void assert_failed(const char *expr, const char *file, int line);
 #define assert(expr) (likely(expr) ? (void)0 : assert_failed(#expr, __FILE__, __LINE__))
 
 /*
- * Where a test expects a panic: while this is set, panic and assert jump there in place of ending
- * the image. Only test.h's CHECK_PANICS sets it.
+ * Where a test expects a panic: while this is set, panic and assert on core 0 jump there in place
+ * of ending the image. Only test.h's CHECK_PANICS sets it.
  */
 extern void **panic_catch;
 

@@ -7,6 +7,8 @@
  *         CHECK(netbuf_pool_whole(pool));
  *         CHECK_EQ(netbuf_alloc_bulk(pool, bufs, 3), 3);
  *     }
+ *
+ * Checks are for core 0; what other cores see they leave to it.
  */
 #ifndef BOOT_TEST_H
 #define BOOT_TEST_H

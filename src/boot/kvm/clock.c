@@ -17,8 +17,11 @@ enum { RTC_INDEX = 0x70, RTC_DATA = 0x71 };
 #define NS_PER_S 1000000000ull
 #define HZ_MIN   1000000u /* a frequency below is nonsense, and no divisor */
 
-/* The host writes them at any time. */
-static volatile struct vcpu_time_info time_page __attribute__((aligned(64)));
+/* What the host says of each core's time, at any time; and what the core was told last. */
+static struct {
+    volatile struct vcpu_time_info page;
+    uint64_t last_ns;
+} __attribute__((aligned(CACHE_LINE))) times[BOOT_CORES_MAX];
 static volatile struct {
     uint32_t version, sec, nsec;
 } wall_page __attribute__((aligned(16)));
@@ -43,7 +46,13 @@ void clock_init_ring0(void)
     if (!has_kvm_clock())
         return;
     wrmsr(MSR_KVM_WALL_CLOCK_NEW, (uintptr_t)&wall_page);
-    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&time_page | 1);
+    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&times[0].page | 1);
+}
+
+void clock_init_core(uint32_t core)
+{
+    if (times[0].page.version != 0)
+        wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&times[core].page | 1);
 }
 
 static uint64_t cpuid_cycles_hz(void)
@@ -146,9 +155,9 @@ static uint64_t rtc_unix_s(void)
 
 RUNS_ONCE void clock_init(void)
 {
-    if (time_page.version != 0) {
+    if (times[0].page.version != 0) {
         clock_name = "kvm";
-        cycles_hz = pvclock_cycles_hz(&time_page);
+        cycles_hz = pvclock_cycles_hz(&times[0].page);
         unix_s_at_0 = wall_page.sec;
     }
     if (cycles_hz < HZ_MIN) {
@@ -175,14 +184,14 @@ const char *machine_clock_name(void)
 
 uint64_t clock_ns(void)
 {
-    static uint64_t last;
+    const uint32_t core = boot_core();
     uint64_t ns;
 
-    if (time_page.version != 0)
-        ns = pvclock_ns(&time_page);
+    if (times[core].page.version != 0)
+        ns = pvclock_ns(&times[core].page);
     else
         ns = pvclock_scale(clock_cycles(), ns_per_cycle, 0);
-    return last = MAX(last, ns);
+    return times[core].last_ns = MAX(times[core].last_ns, ns);
 }
 
 uint64_t clock_unix_s(void)

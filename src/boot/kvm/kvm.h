@@ -7,6 +7,7 @@
 /* clock.c: asks the host for its clock pages (ring 0), then finds the best clock. */
 void clock_init_ring0(void);
 void clock_init(void);
+void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 
 /* acpi.c: reads the tables that the root pointer leads to; 0 searches for it as on a PC. */
 void acpi_init(uint64_t rsdp);

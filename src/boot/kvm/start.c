@@ -68,13 +68,14 @@ bool boot_stopping(void)
     static uint64_t next_look;
     uint64_t now = clock_cycles();
 
-    if (stopping || now < next_look)
+    if (stopping || now < next_look || boot_core() != 0)
         return stopping;
     next_look = now + clock_cycles_hz() / 100;
     uint8_t status = inb(UART_LSR);
-    if (status != LSR_ABSENT && status & LSR_RECEIVED)
-        stopping = inb(UART_DATA) == CTRL_C;
-    stopping = stopping || acpi_power_button();
+    if (status != LSR_ABSENT && status & LSR_RECEIVED && inb(UART_DATA) == CTRL_C)
+        stopping = true;
+    if (acpi_power_button())
+        stopping = true;
     return stopping;
 }
 

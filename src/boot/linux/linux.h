@@ -15,4 +15,7 @@ struct linux_memory {
 
 extern struct linux_memory linux_memory;
 
+/* cores.c tells start.c: this thread is core number `core`. */
+void linux_thread_init(uint32_t core);
+
 #endif

@@ -35,12 +35,22 @@ BOOT_KEY_RANGE("mem", boot_parse_size, &memory_bytes, "256M", "bytes",
 
 struct linux_memory linux_memory = {.fd = -1};
 static size_t memory_used;
-static uintptr_t stack_low, stack_high;
+static _Thread_local uintptr_t stack_low, stack_high;
+static _Thread_local uint32_t this_core;
 static volatile sig_atomic_t stop_signal;
 
 void boot_exit(int code)
 {
+    static bool exiting;
+
+    while (__atomic_exchange_n(&exiting, true, __ATOMIC_RELAXED))
+        pause(); /* exit() is for one thread; another one is ending the process */
     exit(code);
+}
+
+uint32_t boot_core(void)
+{
+    return this_core;
 }
 
 static void on_signal(int signal)
@@ -150,6 +160,12 @@ static void find_stack(void)
     }
 }
 
+void linux_thread_init(uint32_t core)
+{
+    this_core = core;
+    find_stack();
+}
+
 static char *join(int argc, char **argv)
 {
     static char line[4096];
@@ -220,5 +236,5 @@ int main(int argc, char **argv)
     boot_command_line(join(argc, argv));
     print("Ringloop: %s on %s, %lu MiB in %s.\n", boot_app, boot_platform, linux_memory.len >> 20,
           huge ? "huge pages" : "ordinary pages, as too few huge pages are free");
-    return app_main();
+    boot_exit(app_main());
 }

@@ -34,7 +34,11 @@ pvh_entry:
         addl    $8, %edi
         cmpl    $(table_pd + 8 * BOOT_PD_ENTRIES), %edi
         jne     1b
+        movl    $pvh_entry64, %esi
 
+/* Into 64-bit mode, on to the function in %esi. Keeps ebx and esp. The other cores come here, too. */
+        .globl  enter_long
+enter_long:
         movl    $(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT), %eax
         movl    %eax, %cr4
         movl    $table_pml4, %eax
@@ -56,27 +60,34 @@ pvh_entry:
         xorl    %eax, %eax
         movl    %eax, %fs
         movl    %eax, %gs
-        movl    %ebx, %edi
         xorl    %ebp, %ebp
+        movl    %esi, %esi
+        jmp     *%rsi
+
+pvh_entry64:
+        movl    %ebx, %edi
         pushq   $0                      /* ends the backtrace */
         pushq   $0
         call    pvh_start
         ud2
 
-/* enter_ring3(rdi: function that never returns): goes on in ring 3 on the same stack. */
+/* enter_ring3(rdi: function that never returns, rsi: its argument, rdx: end of the stack): goes on in
+ * ring 3 on the same stack, from its end. */
         .globl  enter_ring3
 enter_ring3:
         movl    $SELECTOR_DATA3, %eax
         movl    %eax, %ds
         movl    %eax, %es
-        leaq    main_stack_top - 24(%rip), %rdx
+        subq    $24, %rdx
         xorl    %ebp, %ebp
         movq    %rbp, (%rdx)
+        movq    %rdi, %rax
+        movq    %rsi, %rdi
         pushq   $SELECTOR_DATA3
         pushq   %rdx
         pushq   $2                      /* RFLAGS: interrupts off */
         pushq   $SELECTOR_CODE3
-        pushq   %rdi
+        pushq   %rax
         iretq
 
 /*
@@ -145,7 +156,9 @@ gdt:    .quad   0
         .quad   0x00cff3000000ffff      /* 0x18 data, ring 3 */
         .quad   0x00affb000000ffff      /* 0x20 code, ring 3 */
         .quad   0, 0                    /* 0x28 task state segment, filled in by traps.c */
+        .quad   0x00cf9b000000ffff      /* 0x38 code, ring 0, 32 bits */
 gdt_end:
+        .globl  gdt_pointer
 gdt_pointer:
         .word   gdt_end - gdt - 1
         .quad   gdt

@@ -8,6 +8,7 @@
 #define SELECTOR_DATA3 0x1b
 #define SELECTOR_CODE3 0x23
 #define SELECTOR_TSS   0x28
+#define SELECTOR_LOW0  0x38 /* code, ring 0, 32 bits: how the other cores come in */
 
 /* Page table entries (Intel SDM volume 3, 4.5). Accessed and dirty are set from the start, so that
  * the processor never writes to the tables. Everything is open to ring 3, where the app may run. */
@@ -39,5 +40,9 @@
 
 #define MAIN_STACK_BYTES (64 * 1024)
 #define TRAP_STACK_BYTES (8 * 1024)
+
+/* struct core_memory of pvh.h: how far a core's is from the next one's, and its stack's end. */
+#define CORE_BYTES     (26 * 4096)
+#define CORE_STACK_TOP (3 * 4096 + 2 * TRAP_STACK_BYTES + MAIN_STACK_BYTES)
 
 #endif

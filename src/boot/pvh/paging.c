@@ -8,7 +8,8 @@
  *   4 MiB ...  RAM and devices in 2 MiB pages: read, write
  *
  * The tables themselves are data. Later mappings only turn absent entries into present ones, which
- * needs no flush of the TLB, and so can be done in ring 3.
+ * needs no flush of the TLB, and so can be done in ring 3. Other cores' guard pages are taken away
+ * before these start, and core 0 has no business there.
  */
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
@@ -91,6 +92,29 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached)
             *large = phys | flags;
         phys += LARGE_PAGE;
     }
+}
+
+/* Makes of an entry that maps a large page a table of entries that map smaller ones. */
+static uint64_t *split(uint64_t *entry, uint64_t step)
+{
+    if (*entry & PTE_LARGE) {
+        uint64_t first = step == PAGE_SIZE ? *entry & ~(uint64_t)PTE_LARGE : *entry;
+        uint64_t *table = memory_table_page();
+        for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
+            table[i] = first + i * step;
+        *entry = (uintptr_t)table | PTE_TABLE;
+    }
+    return table_below(entry);
+}
+
+void paging_guard(const void *page)
+{
+    uint64_t at = (uintptr_t)page;
+    uint64_t *pdpt = table_below(&table_pml4[at / GIB / TABLE_ENTRIES]);
+    uint64_t *pd = split(&pdpt[at / GIB % TABLE_ENTRIES], LARGE_PAGE);
+    uint64_t *pt = split(&pd[at / LARGE_PAGE % TABLE_ENTRIES], PAGE_SIZE);
+
+    pt[at / PAGE_SIZE % TABLE_ENTRIES] = 0;
 }
 
 void *boot_map_device(uint64_t phys, size_t len)

@@ -12,6 +12,7 @@
 #define BOOT_PVH_PVH_H
 
 #include "boot/boot.h" /* first: Xen's headers use its types without asking for them */
+#include "boot/pvh/layout.h"
 
 #include <xen/arch-x86/hvm/start_info.h>
 #include <xen/xen.h>
@@ -24,6 +25,9 @@ void machine_init_ring0(void);
 /* In ring 0: the ring in which the app will run, 0 or 3. The command line isn't parsed yet. */
 int machine_ring(const char *command_line);
 
+/* In which the app runs, once that is known. */
+extern int pvh_ring;
+
 /* In the ring where the app will run: console and clock. */
 void machine_init(const struct hvm_start_info *info);
 
@@ -33,7 +37,7 @@ const char *machine_clock_name(void);
 /* --- entry.S -------------------------------------------------------------------------------- */
 
 extern uint64_t pvh_first_cycle; /* the cycle counter at the first instruction */
-_Noreturn void enter_ring3(void (*function)(void));
+_Noreturn void enter_ring3(void (*function)(uint32_t arg), uint32_t arg, const void *stack_top);
 
 /* --- paging.c ------------------------------------------------------------------------------- */
 
@@ -43,14 +47,33 @@ void paging_protect_image(void);
 /* Maps the rest of the first 4 MiB, but for page zero. Apart, as ring 0 may be slow. */
 void paging_map_around_image(void);
 
+/* Unmaps a page of RAM that was mapped. A core that has used it before may not notice. */
+void paging_guard(const void *page);
+
 /* Maps [phys, phys + len) one to one, readable and writable, in 2 MiB pages; what is mapped already
  * stays as it is. */
 void paging_map(uint64_t phys, uint64_t len, bool uncached);
 
 /* --- traps.c -------------------------------------------------------------------------------- */
 
-/* Ring 0: descriptor tables, trap vectors and their stacks, all I/O ports open to ring 3. */
+enum { IO_BITMAP_BYTES = 8192, GDT_ENTRIES = 8 };
+
+struct task_state { /* Intel SDM volume 3, 7.7 */
+    uint32_t reserved0;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, io_base;
+    uint8_t io_bitmap[IO_BITMAP_BYTES + 1]; /* all zero but the last byte: every port is open */
+} __attribute__((packed));
+
+/* Core 0, ring 0: trap vectors and their stacks, all I/O ports open to ring 3. */
 void traps_init(void);
+
+/* What another core needs for traps: a task state, and its segment in the core's own table. */
+void traps_prepare(uint64_t *gdt, struct task_state *tss, const void *trap_top,
+                   const void *double_top);
+
+/* Another core, ring 0: takes a table prepared so, and the vectors. */
+void traps_load(const uint64_t *gdt);
 
 /* What the processor and trap_common in entry.S leave on the trap stack. */
 struct trap_frame {
@@ -58,6 +81,37 @@ struct trap_frame {
     uint64_t vector, error;
     uint64_t rip, cs, rflags, rsp, ss;
 };
+
+/* --- other cores (cores.c) ------------------------------------------------------------------ */
+
+/* Each core but core 0 has one: its stacks, a guard page below each, and its tables. */
+struct core_memory {
+    uint8_t double_guard[PAGE_SIZE], double_stack[TRAP_STACK_BYTES];
+    uint8_t trap_guard[PAGE_SIZE], trap_stack[TRAP_STACK_BYTES];
+    uint8_t main_guard[PAGE_SIZE], main_stack[MAIN_STACK_BYTES];
+    uint64_t gdt[GDT_ENTRIES];
+    struct task_state tss;
+} __attribute__((aligned(PAGE_SIZE)));
+
+_Static_assert(sizeof(struct core_memory) == CORE_BYTES, "as layout.h says");
+_Static_assert(offsetof(struct core_memory, gdt) == CORE_STACK_TOP, "as layout.h says");
+
+/* traps.c: that of core 1, behind it the others'; and how many cores there are. */
+extern struct core_memory *core_memory;
+extern uint32_t core_count;
+
+/* core_entry.S, where a processor in 32-bit mode with flat segments becomes the next core; and the
+ * code of 16 bits that leads there, to be copied to the beginning of any page below 1 MiB. */
+extern const char core_entry[], core_entry16[], core_entry16_end[];
+
+/* How many cores have come so far. */
+uint32_t cores_arrived(void);
+
+/* From the VMM's folder: starts processors until cores_arrived() is `count`, or panics. */
+void machine_start_cores(uint32_t count);
+
+/* From the VMM's folder: the same as machine_init_ring0, on another core. */
+void machine_init_core(uint32_t core);
 
 /* --- memory.c ------------------------------------------------------------------------------- */
 

@@ -10,9 +10,10 @@ void pvh_start(const struct hvm_start_info *start_info);
 __attribute__((section(".data"))) uint64_t pvh_first_cycle = 1;
 uintptr_t __stack_chk_guard = 0x9d1f0c5a7b3e6824; /* until pvh_main draws a random one */
 
+extern char main_stack_top[];
 static struct hvm_start_info info;
 static char command_line[COMMAND_LINE_MAX];
-static int ring;
+int pvh_ring;
 
 void __stack_chk_fail(void);
 void __stack_chk_fail(void)
@@ -47,13 +48,14 @@ __attribute__((no_stack_protector)) _Noreturn static void pvh_main(void)
     boot_command_line(command_line);
     uint64_t cycles = clock_cycles() - pvh_first_cycle;
     print("Ringloop: %s on %s, ring %d, %lu MiB, clock %s, started in %lu us.\n", boot_app,
-          boot_platform, ring, (boot_memory_bytes() + (1 << 19)) >> 20, machine_clock_name(),
+          boot_platform, pvh_ring, (boot_memory_bytes() + (1 << 19)) >> 20, machine_clock_name(),
           cycles * 1000 / (clock_cycles_hz() / 1000));
     boot_exit(app_main());
 }
 
-static void pvh_main_ring3(void)
+static void pvh_main_ring3(uint32_t core)
 {
+    (void)core;
     pvh_main();
 }
 
@@ -67,8 +69,8 @@ void pvh_start(const struct hvm_start_info *start_info)
     paging_protect_image();
     traps_init();
     machine_init_ring0();
-    ring = machine_ring(command_line);
-    if (ring == 3)
-        enter_ring3(pvh_main_ring3);
+    pvh_ring = machine_ring(command_line);
+    if (pvh_ring == 3)
+        enter_ring3(pvh_main_ring3, 0, main_stack_top);
     pvh_main();
 }

@@ -6,7 +6,7 @@
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { VECTORS = 32, DOUBLE_FAULT = 8, PAGE_FAULT = 14, IO_BITMAP_BYTES = 8192 };
+enum { VECTORS = 32, DOUBLE_FAULT = 8, PAGE_FAULT = 14 };
 
 struct gate { /* Intel SDM volume 3, 6.14.1 */
     uint16_t offset_low, selector;
@@ -15,31 +15,71 @@ struct gate { /* Intel SDM volume 3, 6.14.1 */
     uint32_t offset_high, reserved;
 };
 
-struct task_state { /* Intel SDM volume 3, 7.7 */
-    uint32_t reserved0;
-    uint64_t rsp[3], reserved1, ist[7], reserved2;
-    uint16_t reserved3, io_base;
-    uint8_t io_bitmap[IO_BITMAP_BYTES + 1]; /* all zero but the last byte: every port is open */
-} __attribute__((packed));
-
 _Static_assert(sizeof(struct gate) == 16, "a gate is 16 bytes");
 _Static_assert(offsetof(struct task_state, io_bitmap) == 0x68, "the bitmap follows the TSS");
 
-extern uint64_t gdt[];
-extern char trap_vectors[], trap_stack_top[], double_stack_top[], main_stack[], main_stack_top[];
+extern uint64_t gdt[GDT_ENTRIES];
+extern char trap_vectors[], trap_stack_top[], double_stack_top[], main_stack[];
 void trap(struct trap_frame *frame);
+
+struct core_memory *core_memory;
+uint32_t core_count = 1;
 
 static struct gate idt[VECTORS];
 static struct task_state tss;
 
+uint32_t boot_core(void)
+{
+    uintptr_t at = (uintptr_t)__builtin_frame_address(0) - (uintptr_t)core_memory;
+
+    return at < (core_count - 1) * sizeof *core_memory ? (uint32_t)(at / CORE_BYTES) + 1 : 0;
+}
+
+struct table_pointer {
+    uint16_t limit;
+    const void *base;
+} __attribute__((packed));
+
+static void load(void)
+{
+    struct table_pointer idtr = {sizeof idt - 1, idt};
+
+    __asm__ volatile("lidt %0" : : "m"(idtr));
+    __asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS));
+}
+
+void traps_load(const uint64_t *own_gdt)
+{
+    struct table_pointer gdtr = {sizeof gdt - 1, own_gdt};
+
+    __asm__ volatile("lgdt %0" : : "m"(gdtr));
+    load();
+}
+
+static void set_task_state(uint64_t *table, struct task_state *t, const void *trap_top,
+                           const void *double_top)
+{
+    uintptr_t base = (uintptr_t)t;
+
+    t->rsp[0] = (uintptr_t)trap_top;
+    t->ist[0] = (uintptr_t)trap_top;
+    t->ist[1] = (uintptr_t)double_top;
+    t->io_base = offsetof(struct task_state, io_bitmap);
+    t->io_bitmap[IO_BITMAP_BYTES] = 0xff;
+    table[SELECTOR_TSS / 8] =
+        (sizeof *t - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base & 0xff000000) << 32;
+    table[SELECTOR_TSS / 8 + 1] = base >> 32;
+}
+
+void traps_prepare(uint64_t *own_gdt, struct task_state *own_tss, const void *trap_top,
+                   const void *double_top)
+{
+    memcpy(own_gdt, gdt, sizeof gdt);
+    set_task_state(own_gdt, own_tss, trap_top, double_top);
+}
+
 void traps_init(void)
 {
-    struct {
-        uint16_t limit;
-        const void *base;
-    } __attribute__((packed)) idtr = {sizeof idt - 1, idt};
-    uintptr_t base = (uintptr_t)&tss;
-
     for (unsigned v = 0; v < VECTORS; v++) {
         uintptr_t stub = (uintptr_t)trap_vectors + 16 * v;
         idt[v].offset_low = (uint16_t)stub;
@@ -48,16 +88,8 @@ void traps_init(void)
         idt[v].stack = v == DOUBLE_FAULT ? 2 : 1;
         idt[v].type = 0x8e; /* present, interrupt gate */
     }
-    tss.rsp[0] = (uintptr_t)trap_stack_top;
-    tss.ist[0] = (uintptr_t)trap_stack_top;
-    tss.ist[1] = (uintptr_t)double_stack_top;
-    tss.io_base = offsetof(struct task_state, io_bitmap);
-    tss.io_bitmap[IO_BITMAP_BYTES] = 0xff;
-    gdt[SELECTOR_TSS / 8] =
-        (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base & 0xff000000) << 32;
-    gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
-    __asm__ volatile("lidt %0" : : "m"(idtr));
-    __asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS));
+    set_task_state(gdt, &tss, trap_stack_top, double_stack_top);
+    load();
 }
 
 static const char *trap_name(uint64_t vector)
@@ -86,14 +118,21 @@ static const char *trap_name(uint64_t vector)
     return vector < ARRAY_LEN(names) ? names[vector] : "reserved";
 }
 
+/* Where this core's stack for the app begins; the guard page is below. */
+RUNS_ONCE static uintptr_t stack_low(void)
+{
+    uint32_t core = boot_core();
+
+    return (uintptr_t)(core == 0 ? (void *)main_stack : core_memory[core - 1].main_stack);
+}
+
 static void print_page_fault(const struct trap_frame *f, uint64_t address)
 {
-    extern char guard_main[];
     const char *access = f->error & 16 ? "execution" : f->error & 2 ? "write" : "read";
 
     print("  %s of 0x%lx, which %s\n", access, address,
           f->error & 1 ? "is mapped without that right" : "is not mapped");
-    if (address - (uintptr_t)guard_main < PAGE_SIZE)
+    if (address - (stack_low() - PAGE_SIZE) < PAGE_SIZE)
         print("  the stack has overflowed (%d bytes)\n", MAIN_STACK_BYTES);
     else if (address < PAGE_SIZE)
         print("  a null pointer was used\n");
@@ -105,12 +144,13 @@ void trap(struct trap_frame *f)
     static bool trapped;
     uint64_t cr2;
 
-    if (trapped)
-        boot_exit(BOOT_EXIT_FAULT); /* a fault while we report one */
-    trapped = true;
     __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
-    print("\nfault: %s (vector %lu), error code 0x%lx, at 0x%lx in ring %lu\n",
-          trap_name(f->vector), f->vector, f->error, f->rip, f->cs & 3);
+    report_begin(&trapped, BOOT_EXIT_FAULT);
+    print("\nfault: %s (vector %lu), error code 0x%lx, at 0x%lx in ring %lu", trap_name(f->vector),
+          f->vector, f->error, f->rip, f->cs & 3);
+    if (core_count > 1)
+        print(" on core %u", boot_core());
+    print("\n");
     if (f->vector == PAGE_FAULT)
         print_page_fault(f, cr2);
     print("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
@@ -125,7 +165,7 @@ void trap(struct trap_frame *f)
 
 bool backtrace_on_stack(uintptr_t address, size_t len)
 {
-    uintptr_t low = (uintptr_t)main_stack, high = (uintptr_t)main_stack_top;
+    uintptr_t low = stack_low(), high = low + MAIN_STACK_BYTES;
 
     return address >= low && address < high && len <= high - address;
 }

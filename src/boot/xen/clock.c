@@ -9,12 +9,18 @@
 #define HZ_MIN   1000000u /* a frequency below is nonsense */
 
 static uint64_t ahead_ns; /* of Xen's time; modulo 2^64, as a new host may have started later */
-static uint64_t last_ns;
 static uint64_t cycles_hz;
 
+static struct {
+    uint64_t ns;
+} __attribute__((aligned(CACHE_LINE))) last[BOOT_CORES_MAX]; /* what each core was told */
+
+_Static_assert(BOOT_CORES_MAX <= XEN_LEGACY_MAX_VCPUS, "their times are in the shared page");
+
+/* Of this core, which is the vcpu of that number. */
 static const volatile struct vcpu_time_info *time_page(void)
 {
-    return &xen_shared->vcpu_info[0].time;
+    return &xen_shared->vcpu_info[boot_core()].time;
 }
 
 void clock_connect(void)
@@ -24,8 +30,8 @@ void clock_connect(void)
         panic("Xen tells no time: its clock page says that the processor makes %lu cycles a "
               "second; leave out tsc_mode in the domain's configuration.",
               cycles_hz);
-    if (last_ns != 0)
-        ahead_ns = last_ns - pvclock_ns(time_page());
+    if (last[0].ns != 0)
+        ahead_ns = last[0].ns - pvclock_ns(time_page());
 }
 
 uint64_t clock_to_xen_ns(uint64_t ns)
@@ -35,7 +41,9 @@ uint64_t clock_to_xen_ns(uint64_t ns)
 
 uint64_t clock_ns(void)
 {
-    return last_ns = MAX(last_ns, pvclock_ns(time_page()) + ahead_ns);
+    uint64_t *ns = &last[boot_core()].ns;
+
+    return *ns = MAX(*ns, pvclock_ns(time_page()) + ahead_ns);
 }
 
 uint64_t clock_unix_s(void)

@@ -26,16 +26,18 @@ void xen_on_resume(void (*resume)(void *arg), void *arg)
     resumes[resume_count++].arg = arg;
 }
 
-/* Begins to listen, and tells the tools which commands are heeded. */
+/* Begins to listen, and tells the tools which commands are heeded. A domain of several cores can't
+ * be suspended: nobody tells the others that what they use is gone. */
 static void listen(void)
 {
     static const char *const features[] = {"control/feature-poweroff", "control/feature-reboot",
                                            "control/feature-suspend"}; /* halt has none */
+    const size_t heeded = ARRAY_LEN(features) - (core_count > 1);
 
     incarnation = xen_incarnation;
     reads_left = 0;
     watch = store_watch("control/shutdown");
-    for (size_t i = 0; i < ARRAY_LEN(features) && watch >= 0; i++)
+    for (size_t i = 0; i < heeded && watch >= 0; i++)
         if (store_write(0, features[i], "1") == STORE_ETIMEOUT)
             break;
 }
@@ -49,7 +51,9 @@ static void suspend(void)
 
 static void obey(const char *command)
 {
-    if (strcmp(command, "suspend") == 0) {
+    if (strcmp(command, "suspend") == 0 && core_count > 1) {
+        print("xen: a domain with cores=%u can't be suspended.\n", core_count);
+    } else if (strcmp(command, "suspend") == 0) {
         suspend();
     } else if (strcmp(command, "poweroff") == 0 || strcmp(command, "halt") == 0) {
         stopping = true;
@@ -82,7 +86,7 @@ bool boot_stopping(void)
 {
     static uint64_t next_look;
 
-    if (stopping || clock_cycles() < next_look)
+    if (stopping || clock_cycles() < next_look || boot_core() != 0)
         return stopping;
     look();
     /* From now on, not from before: the cycle counter of another host may be far behind. */
