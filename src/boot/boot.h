@@ -4,8 +4,8 @@
  *
  * The platform starts, takes its keys and the app's from the command line, and calls app_main() on
  * a stack of 64 KiB. There is one thread of execution, unless the app spreads over more cores by
- * boot_run, and nothing interrupts it. When app_main returns, the image ends with the value
- * returned.
+ * boot_run, and nothing interrupts it, but where it waits. When app_main returns, the image ends
+ * with the value returned.
  */
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
@@ -61,6 +61,24 @@ static inline uint64_t clock_cycles(void)
 
 /* Cycles of clock_cycles() a second. */
 uint64_t clock_cycles_hz(void);
+
+/* --- waiting -------------------------------------------------------------------------------
+ *
+ * Interrupts do one thing: they end boot_wait. They are delivered inside boot_wait alone, so a loop
+ * is never interrupted, and one that doesn't wait pays nothing. */
+
+/*
+ * Lets the processor sleep until an interrupt comes or clock_ns() is `deadline_ns`. An interrupt
+ * that came since the last call ends it at once, so nothing is lost by who arms its sources, looks
+ * once more, and then waits. May return early. Called on each core for itself.
+ *
+ * What interrupts: a device's interrupt that its driver asked for (on Xen, an event; on linux, a
+ * file: boot/linux/linux.h); on linux also a signal that boot_stopping() tells of.
+ */
+void boot_wait(uint64_t deadline_ns);
+
+/* Interrupts that ended this core's waits, or would have; deadlines don't count. */
+uint64_t boot_interrupts(void);
 
 /* --- cores --------------------------------------------------------------------------------- */
 

@@ -3,6 +3,9 @@
  * that packets come from. They are granted when a connection is made, a pool of packets to be sent
  * when its first packet is, and taken back at its end: no packet costs a grant.
  *
+ * Several cores may send the first packet of a pool at the same time. The table only grows while
+ * they run, so they look into it as they like; who adds or grants something has the lock.
+ *
  * A back end may keep a page mapped for longer than it should. Then the grant stays, is said on the
  * console, and is tried again at the next stop, or when the back end connects again, which finds
  * the page granted already. No other domain is given such a page.
@@ -44,33 +47,43 @@ bool netfront_grants_give(struct netfront_grants *g, uint16_t domid, bool readon
     return true;
 }
 
-struct netfront_pool *netfront_pool_of(struct netfront *nf, const struct netbuf_pool *pool)
+static struct netfront_pool *find(struct netfront *nf, const struct netbuf_pool *pool)
 {
-    size_t bytes;
+    const uint32_t count = load_acquire(&nf->pools_count); /* so many are filled in */
 
-    for (uint32_t i = 0; i < nf->pools_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         if (nf->pools[i].pool == pool)
             return &nf->pools[i];
-    if (nf->pools_count == NETFRONT_POOLS_MAX)
-        return NULL;
+    return NULL;
+}
+
+struct netfront_pool *netfront_pool_of(struct netfront *nf, const struct netbuf_pool *pool)
+{
+    struct netfront_pool *entry = find(nf, pool);
+    size_t bytes;
+
+    if (entry || nf->pools_count == NETFRONT_POOLS_MAX)
+        return entry;
     const uint8_t *base = netbuf_pool_memory(pool, &bytes);
     uint32_t pages = (uint32_t)(bytes / PAGE_SIZE);
     uint32_t *refs = boot_alloc(pages * sizeof *refs, CACHE_LINE); /* a pool is never destroyed */
     if (!refs)
         return NULL;
-    struct netfront_pool *entry = &nf->pools[nf->pools_count++];
+    entry = &nf->pools[nf->pools_count];
     *entry = (struct netfront_pool){.pool = pool,
                                     .grants = {.base = base, .refs = refs, .pages = pages}};
+    store_release(&nf->pools_count, nf->pools_count + 1);
     return entry;
 }
 
-struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct netbuf_pool *pool,
-                                            bool readonly)
+static struct netfront_pool *grant(struct netfront *nf, const struct netbuf_pool *pool,
+                                   bool readonly)
 {
     struct netfront_pool *entry = netfront_pool_of(nf, pool);
 
-    if (entry && !entry->failed && !entry->granted)
-        entry->granted = netfront_grants_give(&entry->grants, nf->domid, readonly);
+    if (entry && !entry->failed && !entry->granted &&
+        netfront_grants_give(&entry->grants, nf->domid, readonly))
+        store_release(&entry->granted, true); /* whoever sees that sees the references */
     if (entry && entry->granted)
         return entry;
     if (entry)
@@ -82,6 +95,21 @@ struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct ne
               xen_grants_used());
     nf->short_said = true;
     return NULL;
+}
+
+struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct netbuf_pool *pool,
+                                            bool readonly)
+{
+    static bool locked;
+    struct netfront_pool *entry = find(nf, pool);
+
+    if (entry && load_acquire(&entry->granted))
+        return entry;
+    while (__atomic_exchange_n(&locked, true, __ATOMIC_ACQUIRE))
+        xen_yield();
+    entry = grant(nf, pool, readonly);
+    store_release(&locked, false);
+    return entry;
 }
 
 void netfront_grants_take_all(struct netfront *nf)

@@ -117,6 +117,33 @@ static void fault_assert(void)
     assert(one == 2);
 }
 
+static void fault_exit(void) /* in order, but not by the end of app_main */
+{
+    boot_exit(3);
+}
+
+static void fault_half_line(void) /* the report has to come out though the console is taken */
+{
+    print("half a line, ");
+    fault_ud();
+}
+
+/* On all cores: core 0 takes the console and keeps it, core 1 wants to report. */
+static void fault_others_line(void)
+{
+    static uint32_t begun;
+
+    if (boot_core() == 0) {
+        print("half a line, ");
+        store_release(&begun, 1);
+        for (;;)
+            __asm__ volatile("pause");
+    }
+    while (!load_acquire(&begun))
+        __asm__ volatile("pause");
+    fault_ud();
+}
+
 static const struct {
     const char *name;
     void (*provoke)(void);
@@ -135,6 +162,9 @@ static const struct {
     {"canary", fault_canary},
     {"panic", fault_panic},
     {"assert", fault_assert},
+    {"exit", fault_exit},
+    {"half_line", fault_half_line},
+    {"others_line", fault_others_line},
 };
 
 bool fault_provoke(const char *name)

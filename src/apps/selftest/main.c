@@ -1,8 +1,8 @@
 /*
  * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
- * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Two keys make it do
+ * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys make it do
  * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
- * host.
+ * host, `lines` lets all cores print at the same time.
  */
 #include "apps/selftest/fault.h"
 #include "boot/boot.h"
@@ -16,6 +16,15 @@ BOOT_KEY("only", boot_parse_string, &only, "", "", "run only tests whose name be
 static const char *fault;
 BOOT_KEY("fault", boot_parse_string, &fault, "", "",
          "provoke this fault instead of running tests; a wrong name lists them");
+
+enum { ALL_CORES = BOOT_CORES_MAX };
+static uint64_t fault_core;
+BOOT_KEY_RANGE("fault.core", boot_parse_u64, &fault_core, "0", "", "the core to do it; 8 for all",
+               0, ALL_CORES);
+
+static uint64_t lines;
+BOOT_KEY_RANGE("lines", boot_parse_u64, &lines, "0", "",
+               "lines for each core to print, in pieces, instead of running tests", 0, 100000);
 
 static uint64_t clock_s;
 BOOT_KEY_RANGE("clock", boot_parse_u64, &clock_s, "0", "s",
@@ -59,12 +68,31 @@ static int show_clock(void)
     return 0;
 }
 
+static void provoke(uint32_t core)
+{
+    if (fault_core == core || fault_core == ALL_CORES)
+        fault_provoke(fault);
+}
+
+static void print_lines(uint32_t core)
+{
+    for (uint64_t i = 0; i < lines; i++) {
+        print("line %lu ", i);
+        print("of core %u, ", core);
+        print("in pieces.\n");
+    }
+}
+
 int app_main(void)
 {
     static uint32_t passed, failed; /* static: kept over the jump */
 
-    if (fault[0])
+    if (fault[0] && fault_core == 0)
         return fault_provoke(fault) ? 0 : 1;
+    if (fault[0] || lines) {
+        boot_run(fault[0] ? provoke : print_lines);
+        return 0;
+    }
     if (clock_s)
         return show_clock();
     for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {

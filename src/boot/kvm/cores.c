@@ -5,12 +5,12 @@
  * others sleep for ever.
  */
 #include "boot/cores.h"
+#include "boot/kvm/apic.h"
 #include "boot/kvm/kvm.h"
 #include "boot/pvh/pvh.h"
 
-enum { ICR_LOW = 0x300, ALL_OTHERS = 3 << 18, ASSERT = 1 << 14, INIT = 5 << 8, STARTUP = 6 << 8 };
-enum { ENTRY_PAGE = 8 }; /* of RAM that the firmware has no use for any more */
-#define APIC_BASE  0xfee00000ull
+enum { ALL_OTHERS = 3 << 18, ASSERT = 1 << 14, INIT = 5 << 8, STARTUP = 6 << 8 };
+enum { ENTRY_PAGE = 8 };         /* of RAM that the firmware has no use for any more */
 #define AGAIN_NS   20000000ull   /* after that time the start-up interrupt is sent once more */
 #define TIMEOUT_NS 2000000000ull /* a host with much to do may be late in running a processor */
 
@@ -25,16 +25,14 @@ static bool wait_for(uint32_t count, uint64_t timeout_ns)
 
 RUNS_ONCE void machine_start_cores(uint32_t count)
 {
-    volatile uint8_t *apic = boot_map_device(APIC_BASE, PAGE_SIZE);
-    volatile uint32_t *icr = (volatile uint32_t *)(apic + ICR_LOW);
     void *entry = (void *)(uintptr_t)(ENTRY_PAGE * PAGE_SIZE);
 
     memcpy(entry, core_entry16, (size_t)(core_entry16_end - core_entry16));
-    *icr = ALL_OTHERS | ASSERT | INIT;
-    *icr = ALL_OTHERS | ASSERT | STARTUP | ENTRY_PAGE;
+    apic_send(0, ALL_OTHERS | ASSERT | INIT);
+    apic_send(0, ALL_OTHERS | ASSERT | STARTUP | ENTRY_PAGE);
     if (wait_for(count, AGAIN_NS))
         return;
-    *icr = ALL_OTHERS | ASSERT | STARTUP | ENTRY_PAGE;
+    apic_send(0, ALL_OTHERS | ASSERT | STARTUP | ENTRY_PAGE);
     if (!wait_for(count, TIMEOUT_NS))
         panic("cores=%u needs as many processors, and %u came; give the machine more (with QEMU "
               "-smp %u) or ask for fewer cores.",
@@ -44,15 +42,15 @@ RUNS_ONCE void machine_start_cores(uint32_t count)
 void machine_init_core(uint32_t core)
 {
     clock_init_core(core);
+    apic_start();
 }
 
 void core_sleep(uint64_t deadline_ns)
 {
-    (void)deadline_ns;
-    __asm__ volatile("pause");
+    boot_wait(deadline_ns);
 }
 
 void core_wake(uint32_t core)
 {
-    (void)core;
+    apic_send(apic_ids[core], APIC_VECTOR_WAKE);
 }

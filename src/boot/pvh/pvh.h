@@ -75,6 +75,13 @@ void traps_prepare(uint64_t *gdt, struct task_state *tss, const void *trap_top,
 /* Another core, ring 0: takes a table prepared so, and the vectors. */
 void traps_load(const uint64_t *gdt);
 
+/* Which stack a vector's handler gets: the one in use, or one of its own. */
+enum trap_stack { STACK_SAME, STACK_TRAP, STACK_DOUBLE };
+
+/* Lets `handler`, which is entered as the processor does it, have a vector below 48. Either ring.
+ */
+void trap_gate(unsigned vector, const void *handler, enum trap_stack stack);
+
 /* What the processor and trap_common in entry.S leave on the trap stack. */
 struct trap_frame {
     uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
