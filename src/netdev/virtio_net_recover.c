@@ -84,9 +84,10 @@ bool virtio_net_recover(struct virtio_net *net)
         print("%s: the device has gone or needs a reset; the link is down until it is back.\n",
               where);
     lost->noticed = true;
-    if (clock_ns() < lost->next_try_ns)
+    if (clock_ns() < lost->next_try_ns || !netdev_hold_others())
         return false;
     int error = start_again(net);
+    netdev_let_go();
     lost->next_try_ns = clock_ns() + TRY_AGAIN_NS;
     if (error == NETDEV_ENOTSUP && !lost->lacks) {
         print("%s: the device is back, but without features that are in use.\n", where);

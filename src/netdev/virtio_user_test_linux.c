@@ -58,11 +58,15 @@ static void begin(void)
 
 static int open_pairs(uint16_t pairs)
 {
-    const struct netdev_rxq_conf rx = {.descs = DESCS, .pool = fake_pool()};
-    const struct netdev_txq_conf tx = {.descs = DESCS};
+    struct netdev_rxq_conf rx[NETDEV_MAX_QUEUE_PAIRS];
+    struct netdev_txq_conf tx[NETDEV_MAX_QUEUE_PAIRS];
     int error = virtio_net_init(&net, &user.base);
 
-    return error ? error : netdev_open_queues(dev, pairs, &rx, &tx, 0);
+    for (uint16_t q = 0; q < pairs; q++) {
+        rx[q] = (struct netdev_rxq_conf){.descs = DESCS, .pool = fake_pool()};
+        tx[q] = (struct netdev_txq_conf){.descs = DESCS};
+    }
+    return error ? error : netdev_open_queues(dev, pairs, rx, tx, 0);
 }
 
 static int open_device(void)
