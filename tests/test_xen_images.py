@@ -53,6 +53,15 @@ def test_a_fault_is_a_crash_for_xen(xen):
         assert selftest.reason == "crash"
 
 
+@pytest.mark.parametrize("only", ["xen_", "wait_"])
+def test_unit_tests_of_the_platform_pass(xen, only):
+    with xen.domain(image("selftest", "xen"), f"only={only}") as selftest:
+        result = selftest.expect(r"^(\d+) passed, (\d+) failed, 0 skipped$")
+        assert result[2] == "0", selftest.console()
+        assert int(result[1]) > 0
+        assert selftest.exit_code() == 0
+
+
 @pytest.mark.parametrize("verb, reason", [("shutdown", "poweroff"), ("reboot", "reboot")])
 def test_an_operators_wish_ends_it_in_order(xen, verb, reason):
     with xen.domain(image("udpkv", "xen"), vif=VIF) as domain:

@@ -5,13 +5,12 @@
 /* How long a core sleeps before it looks again, though nobody woke it: the idle ones, and core 0,
  * which goes on looking for the operator's wish to end while others run. */
 #define IDLE_NS  1000000000ull
-#define WATCH_NS 10000000ull
+#define WATCH_NS 50000000ull
 
 static uint64_t given;
 static uint32_t cores = 1;
 static void (*work)(uint32_t core);
-static uint32_t runs;    /* boot_run's number: a core that has done fewer has work */
-static uint32_t running; /* cores that haven't returned from it, but core 0 */
+static uint32_t runs; /* boot_run's number: a core that has done fewer has work */
 
 /* They start as soon as their number is known, so that a machine that has too few ends at once; and
  * once: a test that sets all keys again leaves them alone. */
@@ -33,11 +32,6 @@ uint32_t boot_cores(void)
     return cores;
 }
 
-uint32_t boot_others(void)
-{
-    return load_acquire(&running); /* what those that returned wrote is seen */
-}
-
 void cores_loop(uint32_t core)
 {
     for (uint32_t done = 0;; done++) {
@@ -45,21 +39,21 @@ void cores_loop(uint32_t core)
             core_sleep(clock_ns() + IDLE_NS);
         work(core);
         /* What this core wrote is seen by core 0 once it sees all of them gone. */
-        if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) == 0)
+        if (__atomic_sub_fetch(&cores_running, 1, __ATOMIC_ACQ_REL) == 0)
             core_wake(0);
     }
 }
 
 void boot_run(void (*run)(uint32_t core))
 {
-    assert(boot_core() == 0 && load_acquire(&running) == 0);
+    assert(boot_core() == 0 && load_acquire(&cores_running) == 0);
     work = run;
-    running = cores - 1;
+    cores_running = cores - 1;
     store_release(&runs, runs + 1);
     for (uint32_t core = 1; core < cores; core++)
         core_wake(core);
     run(0);
-    while (load_acquire(&running) > 0) {
+    while (load_acquire(&cores_running) > 0) {
         core_sleep(clock_ns() + WATCH_NS);
         boot_stopping();
     }

@@ -160,37 +160,43 @@ size_t format(char *buf, size_t size, const char *fmt, ...)
     return len;
 }
 
-/* Whose line is on the console, from its first piece to its newline: core + 1, or 0. */
-static uint32_t line_owner;
+/* The console's line: its number, and in the lowest bits whose it is, core + 1, or 0 between lines.
+ */
+static uint32_t console_line;
+enum { LINE_OWNER = 15, LINE_NEXT = 16 };
+_Static_assert(BOOT_CORES_MAX < LINE_OWNER, "a core and one fit in");
 
 /* Others wait for the end of a core's line, but no longer than about a second: then that core has
  * failed, or forgotten its newline. */
 RUNS_ONCE static void line_begin(void)
 {
     const uint32_t me = boot_core() + 1;
-    const uint64_t start = clock_cycles();
-    uint32_t owner;
+    uint32_t seen = LINE_OWNER, now = load_acquire(&console_line);
+    uint64_t since = 0;
 
-    do {
-        owner = 0;
-        if (__atomic_compare_exchange_n(&line_owner, &owner, me, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED) ||
-            owner == me)
+    while ((now & LINE_OWNER) != me) {
+        if (now != seen) {
+            seen = now;
+            since = clock_cycles();
+        }
+        bool mine = (now & LINE_OWNER) == 0 || clock_cycles() - since > 1ull << 31;
+        if (mine && __atomic_compare_exchange_n(&console_line, &now, (now & ~LINE_OWNER) + me,
+                                                false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             return;
         __asm__ volatile("pause");
-    } while (clock_cycles() - start < 1ull << 31);
-    store_release(&line_owner, me);
+        now = load_acquire(&console_line);
+    }
 }
 
 static void vprint(const char *fmt, va_list args)
 {
-    char line[1024];
-    size_t len = MIN(vformat(line, sizeof line, fmt, args), sizeof line - 1);
+    char text[1024];
+    size_t len = MIN(vformat(text, sizeof text, fmt, args), sizeof text - 1);
 
     line_begin();
-    boot_console_write(line, len);
-    if (len > 0 && line[len - 1] == '\n')
-        store_release(&line_owner, 0);
+    boot_console_write(text, len);
+    if (len > 0 && text[len - 1] == '\n')
+        store_release(&console_line, (console_line & ~LINE_OWNER) + LINE_NEXT);
 }
 
 void print(const char *fmt, ...)

@@ -2,7 +2,7 @@
  * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
  * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys make it do
  * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
- * host, `lines` lets all cores print at the same time.
+ * host, `sleep` what it costs the host to wait, `lines` lets all cores print at the same time.
  */
 #include "apps/selftest/fault.h"
 #include "boot/boot.h"
@@ -30,6 +30,10 @@ static uint64_t clock_s;
 BOOT_KEY_RANGE("clock", boot_parse_u64, &clock_s, "0", "s",
                "show the clock for that long instead of running tests", 0, 3600);
 
+static uint64_t sleep_s;
+BOOT_KEY_RANGE("sleep", boot_parse_u64, &sleep_s, "0", "s",
+               "poll for that long, then sleep as long, instead of running tests", 0, 3600);
+
 static void *next_test[5]; /* where test_failed goes on */
 
 void test_failed(const char *file, int line, const char *what)
@@ -47,8 +51,11 @@ static bool passes(const struct unit_test *test)
     return true;
 }
 
-/* Prints the clock about ten times a second; looks at it all the time, as it may not go back. */
-static int show_clock(void)
+static int clock_status;
+
+/* Prints the clock of the last core about ten times a second; looks at it all the time, as it may
+ * not go back. */
+static int read_clock(void)
 {
     uint64_t start = clock_ns(), last = start, next = start;
 
@@ -68,6 +75,12 @@ static int show_clock(void)
     return 0;
 }
 
+static void show_clock(uint32_t core)
+{
+    if (core == boot_cores() - 1)
+        clock_status = read_clock();
+}
+
 static void provoke(uint32_t core)
 {
     if (fault_core == core || fault_core == ALL_CORES)
@@ -83,6 +96,22 @@ static void print_lines(uint32_t core)
     }
 }
 
+/* Says when it begins what, so that the host can see what each costs. Wakes up now and then to look
+ * at the machine, as an app does. */
+static int show_sleep(void)
+{
+    const uint64_t look_ns = 50000000, end_ns = clock_ns() + 2 * sleep_s * 1000000000ull;
+
+    print("polls\n");
+    while (clock_ns() < end_ns - sleep_s * 1000000000ull && !boot_stopping())
+        ;
+    print("sleeps\n");
+    for (uint64_t now; (now = clock_ns()) < end_ns && !boot_stopping();)
+        boot_wait(MIN(end_ns, now + look_ns));
+    print("slept, and was interrupted %lu times\n", boot_interrupts());
+    return 0;
+}
+
 int app_main(void)
 {
     static uint32_t passed, failed; /* static: kept over the jump */
@@ -93,8 +122,12 @@ int app_main(void)
         boot_run(fault[0] ? provoke : print_lines);
         return 0;
     }
-    if (clock_s)
-        return show_clock();
+    if (clock_s) {
+        boot_run(show_clock);
+        return clock_status;
+    }
+    if (sleep_s)
+        return show_sleep();
     for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {
         if (strncmp(test->name, only, strlen(only)) != 0)
             continue;

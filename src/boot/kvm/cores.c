@@ -1,8 +1,9 @@
 /*
  * cores.c - starts processors by the local interrupt controller: INIT, then a start-up interrupt
- * that names the page where they begin (Intel SDM volume 3, 8.4.4 and 10.6.1). Both go to all
- * processors at once, as no table is then needed to know them: the first to come become cores, the
- * others sleep for ever.
+ * that names the page where they begin (Intel SDM volume 3, 8.4.4 and 10.6.1). Those that ACPI's
+ * table of interrupt controllers lists are started in its order, so that cores are the VMM's
+ * processors of the same numbers. Without a table (microvm with acpi=off) both go to all at once:
+ * the first to come become cores, the others sleep for ever.
  */
 #include "boot/cores.h"
 #include "boot/kvm/apic.h"
@@ -23,17 +24,44 @@ static bool wait_for(uint32_t count, uint64_t timeout_ns)
     return cores_arrived() == count;
 }
 
+/* The local APICs' ids of other processors, at most `max`, as ACPI lists them (6.4, 5.2.12.2). */
+RUNS_ONCE static uint32_t listed(uint8_t *ids, uint32_t max)
+{
+    struct {
+        uint8_t type, len, processor, id;
+        uint32_t flags; /* 1: it can be used */
+    } entry;
+    uint32_t found = 0;
+
+    for (unsigned n = 0; found < max && acpi_madt_entry(0, n, &entry, sizeof entry); n++)
+        if (entry.flags & 1 && entry.id != apic_id())
+            ids[found++] = entry.id;
+    return found;
+}
+
+/* Starts the processor of that id, or those that `to` means, until `count` cores have come. */
+RUNS_ONCE static bool start(uint32_t id, uint32_t to, uint32_t count)
+{
+    apic_send(id, to | ASSERT | INIT);
+    apic_send(id, to | ASSERT | STARTUP | ENTRY_PAGE);
+    if (wait_for(count, AGAIN_NS))
+        return true;
+    apic_send(id, to | ASSERT | STARTUP | ENTRY_PAGE);
+    return wait_for(count, TIMEOUT_NS);
+}
+
 RUNS_ONCE void machine_start_cores(uint32_t count)
 {
     void *entry = (void *)(uintptr_t)(ENTRY_PAGE * PAGE_SIZE);
+    uint8_t ids[BOOT_CORES_MAX];
+    uint32_t others = listed(ids, count - 1);
 
     memcpy(entry, core_entry16, (size_t)(core_entry16_end - core_entry16));
-    apic_send(0, ALL_OTHERS | ASSERT | INIT);
-    apic_send(0, ALL_OTHERS | ASSERT | STARTUP | ENTRY_PAGE);
-    if (wait_for(count, AGAIN_NS))
-        return;
-    apic_send(0, ALL_OTHERS | ASSERT | STARTUP | ENTRY_PAGE);
-    if (!wait_for(count, TIMEOUT_NS))
+    if (others == 0)
+        start(0, ALL_OTHERS, count);
+    for (uint32_t i = 0; i < others && start(ids[i], 0, i + 2); i++)
+        continue;
+    if (cores_arrived() < count)
         panic("cores=%u needs as many processors, and %u came; give the machine more (with QEMU "
               "-smp %u) or ask for fewer cores.",
               count, cores_arrived(), count);

@@ -1,7 +1,7 @@
 /*
  * core_entry.S - how a processor becomes one more core. It takes the next number, which tells where
- * its stack is; those that find all numbers taken sleep for ever. Like entry.S with general registers
- * only. Only images that ask for cores have this.
+ * its stack is; those that find all numbers taken sleep for ever. Like entry.S with general
+ * registers only. Only images that ask for cores have this.
  */
 #include "boot/pvh/layout.h"
 

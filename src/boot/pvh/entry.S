@@ -36,7 +36,7 @@ pvh_entry:
         jne     1b
         movl    $pvh_entry64, %esi
 
-/* Into 64-bit mode, on to the function in %esi. Keeps ebx and esp. The other cores come here, too. */
+/* Into 64-bit mode, on to the function in %esi. Keeps ebx and esp. Other cores come here, too. */
         .globl  enter_long
 enter_long:
         movl    $(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT), %eax
@@ -71,8 +71,8 @@ pvh_entry64:
         call    pvh_start
         ud2
 
-/* enter_ring3(rdi: function that never returns, rsi: its argument, rdx: end of the stack): goes on in
- * ring 3 on the same stack, from its end. */
+/* enter_ring3(rdi: function that never returns, rsi: its argument, rdx: end of the stack): goes on
+ * in ring 3 on the same stack, from its end. */
         .globl  enter_ring3
 enter_ring3:
         movl    $SELECTOR_DATA3, %eax
