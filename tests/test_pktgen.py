@@ -446,6 +446,10 @@ REFUSED = [
     "mode=latency seq=off",
     "warmup=1 count=10",
     "warmup=2 duration=2",
+    "cores=2 queues=2",
+    "cores=2 count=1",
+    "cores=2 rate=1",
+    "cores=9",
 ]
 
 
@@ -464,6 +468,8 @@ def test_help_lists_every_key():
     for key in "mode size burst rate count duration idle warmup window src.mac dst.mac src.ip".split():
         assert re.search(rf"^  {key}$", told, re.M), key
     for key in "dst.ip src.port dst.port csum seq report report.interval tx.descs rx.descs".split():
+        assert re.search(rf"^  {key}$", told, re.M), key
+    for key in "cores queues pool".split():
         assert re.search(rf"^  {key}$", told, re.M), key
 
 

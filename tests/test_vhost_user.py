@@ -11,20 +11,24 @@ from vm import Vm, image, qemu_command
 
 
 @pytest.mark.testpmd
-@pytest.mark.parametrize("system", ["linux", "microvm", "q35"])
-def test_pktgen_goes_on_after_its_back_end_was_killed(tmp_path, system):
+@pytest.mark.parametrize(
+    "system, cores", [("linux", 1), ("linux", 2), ("microvm", 1), ("microvm", 2), ("q35", 1)]
+)
+def test_pktgen_goes_on_after_its_back_end_was_killed(tmp_path, system, cores):
     """It sends numbered packets, testpmd sends them back; what a restart costs is what was in
     flight, and the summary accounts for it."""
-    socket, ring, seen = tmp_path / "vhost", 256, []
-    keys = "mode=latency rate=20k report=json report.interval=0"
+    socket, ring, seen = tmp_path / "vhost", 256 * cores, []
+    keys = f"mode=latency rate=20k cores={cores} report=json report.interval=0"
     command = [str(image("pktgen", "linux")), f"vhost={socket}", *keys.split()]
     if system != "linux":
-        command = qemu_command(image("pktgen"), keys, machine=system, vhost_user=socket)
+        command = qemu_command(
+            image("pktgen"), keys, machine=system, vhost_user=socket, queues=cores, cpus=cores
+        )
     with contextlib.ExitStack() as started:
 
         def start_back_end():
             options = ["--forward-mode=macswap", "--auto-start"]
-            testpmd = started.enter_context(back_end([socket], options=options))
+            testpmd = started.enter_context(back_end([socket], options=options, queues=cores))
             testpmd.wait_prompt()  # it listens before it can serve
             return testpmd
 

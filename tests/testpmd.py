@@ -66,16 +66,18 @@ def eal_memory(huge):
     return ["--in-memory", "-m", "64"] if huge else ["--no-shconf", "--no-huge", "-m", "128"]
 
 
-def back_end(sockets, core=0, huge=False, options=()):
-    """The vhost side: a Testpmd with one port for each socket. One thread polls; the one that takes
-    commands shares its core and sleeps between them."""
+def back_end(sockets, core=0, huge=False, options=(), queues=1):
+    """The vhost side: a Testpmd with one port for each socket, each with so many queue pairs. One
+    thread polls; the one that takes commands shares its core and sleeps between them."""
     for socket in sockets:  # of one that was killed; testpmd doesn't take it over
         if os.path.exists(socket):
             os.unlink(socket)
     eal = [f"--lcores=0@{core},1@{core}", "--no-pci", *eal_memory(huge), "--no-telemetry"]
     eal += ["--log-level=lib.vhost.config:warning"]  # it talks in the middle of prompts
     for number, socket in enumerate(sockets):
-        eal += ["--vdev", f"net_vhost{number},iface={socket},queues=1"]
+        eal += ["--vdev", f"net_vhost{number},iface={socket},queues={queues}"]
+    if queues > 1:
+        options = [*options, f"--rxq={queues}", f"--txq={queues}"]
     return Testpmd(eal, options)
 
 

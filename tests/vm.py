@@ -56,6 +56,8 @@ def qemu_command(
     cpus=1,
     netdev=None,
     vhost_user=None,
+    queues=1,
+    rss=False,
     more=(),
     debug_exit=True,
 ):
@@ -64,6 +66,8 @@ def qemu_command(
     keys        the image's command line, such as "ring=3 udpkv.mem=16M"
     netdev      the text after -netdev, with id=n0; None for a machine without network
     vhost_user  in place of netdev: the socket of a vhost-user back end
+    queues      queue pairs of the device; a netdev of its own has to say so, too
+    rss         the device spreads packets by a hash that the guest configures
     more        further options of QEMU, a list of words
     debug_exit  False leaves out the device by which an image hands QEMU its exit code
     """
@@ -74,7 +78,7 @@ def qemu_command(
         command[2] += ",memory-backend=mem"
         command += ["-object", f"memory-backend-memfd,id=mem,size={mem},share=on"]
         command += ["-chardev", f"socket,id=c0,path={vhost_user},reconnect=1"]
-        netdev = "vhost-user,id=n0,chardev=c0"
+        netdev = "vhost-user,id=n0,chardev=c0" + (f",queues={queues}" if queues > 1 else "")
     command += ["-cpu", "max,arch-capabilities=off", "-m", mem, "-smp", str(cpus)]
     command += ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]
     if debug_exit:
@@ -86,7 +90,8 @@ def qemu_command(
         command += ["-bios", "qboot.rom"]
     if netdev:
         device = "virtio-net-device" if machine == "microvm" else "virtio-net-pci"
-        command += ["-netdev", netdev, "-device", f"{device},netdev=n0"]
+        device += ",netdev=n0" + (",mq=on" if queues > 1 else "") + (",rss=on" if rss else "")
+        command += ["-netdev", netdev, "-device", device]
     command += [*more, "-kernel", str(image)]
     return command + (["-append", keys] if keys else [])
 
@@ -109,7 +114,7 @@ def free_udp_port():
 class Vm:
     """A running QEMU: its console line by line, what it is told, its end. Killed on leaving."""
 
-    def __init__(self, command, echo=None):
+    def __init__(self, command, echo=None, pass_fds=()):
         self.command = shlex.join(command)
         self.lines = []  # (arrival in monotonic nanoseconds, text) of every line so far
         self._next = 0  # the first line that expect() hasn't looked at
@@ -123,6 +128,7 @@ class Vm:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -25,7 +25,7 @@ void peer_start(struct server *server, struct netbuf_pool *pool, const uint8_t m
     if (!memory)
         panic("udpkv.mem=%luM doesn't fit into mem=; raise that.", mem_bytes >> 20);
     memcpy(conf.mac, mac, sizeof conf.mac);
-    conf.store = store_create(memory, mem_bytes, boot_random());
+    shards_create(&conf.shards, memory, mem_bytes, 1, boot_random());
     clock_base_s = clock_unix_s() - clock_ns() / 1000000000ull;
     conf.now_s = peer_now_s();
     server_init(server, &conf);

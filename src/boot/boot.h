@@ -107,6 +107,9 @@ uint32_t boot_core(void);
  */
 void boot_run(void (*run)(uint32_t core));
 
+/* On core 0: how many other cores haven't returned yet from the run that is under way. */
+uint32_t boot_others(void);
+
 /* --- memory -------------------------------------------------------------------------------- */
 
 /*

@@ -7,26 +7,29 @@
 #define IDLE_NS  1000000000ull
 #define WATCH_NS 50000000ull
 
-static uint64_t cores = 1;
+static uint64_t given;
+static uint32_t cores = 1;
 static void (*work)(uint32_t core);
-static uint32_t runs;    /* boot_run's number: a core that has done fewer has work */
-static uint32_t running; /* cores that haven't returned from it, but core 0 */
+static uint32_t runs; /* boot_run's number: a core that has done fewer has work */
 
-/* They start as soon as their number is known, so that a machine that has too few ends at once. */
+/* They start as soon as their number is known, so that a machine that has too few ends at once; and
+ * once: a test that sets all keys again leaves them alone. */
 static const char *parse_cores(const struct boot_key *key, const char *text)
 {
     const char *expected = boot_parse_u64(key, text);
 
-    if (!expected && cores > 1)
-        cores_start((uint32_t)cores);
+    if (!expected && cores == 1 && given > 1) {
+        cores = (uint32_t)given;
+        cores_start(cores);
+    }
     return expected;
 }
-BOOT_KEY_RANGE("cores", parse_cores, &cores, "1", "", "processors that the app's loops run on", 1,
+BOOT_KEY_RANGE("cores", parse_cores, &given, "1", "", "processors that the app's loops run on", 1,
                BOOT_CORES_MAX);
 
 uint32_t boot_cores(void)
 {
-    return (uint32_t)cores;
+    return cores;
 }
 
 void cores_loop(uint32_t core)
@@ -36,21 +39,21 @@ void cores_loop(uint32_t core)
             core_sleep(clock_ns() + IDLE_NS);
         work(core);
         /* What this core wrote is seen by core 0 once it sees all of them gone. */
-        if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) == 0)
+        if (__atomic_sub_fetch(&cores_running, 1, __ATOMIC_ACQ_REL) == 0)
             core_wake(0);
     }
 }
 
 void boot_run(void (*run)(uint32_t core))
 {
-    assert(boot_core() == 0 && load_acquire(&running) == 0);
+    assert(boot_core() == 0 && load_acquire(&cores_running) == 0);
     work = run;
-    running = (uint32_t)cores - 1;
+    cores_running = cores - 1;
     store_release(&runs, runs + 1);
     for (uint32_t core = 1; core < cores; core++)
         core_wake(core);
     run(0);
-    while (load_acquire(&running) > 0) {
+    while (load_acquire(&cores_running) > 0) {
         core_sleep(clock_ns() + WATCH_NS);
         boot_stopping();
     }

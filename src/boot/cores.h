@@ -10,6 +10,9 @@
 /* cores.c: what cores 1 and up do for ever: sleep, and run what boot_run gives them. */
 _Noreturn void cores_loop(uint32_t core);
 
+/* Cores that haven't returned from boot_run, but core 0. */
+extern uint32_t cores_running;
+
 /* --- from the platform ----------------------------------------------------------------------- */
 
 /* On core 0, at start-up: starts cores 1 to count - 1, each of which calls cores_loop on a stack of

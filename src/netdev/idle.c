@@ -106,6 +106,7 @@ void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
         return;
     idle->waits++;
     boot_wait(deadline_ns);
+    idle->interrupts = boot_interrupts();
     disarm(idle);
 }
 

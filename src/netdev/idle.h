@@ -41,6 +41,7 @@ struct netdev_idle {
     uint64_t limit;           /* so many cycles of quiet, then it sleeps; UINT64_MAX: never */
     uint64_t waits;           /* times that it slept */
     uint64_t averted;         /* times that packets came while it was about to */
+    uint64_t interrupts;      /* that the core had taken when it woke up last */
 };
 
 /* For a started device and `queues` of its receive queues from first_q on; with none it sleeps

@@ -210,7 +210,8 @@ int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_r
     if ((error = netdev_configure(dev, &conf)))
         return error;
     for (uint16_t q = 0; q < pairs; q++)
-        if ((error = netdev_rxq_setup(dev, q, rx)) || (error = netdev_txq_setup(dev, q, tx)))
+        if ((error = netdev_rxq_setup(dev, q, &rx[q])) ||
+            (error = netdev_txq_setup(dev, q, &tx[q])))
             return error;
     return netdev_start(dev);
 }
@@ -246,7 +247,14 @@ struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const cha
 
 bool netdev_link_up(struct netdev *dev)
 {
-    return dev->ops->link_up(dev);
+    if (boot_core() != 0) {
+        netdev_meet();
+        return load_acquire(&dev->link_up);
+    }
+    bool up = dev->ops->link_up(dev);
+    if (up != dev->link_up) /* every burst of every core reads this cache line */
+        store_release(&dev->link_up, up);
+    return up;
 }
 
 int netdev_set_promisc(struct netdev *dev, bool on)

@@ -21,9 +21,22 @@
  * each back to its own pool once the device is done with it: in later tx bursts, and in
  * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight.
  *
- * One queue is used by one core at a time. Nothing here waits, but for the control calls, which
- * wait for the device at most netdev_control_timeout_ns, and eight times that for a netfront's
- * handshake.
+ * Nothing here waits, but for the control calls, which wait for the device at most
+ * netdev_control_timeout_ns, and eight times that for a netfront's handshake.
+ *
+ * Several cores: each has a queue pair and a pool of its own, so that nothing is shared or locked.
+ *
+ *   netdev_info(dev, &info)             the device has info.queue_pairs_max
+ *   pool[core] = netdev_pool_create()   for each of boot_cores() cores: a pool is used by one
+ *   netdev_open_queues(...)             one pair a core, pair `core` receiving into its pool
+ *   boot_run(loop)                      on every core: bursts on queue boot_core()
+ *   netdev_stop(dev)                    when all have returned
+ *
+ * A queue or a pool is used by one core at a time; a packet is sent, and freed, by the core whose
+ * pool it is from. Control calls are core 0's, while no other core uses the device, but for
+ * netdev_link_up, which each of them calls. On which queue a packet comes is the device's choice.
+ * One that was told how (virtio-net with RSS) puts all packets of a flow, by addresses and ports,
+ * on one queue, and those that have none, such as ARP, on queue 0.
  */
 #ifndef NETDEV_NETDEV_H
 #define NETDEV_NETDEV_H
@@ -156,6 +169,7 @@ struct netdev_ops {
 struct netdev {
     const struct netdev_ops *ops;
     enum netdev_state state;
+    bool link_up;                                     /* as core 0 saw it last */
     uint16_t queue_pairs;                             /* configured */
     struct netdev_queue *rxq[NETDEV_MAX_QUEUE_PAIRS]; /* NULL until set up */
     struct netdev_queue *txq[NETDEV_MAX_QUEUE_PAIRS];
@@ -175,6 +189,15 @@ bool netdev_register(struct netdev *dev);
 /* For netdev_probe: registers every device of this platform. In probe_<plat>.c. */
 void netdev_probe_platform(void);
 
+/* For drivers, in link_up, which runs on core 0, before it changes queues of a started device: true
+ * if no other core uses any, until netdev_let_go. If false, it changes nothing and is called again.
+ */
+bool netdev_hold_others(void);
+void netdev_let_go(void);
+
+/* For netdev_link_up on the other cores: waits, if that is asked for, while core 0 does so. */
+void netdev_meet(void);
+
 /* --- control -------------------------------------------------------------------------------- */
 
 void netdev_info(struct netdev *dev, struct netdev_info *info);
@@ -188,7 +211,7 @@ int netdev_stop(struct netdev *dev);
  * `offloads` that the device has, rings of the driver's choice, receiving into `pool`. */
 int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads);
 
-/* The same with queues as the app wants them, `pairs` alike. */
+/* The same with `pairs` queues as the app wants them: rx[q] and tx[q] are those of pair q. */
 int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
                        const struct netdev_txq_conf *tx, uint32_t offloads);
 
@@ -204,6 +227,10 @@ struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const cha
  * and started again. Then its settings, queues and counters stay, and what was in flight is lost
  * and counted as NETDEV_DROP_STOP. It takes a system call, or a few reads of registers; a try to
  * start a device again, of which there are a few a second, waits for it as control calls do.
+ *
+ * Where several cores use queues each of them asks so often, on core 0 without long pauses: all
+ * have to be in here when the device is started again (netdev_cores.c), so a call on another core
+ * may then last as long, and 200 ms in vain. Else it only reads what core 0 saw last.
  */
 bool netdev_link_up(struct netdev *dev);
 int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */

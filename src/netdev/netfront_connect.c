@@ -214,6 +214,10 @@ static bool step_up(struct netfront *nf)
         netfront_read_carrier(nf);
         return false;
     }
+    if (!netdev_hold_others()) {
+        nf->stale = true; /* looks again, though no watch fires */
+        return false;
+    }
     lose(nf);
     begin_closing(nf);
     return true;
@@ -300,8 +304,11 @@ void netfront_disconnect(struct netfront *nf)
 bool netfront_go_on(struct netfront *nf)
 {
     nf->error = 0;
+    if (nf->phase != NETFRONT_UP && !netdev_hold_others())
+        return false;
     for (uint32_t i = 0; i < STEPS_MAX && step(nf); i++)
         continue;
+    netdev_let_go();
     return nf->phase == NETFRONT_UP && nf->carrier;
 }
 

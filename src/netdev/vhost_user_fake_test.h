@@ -13,7 +13,7 @@
 
 #include <linux/vhost_types.h>
 
-enum { BACK_END_NEVER = -1, BACK_END_LOG = 128 };
+enum { BACK_END_NEVER = -1, BACK_END_LOG = 128, BACK_END_RINGS = 4 };
 
 /* How it breaks the rules, at the request whose number is `bad_at`. */
 enum back_end_manner {
@@ -55,8 +55,8 @@ struct back_end {
     uint64_t status;
     uint8_t *memory; /* its own mapping of ours */
     uint64_t memory_len;
-    int kick[2];
-    int call; /* of the receive queue */
+    int kick[BACK_END_RINGS];
+    int call; /* of the first receive queue */
     /* Its place. */
     char path[64];
     int listener, connection;

@@ -17,7 +17,7 @@
 #include <linux/virtio_config.h>
 
 #define VIRTIO_BIT(feature) (1ull << (feature))
-#define VIRTIO_QUEUES_MAX   17 /* queues that a transport can drive: 8 pairs and a control queue */
+#define VIRTIO_QUEUES_MAX   257 /* queues that a transport can drive: 128 pairs, a control queue */
 
 struct virtio_transport;
 
@@ -55,6 +55,7 @@ struct virtio_transport {
     const struct virtio_transport_ops *ops;
     const char *driver; /* "virtio-net over PCI" */
     char where[24];     /* "pci 00:02.0" */
+    bool all_pairs;     /* queue pairs that are enabled are in use, without a command */
 };
 
 /* Resets the device: it forgets its queues and touches none of our memory any more. 0, or

@@ -12,7 +12,7 @@
 #include "netdev/virtio_net.h"
 
 enum {
-    FAKE_QUEUES = 3,
+    FAKE_QUEUES = 2 * NETDEV_MAX_QUEUE_PAIRS + 1,
     FAKE_POOL = 512,
     FAKE_SMALL_POOL = 128,
     FAKE_SMALL_BUF = 256,
@@ -76,8 +76,12 @@ struct fake {
     uint32_t resets, generation;
     uint32_t promisc; /* commands for it that were answered, and the last value */
     bool promisc_on;
-    void (*on_arm)(void);       /* called once, before a ring is armed */
-    void (*on_interrupt)(void); /* called for each */
+    void (*on_arm)(void);                /* called once, before a ring is armed */
+    void (*on_interrupt)(void);          /* called for each */
+    uint32_t pairs_commands;             /* for the number of pairs that were answered */
+    uint16_t pairs;                      /* in use */
+    uint8_t rss[VIRTIO_NET_COMMAND_MAX]; /* what the last VIRTIO_NET_CTRL_MQ_RSS_CONFIG said */
+    uint32_t rss_bytes;                  /* 0: steering is the device's own */
     /* Switches. */
     bool refuses_features; /* FEATURES_OK doesn't stick */
     bool needs_mergeable;  /* ... unless mergeable buffers are taken */
@@ -101,6 +105,9 @@ struct netbuf_pool *fake_small_pool(void);
 
 /* Configures, sets up and starts, with all offloads that the device has. */
 int fake_start(struct netbuf_pool *pool, uint16_t rx_descs, uint16_t tx_descs);
+
+/* The same with several queue pairs, pair q receiving into pools[q]. */
+int fake_start_pairs(struct netbuf_pool *const *pools, uint16_t pairs, uint16_t descs);
 
 /* Stops the device if it runs, and checks that every buffer is back. */
 void fake_end(void);
@@ -129,6 +136,11 @@ struct vring_packed_desc *fake_slots(uint16_t q);
  * next receive buffers; false if there aren't enough. fake_sent takes a frame that was sent. */
 bool fake_receive(const struct virtio_net_hdr_v1 *header, uint8_t first, uint32_t len);
 bool fake_sent(struct virtio_net_hdr_v1 *header, uint8_t *frame, uint32_t *len);
+
+/* The same on the device's queue q, a receive or a transmit queue. */
+bool fake_receive_on(uint16_t q, const struct virtio_net_hdr_v1 *header, uint8_t first,
+                     uint32_t len);
+bool fake_sent_on(uint16_t q, struct virtio_net_hdr_v1 *header, uint8_t *frame, uint32_t *len);
 
 /* A packet to send, of len bytes that count up from `first`. */
 struct netbuf *fake_packet(uint8_t first, uint16_t len);

@@ -7,12 +7,12 @@
  *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
  *                            rx ring, queue 0   <----------   frames from the network
  *                            tx ring, queue 1   ---------->   frames to the network
- *                            control, queue 2   ---------->   commands: promiscuous mode
+ *                            ... and more pairs (virtio_net_pairs.c)
+ *                            control, the last  ---------->   commands: promiscuous mode, pairs
  *
  * The device is examined when it is found and left in reset. Features are negotiated in start,
  * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
- * so every start, first or later, takes the same way. Left out as yet: segmentation offloads,
- * several queue pairs (VIRTIO_NET_F_MQ).
+ * so every start, first or later, takes the same way. Left out as yet: segmentation offloads.
  */
 #include "netdev/virtio_net.h"
 #include "boot/boot.h"
@@ -141,8 +141,9 @@ static int examine(struct virtio_net *net)
     net->tx_descs_max = descs_max(net, VIRTIO_NET_TX);
     if (net->rx_descs_max == 0 || net->tx_descs_max == 0)
         return NETDEV_EDEVICE;
-    net->has_control = (net->offered & FEATURES_CONTROL) == FEATURES_CONTROL &&
-                       descs_max(net, VIRTIO_NET_CONTROL) > 0;
+    net->has_control = offers(net, VIRTIO_NET_F_CTRL_VQ) && descs_max(net, VIRTIO_NET_CONTROL) > 0;
+    if ((error = virtio_net_read_pairs(net)))
+        return error;
     return virtio_reset(net->transport);
 }
 
@@ -205,7 +206,7 @@ static void info(struct netdev *dev, struct netdev_info *info)
     memcpy(info->mac, net->mac, sizeof info->mac);
     info->mtu_bytes = net->mtu_bytes;
     info->mtu_max_bytes = net->mtu_max_bytes;
-    info->queue_pairs_max = 1;
+    info->queue_pairs_max = net->pairs_max;
     info->rx_descs_max = net->rx_descs_max;
     info->tx_descs_max = net->tx_descs_max;
     info->descs_min = VIRTIO_NET_DESCS_MIN;
@@ -225,8 +226,10 @@ static int configure(struct netdev *dev, const struct netdev_conf *conf)
     struct virtio_net *net = net_of(dev);
 
     net->offloads = conf->offloads;
-    clear_queue(&net->rx);
-    clear_queue(&net->tx);
+    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        clear_queue(&net->rx[q]);
+        clear_queue(&net->tx[q]);
+    }
     clear_queue(&net->control);
     return virtio_reset(net->transport);
 }
@@ -234,28 +237,28 @@ static int configure(struct netdev *dev, const struct netdev_conf *conf)
 static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf)
 {
     struct virtio_net *net = net_of(dev);
-    int error = reserve_ring(&net->rx, conf->descs);
+    int error = reserve_ring(&net->rx[q], conf->descs);
 
     if (error)
         return error;
-    net->rx.pool = conf->pool;
-    dev->rxq[q] = &net->rx.base;
+    net->rx[q].pool = conf->pool;
+    dev->rxq[q] = &net->rx[q].base;
     return 0;
 }
 
 static int txq_setup(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf)
 {
     struct virtio_net *net = net_of(dev);
-    int error = reserve_ring(&net->tx, conf->descs);
+    int error = reserve_ring(&net->tx[q], conf->descs);
 
     if (!error)
-        dev->txq[q] = &net->tx.base;
+        dev->txq[q] = &net->tx[q].base;
     return error;
 }
 
 static uint64_t wanted_features(const struct virtio_net *net)
 {
-    uint64_t wanted = FEATURES_ALWAYS;
+    uint64_t wanted = FEATURES_ALWAYS | virtio_net_pairs_features(net);
 
     if (net->offloads & NETDEV_OFFLOAD_TX_CSUM)
         wanted |= VIRTIO_BIT(VIRTIO_NET_F_CSUM);
@@ -273,10 +276,13 @@ static uint64_t wanted_features(const struct virtio_net *net)
 static int negotiate(struct virtio_net *net)
 {
     const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
-    const struct netbuf_pool_conf *bufs = netbuf_pool_conf(net->rx.pool);
-    const uint32_t room = (uint32_t)bufs->buf_bytes - bufs->headroom_bytes;
+    uint32_t room = UINT32_MAX;
     int error;
 
+    for (uint16_t q = 0; q < net->base.queue_pairs; q++) {
+        const struct netbuf_pool_conf *bufs = netbuf_pool_conf(net->rx[q].pool);
+        room = MIN(room, (uint32_t)bufs->buf_bytes - bufs->headroom_bytes);
+    }
     net->features = wanted_features(net);
     if (virtio_net_rings == VIRTIO_NET_RINGS_PACKED && !offers(net, VIRTIO_F_RING_PACKED))
         return NETDEV_ENOTSUP;
@@ -295,19 +301,24 @@ static int negotiate(struct virtio_net *net)
 
 int virtio_net_begin(struct virtio_net *net)
 {
+    const uint16_t pairs = net->base.queue_pairs;
     int error;
 
-    if ((error = enable_queue(net, &net->rx)) || (error = enable_queue(net, &net->tx)))
-        return error;
+    for (uint16_t q = 0; q < pairs; q++)
+        if ((error = enable_queue(net, &net->rx[q])) || (error = enable_queue(net, &net->tx[q])))
+            return error;
     if (net->has_control && ((error = reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
                              (error = enable_queue(net, &net->control))))
         return error;
     virtio_driver_ok(net->transport);
-    net->rx.base.broken = net->tx.base.broken = net->control.base.broken = false;
-    net->base.ops = net->tx.ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
-    net->tx.base.room = net->tx.descs;
-    virtio_net_refill(&net->rx);
-    return 0;
+    net->base.ops = net->tx[0].ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
+    net->control.base.broken = false;
+    for (uint16_t q = 0; q < pairs; q++) {
+        net->rx[q].base.broken = net->tx[q].base.broken = false;
+        net->tx[q].base.room = net->tx[q].descs;
+        virtio_net_refill(&net->rx[q]);
+    }
+    return virtio_net_use_pairs(net);
 }
 
 static int start(struct netdev *dev)
@@ -317,51 +328,16 @@ static int start(struct netdev *dev)
 
     if (error)
         return error;
-    net->rx.mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
-    net->rx.offloads = net->tx.offloads = net->offloads;
-    net->rx.header_counts = net->rx.mergeable || (net->offloads & NETDEV_OFFLOAD_RX_CSUM);
-    net->tx.frame_max_bytes = frame_max(net);
+    net->control.index =
+        (uint16_t)(dev->queue_pairs > 1 ? 2 * net->pairs_device : VIRTIO_NET_CONTROL);
+    for (uint16_t q = 0; q < dev->queue_pairs; q++) {
+        struct virtio_net_queue *rx = &net->rx[q], *tx = &net->tx[q];
+        rx->mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
+        rx->offloads = tx->offloads = net->offloads;
+        rx->header_counts = rx->mergeable || (net->offloads & NETDEV_OFFLOAD_RX_CSUM);
+        tx->frame_max_bytes = frame_max(net);
+    }
     return virtio_net_begin(net);
-}
-
-/* Frees all that a queue has in flight; returns how many. The device must be reset. */
-static uint32_t take_back(struct virtio_net_queue *q)
-{
-    struct netbuf *packet;
-    uint32_t cursor = 0, count = 0;
-
-    for (; (packet = vring_take_back(&q->ring, &cursor)); count++)
-        netbuf_free(packet);
-    q->ring = (struct vring_queue){0};
-    return count;
-}
-
-/* Frees what was received and never asked for, which counts as dropped. Returns how many. */
-static uint32_t drop_unread(struct virtio_net_queue *q)
-{
-    struct netbuf *nb;
-    uint32_t len, count = 0;
-
-    for (; !q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1;
-         count++)
-        netbuf_free(nb);
-    q->base.stats.drops[NETDEV_DROP_STOP] += count;
-    return count;
-}
-
-uint32_t virtio_net_empty(struct virtio_net *net)
-{
-    uint32_t unread = 0, unsent;
-
-    if (net->tx.ring.ready)
-        net->base.ops->tx_reclaim(&net->tx.base); /* what went out in time isn't a drop */
-    if (net->rx.ring.ready)
-        unread = drop_unread(&net->rx);
-    take_back(&net->rx);
-    unsent = take_back(&net->tx);
-    net->tx.base.stats.drops[NETDEV_DROP_STOP] += unsent;
-    net->control.ring = (struct vring_queue){0};
-    return unread + unsent;
 }
 
 static void stop(struct netdev *dev)
@@ -384,7 +360,7 @@ static bool link_up(struct netdev *dev)
     struct virtio_net *net = net_of(dev);
     uint32_t status;
 
-    if (virtio_needs_reset(net->transport) &&
+    if ((virtio_needs_reset(net->transport) || net->lost.noticed) &&
         !(dev->state == NETDEV_STARTED && virtio_net_recover(net)))
         return false;
     if (!offers(net, VIRTIO_NET_F_STATUS))
@@ -403,9 +379,12 @@ static int set_promisc(struct netdev *dev, bool on)
 {
     struct virtio_net *net = net_of(dev);
 
-    if (!net->has_control)
+    const uint8_t value = on;
+
+    if (!(net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX)))
         return NETDEV_ENOTSUP;
-    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, on);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &value,
+                              sizeof value);
 }
 
 /* --- a new device --------------------------------------------------------------------------- */
@@ -424,10 +403,12 @@ static const struct netdev_ops ops_split = OPS(split), ops_packed = OPS(packed);
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *t)
 {
     net->base.ops = &ops_split;
-    net->transport = net->rx.transport = net->tx.transport = net->control.transport = t;
-    net->rx.index = VIRTIO_NET_RX;
-    net->tx.index = VIRTIO_NET_TX;
-    net->control.index = VIRTIO_NET_CONTROL;
+    net->transport = net->control.transport = t;
+    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        net->rx[q].transport = net->tx[q].transport = t;
+        net->rx[q].index = (uint16_t)(2 * q + VIRTIO_NET_RX);
+        net->tx[q].index = (uint16_t)(2 * q + VIRTIO_NET_TX);
+    }
     return examine(net);
 }
 

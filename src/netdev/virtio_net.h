@@ -4,7 +4,8 @@
  *
  * A transport that finds a network device hands it to virtio_net_add; all else goes through
  * netdev.h. The rest of this header is shared by the driver's files, virtio_net.c (control),
- * virtio_net_burst.c (the data path), virtio_net_intr.c and virtio_net_recover.c, and by its tests.
+ * virtio_net_burst.c (the data path), virtio_net_intr.c, virtio_net_pairs.c and
+ * virtio_net_recover.c, and by its tests.
  */
 #ifndef NETDEV_VIRTIO_NET_H
 #define NETDEV_VIRTIO_NET_H
@@ -17,7 +18,7 @@
 
 enum {
     VIRTIO_NET_HEADER = sizeof(struct virtio_net_hdr_v1), /* before every frame, in its headroom */
-    VIRTIO_NET_RX = 0, /* numbers of the device's queues, while it has one pair */
+    VIRTIO_NET_RX = 0, /* numbers of the device's queues, while one pair is in use */
     VIRTIO_NET_TX = 1,
     VIRTIO_NET_CONTROL = 2,
     VIRTIO_NET_DESCS_MIN = 4,
@@ -25,6 +26,7 @@ enum {
     VIRTIO_NET_FRAME_MIN = 14,    /* an Ethernet header */
     VIRTIO_NET_FRAME_EXTRA = 18,  /* bytes of a frame beyond its MTU: header and one VLAN tag */
     VIRTIO_NET_PIECES_MAX = 64,   /* of one packet that is sent */
+    VIRTIO_NET_COMMAND_MAX = 320, /* bytes of what a command says */
 };
 
 _Static_assert(VIRTIO_NET_HEADER == 12, "the header of a modern device is 12 bytes long");
@@ -52,14 +54,14 @@ struct virtio_net_queue {
     bool armed;         /* rx: somebody waits: a ring that takes this one's place is armed, too */
     void *memory;       /* of the ring; kept for the next one, as it can't be given back */
     size_t memory_bytes;
-};
+} __attribute__((aligned(CACHE_LINE))); /* queues of different cores share no cache line */
 
 /* A command to the device and its answer. The device may write `ack` at any time until it is
  * reset, however late: nothing else is ever kept there. */
 struct virtio_net_command {
     struct virtio_net_ctrl_hdr header;
-    uint8_t value;
     uint8_t ack;
+    uint8_t data[VIRTIO_NET_COMMAND_MAX];
 };
 
 /* What we know of a device that went away while it was used. */
@@ -79,8 +81,11 @@ struct virtio_net {
     uint16_t mtu_bytes, mtu_max_bytes;
     uint16_t rx_descs_max, tx_descs_max;
     uint8_t mac[6];
-    bool has_control; /* the device takes commands */
-    struct virtio_net_queue rx, tx, control;
+    bool has_control;      /* the device takes commands */
+    uint16_t pairs_device; /* queue pairs that it has: the control queue is behind the last */
+    uint16_t pairs_max;    /* that we can use */
+    uint32_t hash_types;   /* by which it can steer (RSS); 0: it steers by itself */
+    struct virtio_net_queue rx[NETDEV_MAX_QUEUE_PAIRS], tx[NETDEV_MAX_QUEUE_PAIRS], control;
     struct virtio_net_command command;
     struct virtio_net_lost lost;
 };
@@ -93,11 +98,24 @@ void virtio_net_add(struct virtio_transport *t);
  * 0, NETDEV_EDEVICE or NETDEV_ETIMEOUT. */
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
 
-/* Gives the device a command with one byte and waits for its answer: 0, NETDEV_EDEVICE if it
- * refuses or the queue is broken, NETDEV_ETIMEOUT. The device answers whenever it likes: an answer
- * that came too late for its caller is waited for before the memory of the command is used again.
- */
-int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, uint8_t value);
+/* Gives the device a command, with len bytes of what it says, and waits for its answer: 0,
+ * NETDEV_EDEVICE if it refuses or the queue is broken, NETDEV_ETIMEOUT. The device answers whenever
+ * it likes: an answer that came too late for its caller is waited for before the memory of the
+ * command is used again. */
+int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const void *data,
+                       uint32_t len);
+
+/* --- several queue pairs, in virtio_net_pairs.c ----------------------------------------------- */
+
+/* Learns how many pairs the device has; leaves of the offers what can be used. 0 or an error. */
+int virtio_net_read_pairs(struct virtio_net *net);
+
+/* The features that the configured number of pairs needs. */
+uint64_t virtio_net_pairs_features(const struct virtio_net *net);
+
+/* The device has begun: has it use all configured pairs, and spread what comes over them. 0 or an
+ * error. */
+int virtio_net_use_pairs(struct virtio_net *net);
 
 /* --- the data path, in virtio_net_burst.c ----------------------------------------------------- */
 

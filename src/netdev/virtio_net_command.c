@@ -22,21 +22,23 @@ static int finish_command(struct virtio_net *net, uint64_t deadline_ns)
     return 0;
 }
 
-int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, uint8_t value)
+int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const void *data,
+                       uint32_t len)
 {
     const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
     struct virtio_net_command *c = &net->command;
     const struct vring_piece pieces[] = {
         {&c->header, sizeof c->header, false},
-        {&c->value, sizeof c->value, false},
+        {c->data, len, false},
         {&c->ack, sizeof c->ack, true},
     };
+    assert(len > 0 && len <= sizeof c->data);
     int error = net->control.base.broken ? NETDEV_EDEVICE : finish_command(net, deadline_ns);
 
     if (error)
         return error;
     c->header = (struct virtio_net_ctrl_hdr){class, cmd};
-    c->value = value;
+    memcpy(c->data, data, len);
     c->ack = VIRTIO_NET_ERR;
     vring_post(&net->control.ring, net->control.ring.kind, pieces, ARRAY_LEN(pieces), c);
     virtio_net_publish(&net->control);

@@ -109,7 +109,7 @@ static int start_with(enum virtio_net_rings rings)
     virtio_net_rings = rings;
     int error = fake_start(fake_pool(), 16, 16);
     virtio_net_rings = VIRTIO_NET_RINGS_AUTO;
-    int kind = fake_net.rx.ring.kind;
+    int kind = fake_net.rx->ring.kind;
     fake_end();
     return error ? error : kind;
 }

@@ -28,7 +28,7 @@ static void send_one(void)
 /* The receive queue stands still, and comes back by stop and start. */
 static void check_rx_broken(void)
 {
-    CHECK(fake_net.rx.base.broken);
+    CHECK(fake_net.rx->base.broken);
     CHECK_EQ(fake_rx_drops(NETDEV_DROP_BAD_ID), 1);
     CHECK_EQ(netdev_rx_more(fake_dev, 0), 0);
     fake_receive(NULL, 0, FRAME);
@@ -142,7 +142,7 @@ FAKE_TEST(virtio_net_rx_later_piece_is_bad)
     CHECK(fake_receive(&h, 0, FRAME));
     fake_use(VIRTIO_NET_RX, UINT32_MAX, 50); /* the ring breaks inside a packet */
     CHECK_EQ(receive(), 0);
-    CHECK(fake_net.rx.base.broken);
+    CHECK(fake_net.rx->base.broken);
     fake_end();
 }
 
@@ -176,7 +176,7 @@ FAKE_TEST_ON(VRING_SPLIT, virtio_net_tx_id_inside_a_chain)
     CHECK(fake_take(VIRTIO_NET_TX, &head));
     fake_use(VIRTIO_NET_TX, fake_desc(VIRTIO_NET_TX, head)->next, 0);
     CHECK_EQ(netdev_tx_reclaim(fake_dev, 0), 0);
-    CHECK(fake_net.tx.base.broken);
+    CHECK(fake_net.tx->base.broken);
     fake_end();
 }
 
@@ -186,7 +186,7 @@ FAKE_TEST_ON(VRING_SPLIT, virtio_net_tx_used_index_runs_away)
     send_one();
     fake_used(VIRTIO_NET_TX)->idx = 2;
     CHECK_EQ(netdev_tx_reclaim(fake_dev, 0), 0);
-    CHECK(fake_net.tx.base.broken);
+    CHECK(fake_net.tx->base.broken);
     fake_end();
 }
 

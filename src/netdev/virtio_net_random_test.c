@@ -54,7 +54,7 @@ static void device_step(uint32_t honesty)
     else if (!fake_take(q, &id))
         return;
     /* Headers are found through the driver's own account, as descriptors may be overwritten. */
-    struct netbuf *nb = id < DESCS ? vring_flight(&fake_net.rx.ring)->shadow[id].owner : NULL;
+    struct netbuf *nb = id < DESCS ? vring_flight(&fake_net.rx->ring)->shadow[id].owner : NULL;
     if (q == VIRTIO_NET_RX && nb) {
         uint8_t *header = nb->data - VIRTIO_NET_HEADER;
         const struct virtio_net_hdr_v1 h = {

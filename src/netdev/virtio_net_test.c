@@ -371,8 +371,8 @@ FAKE_TEST(virtio_net_starts_again_with_other_settings)
     for (uint32_t round = 0; round < 12; round++) {
         const uint16_t descs = (uint16_t)(256 >> round % 3);
         CHECK_EQ(fake_start(round % 2 ? fake_small_pool() : fake_pool(), descs >> 1, descs), 0);
-        CHECK(round == 0 || fake_net.tx.memory == memory); /* the largest memory is kept */
-        memory = fake_net.tx.memory;
+        CHECK(round == 0 || fake_net.tx->memory == memory); /* the largest memory is kept */
+        memory = fake_net.tx->memory;
         CHECK_EQ(send(9, FRAME), 9);
         for (uint8_t i = 0; i < 5; i++)
             CHECK(fake_receive(NULL, i, FRAME));

@@ -23,7 +23,7 @@ enum {
     DEVICE_NET = 0x1041,              /* 0x1040 + device id 1 */
     DEVICE_NET_TRANSITIONAL = 0x1000, /* has the legacy interface as well */
     CAPABILITY_VENDOR = 0x09,
-    NOTIFY_LEN_MAX = 1 << 17, /* mapped of the notification area: 17 queues a page apart and more */
+    NOTIFY_LEN_MAX = 2 << 20, /* mapped of the notification area: all queues, a page apart */
     DEVICE_LEN_MAX = 256,     /* mapped of the device's configuration */
 };
 

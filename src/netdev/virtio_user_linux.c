@@ -45,7 +45,7 @@ enum { WHERE_PATH = 12 };        /* characters of the path that are shown */
      VIRTIO_BIT(VIRTIO_F_IN_ORDER) | VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) |                         \
      VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) | VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) |               \
      VIRTIO_BIT(VIRTIO_NET_F_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |                         \
-     VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF))
+     VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_MQ))
 
 struct memory_table {
     uint32_t count, padding;
@@ -206,12 +206,13 @@ static void set_features(struct virtio_transport *t, uint64_t value)
         u->features = value;
 }
 
-/* The device's own configuration has two fields, of which the back end knows nothing. */
+/* The device's own configuration: the back end knows of its queues alone. */
 static uint32_t config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes)
 {
     struct virtio_user *u = user_of(t);
     struct virtio_net_config fields = {
-        .status = vhost_user_connected(&u->link) ? VIRTIO_NET_S_LINK_UP : 0};
+        .status = vhost_user_connected(&u->link) ? VIRTIO_NET_S_LINK_UP : 0,
+        .max_virtqueue_pairs = (uint16_t)(u->queues / 2)};
     uint32_t value = 0;
 
     memcpy(fields.mac, u->mac, sizeof fields.mac);
@@ -301,9 +302,10 @@ void virtio_user_attach(struct virtio_user *u, const char *path)
 {
     size_t len = strlen(path);
 
-    *u = (struct virtio_user){.base = {.ops = &ops, .driver = "virtio-net over vhost-user"},
-                              .path = path,
-                              .link = {.socket = -1}};
+    *u = (struct virtio_user){
+        .base = {.ops = &ops, .driver = "virtio-net over vhost-user", .all_pairs = true},
+        .path = path,
+        .link = {.socket = -1}};
     for (uint32_t q = 0; q < VIRTIO_USER_QUEUES; q++)
         u->kick[q] = u->call[q] = -1;
     if (len > WHERE_PATH)

@@ -51,3 +51,27 @@ bool account_add_other(struct account *a, uint32_t sequence)
     a->reordered++;
     return true;
 }
+
+void account_add_stream(struct account_sum *sum, const struct account *const *accounts,
+                        uint32_t count)
+{
+    uint64_t first = UINT64_MAX, next = 0, unique = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct account *a = accounts[i];
+        sum->reordered += a->reordered;
+        sum->duplicates += a->duplicates;
+        sum->stale += a->stale;
+        if (a->next == 0)
+            continue; /* nothing came here */
+        first = MIN(first, a->first);
+        next = MAX(next, a->next);
+        unique += account_unique(a);
+    }
+    if (next == 0)
+        return;
+    sum->unique += unique;
+    sum->missing += next - first - unique;
+    sum->first = sum->any ? MIN(sum->first, first) : first;
+    sum->any = true;
+}

@@ -46,6 +46,18 @@ static inline bool account_add(struct account *a, uint32_t sequence)
     return account_add_other(a, sequence);
 }
 
+/* Of several accounts, and of several streams of numbers. */
+struct account_sum {
+    uint64_t first; /* the lowest of all streams */
+    uint64_t unique, missing, reordered, duplicates, stale;
+    bool any; /* some number came */
+};
+
+/* Adds a stream whose packets came to several places, each with an account of what it saw of it: a
+ * number that came again came to the same place. Accounts that saw nothing are allowed. */
+void account_add_stream(struct account_sum *sum, const struct account *const *accounts,
+                        uint32_t count);
+
 /* How many different numbers came. */
 static inline uint64_t account_unique(const struct account *a)
 {

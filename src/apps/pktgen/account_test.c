@@ -134,3 +134,36 @@ TEST(account_any_number_is_safe)
     CHECK(a.first + a.missing <= a.next);
     CHECK_EQ(account_unique(&a) + a.duplicates + a.stale, 2000);
 }
+
+/* Packets of one stream that come to two places are counted as if they came to one. */
+TEST(account_sum_of_places)
+{
+    static struct account places[3];
+    const struct account *const all[] = {&places[0], &places[1], &places[2]};
+    struct account_sum sum = {0};
+
+    for (uint32_t i = 0; i < ARRAY_LEN(places); i++)
+        account_init(&places[i], true);
+    account_add_stream(&sum, all, 3);
+    CHECK(!sum.any && sum.unique + sum.missing + sum.first == 0);
+    for (uint32_t n = 1000; n < 300000; n++) {
+        if (n % 100 == 7)
+            continue; /* lost */
+        account_add(&places[n % 5 == 0], n);
+        if (n % 1000 == 8)
+            account_add(&places[n % 5 == 0], n);
+    }
+    account_add_stream(&sum, all, 3);
+    CHECK(sum.any);
+    CHECK_EQ(sum.first, 1000);
+    CHECK_EQ(sum.missing, 2990);
+    CHECK_EQ(sum.unique, 299000 - 2990);
+    CHECK_EQ(sum.duplicates, 299);
+    CHECK_EQ(sum.reordered + sum.stale, 0);
+    account_init(&places[2], false);
+    account_add(&places[2], 2); /* another stream */
+    account_add_stream(&sum, &all[2], 1);
+    CHECK_EQ(sum.first, 0);
+    CHECK_EQ(sum.missing, 2990 + 2);
+    CHECK_EQ(sum.unique, 299000 - 2990 + 1);
+}

@@ -46,3 +46,15 @@ uint64_t histogram_quantile(const struct histogram *h, uint32_t parts)
     }
     return h->max;
 }
+
+void histogram_add_all(struct histogram *h, const struct histogram *of)
+{
+    if (of->count == 0)
+        return;
+    h->min = h->count ? MIN(h->min, of->min) : of->min;
+    h->max = MAX(h->max, of->max);
+    h->count += of->count;
+    h->sum += of->sum;
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        h->buckets[i] += of->buckets[i];
+}

@@ -25,6 +25,9 @@ struct histogram {
 /* A value over 44 bits counts as the largest of them. */
 void histogram_add(struct histogram *h, uint64_t value);
 
+/* Adds all that another one has seen. */
+void histogram_add_all(struct histogram *h, const struct histogram *of);
+
 /* The value that `parts` of a million are not above: 500000 is the median, 999000 p99.9. It is the
  * end of its bucket. 0 if nothing was seen. */
 uint64_t histogram_quantile(const struct histogram *h, uint32_t parts);

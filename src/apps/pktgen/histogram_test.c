@@ -52,3 +52,21 @@ TEST(histogram_takes_any_value)
     CHECK_EQ(h.buckets[HISTOGRAM_BUCKETS - 1], 2);
     CHECK_EQ(histogram_quantile(&h, 999999), (1ll << HISTOGRAM_VALUE_BITS) - 1);
 }
+
+TEST(histogram_adds_another_one)
+{
+    static struct histogram other;
+
+    clear();
+    memset(&other, 0, sizeof other);
+    histogram_add_all(&h, &other);
+    CHECK(h.count == 0 && h.min == 0 && h.max == 0);
+    for (uint64_t v = 1; v <= 1000; v++)
+        histogram_add(v % 3 ? &h : &other, v);
+    histogram_add_all(&h, &other);
+    CHECK(h.count == 1000 && h.min == 1 && h.max == 1000 && h.sum == 500500);
+    CHECK_EQ(histogram_quantile(&h, 100000), 100);
+    clear();
+    histogram_add_all(&h, &other);
+    CHECK(h.count == 333 && h.min == 3 && h.max == 999);
+}

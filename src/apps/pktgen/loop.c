@@ -1,6 +1,7 @@
 /* loop.c - the loop; see loop.h. */
 #include "apps/pktgen/loop.h"
 #include "apps/pktgen/reflect.h"
+#include "apps/pktgen/team.h"
 
 enum {
     PER_S_CHORES = 1000,
@@ -9,23 +10,24 @@ enum {
     PER_S_ANSWER = 10,  /* pingpong gives an answer up after 100 ms */
 };
 
-static uint16_t queues(const struct loop *l)
-{
-    return (uint16_t)MAX(l->options->queues, 1u);
-}
-
 static void next_queue(struct loop *l)
 {
-    if (++l->queue >= queues(l))
-        l->queue = 0;
+    if (++l->queue == l->queue_end)
+        l->queue = l->queue_first;
 }
 
-/* Free descriptors of all transmit queues. */
+/* Its own numbers that came back to it. */
+static const struct account *own_account(const struct loop *l)
+{
+    return &l->receive.accounts[l->stream];
+}
+
+/* Free descriptors of all its transmit queues. */
 static uint32_t tx_room(const struct loop *l)
 {
     uint32_t room = 0;
 
-    for (uint16_t q = 0; q < queues(l); q++)
+    for (uint16_t q = l->queue_first; q < l->queue_end; q++)
         room += netdev_tx_room(l->dev, q);
     return room;
 }
@@ -50,11 +52,11 @@ static uint32_t flush(struct loop *l)
 static uint64_t window_room(struct loop *l)
 {
     uint64_t window = MAX(l->options->window, 1u);
-    uint64_t back = account_unique(&l->receive.account) + l->written_off;
+    uint64_t back = account_unique(own_account(l)) + l->written_off;
     uint64_t in_flight = l->made - MIN(l->made, back);
 
     if (in_flight >= window && l->now - l->last_moved > l->hz / PER_S_ANSWER) {
-        l->written_off = l->made - account_unique(&l->receive.account);
+        l->written_off = l->made - account_unique(own_account(l));
         in_flight = 0;
     }
     return window - MIN(window, in_flight);
@@ -66,8 +68,8 @@ static uint32_t count_due(struct loop *l)
     uint64_t max = MIN(l->options->burst, (uint64_t)netbuf_pool_free_count(l->tx_pool));
     uint32_t n = 0;
 
-    if (l->options->count)
-        max = MIN(max, l->options->count - l->made);
+    if (l->count)
+        max = MIN(max, l->count - l->made);
     if (l->options->mode.chosen == OPTIONS_PINGPONG)
         max = MIN(max, window_room(l));
     if (l->pace.interval == 0)
@@ -96,8 +98,8 @@ static uint32_t rx_burst(struct loop *l, struct netbuf **bufs)
 {
     uint64_t max = l->options->burst;
 
-    if (l->options->count && !options_sends(l->options))
-        max = MIN(max, l->options->count - l->received);
+    if (l->count && !options_sends(l->options))
+        max = MIN(max, l->count - l->received);
     uint32_t n = netdev_rx_burst(l->dev, l->queue, bufs, (uint32_t)max);
     l->received += n;
     return n;
@@ -158,39 +160,13 @@ static uint32_t step(struct loop *l)
 /* --- chores -------------------------------------------------------------------------------------
  */
 
-static void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue_stats *of)
-{
-    sum->packets += of->packets;
-    sum->bytes += of->bytes;
-    sum->bursts += of->bursts;
-    sum->kicks += of->kicks;
-    for (uint32_t i = 0; i < NETDEV_DROP_REASONS; i++)
-        sum->drops[i] += of->drops[i];
-}
-
-static void sample(const struct loop *l, struct report_sample *s)
-{
-    struct netdev_queue_stats of;
-
-    *s = (struct report_sample){.now_cycles = l->now,
-                                .busy_cycles = l->busy_cycles,
-                                .waits = l->idle.waits,
-                                .interrupts = boot_interrupts()};
-    for (uint16_t q = 0; q < queues(l); q++) {
-        if (netdev_rxq_stats(l->dev, q, &of))
-            add_stats(&s->rx, &of);
-        if (netdev_txq_stats(l->dev, q, &of))
-            add_stats(&s->tx, &of);
-    }
-}
-
 /* What came before counts for the sequence numbers only. */
 static void end_warmup(struct loop *l)
 {
     l->warm = true;
     l->first_moved = 0;
     memset(&l->receive.latency, 0, sizeof l->receive.latency);
-    sample(l, &l->base);
+    loop_sample(l, &l->base);
 }
 
 /* A character on a serial line may stop the loop for 30 us and a line for milliseconds, in which a
@@ -206,7 +182,7 @@ static void look_at_link(struct loop *l)
 {
     bool down = !netdev_link_up(l->dev);
 
-    if (down != l->link_down) {
+    if (down != l->link_down && team_leads(l)) {
         write_some(l, LOOP_LINE);
         print("pktgen: link %s.\n", down ? "down" : "up");
     }
@@ -218,7 +194,7 @@ static void make_line(struct loop *l)
     struct report_sample s;
 
     write_some(l, LOOP_LINE);
-    sample(l, &s);
+    team_sample(l->team, l->now, &s);
     size_t len = report_line(l->line, LOOP_LINE, l->options, l->hz, &l->last_line, &s);
     l->line_at = 0;
     l->line_end = (uint32_t)MIN(len, (size_t)LOOP_LINE - 1);
@@ -244,14 +220,16 @@ static bool chores(struct loop *l)
         l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
         look_at_link(l);
     }
-    if (o->interval_ns && l->now >= l->next_line) {
+    if (o->interval_ns && l->now >= l->next_line && team_leads(l)) {
         l->next_line += value_cycles(o->interval_ns, l->hz);
         make_line(l);
     }
     if (l->line_at < l->line_end)
         write_some(l, 1);
-    return boot_stopping() || passed(l, l->start, o->duration_ns) ||
-           (l->received > 0 && passed(l, l->last_moved, o->idle_ns));
+    if (team_leads(l) &&
+        (boot_stopping() || passed(l, l->start, o->duration_ns) || team_received_enough(l)))
+        store_release(&l->team->stop, true);
+    return load_acquire(&l->team->stop);
 }
 
 /* --- sleep --------------------------------------------------------------------------------------
@@ -262,7 +240,8 @@ static void begin_idle(struct loop *l)
     if (options_round_trip(l->options))
         l->idle.limit = UINT64_MAX;
     else /* what comes in while we only send wakes nobody */
-        netdev_idle_init(&l->idle, l->dev, 0, options_sends(l->options) ? 0 : queues(l));
+        netdev_idle_init(&l->idle, l->dev, l->queue_first,
+                         (uint16_t)(options_sends(l->options) ? 0 : l->queue_end - l->queue_first));
 }
 
 /* Has the loop something to do, though its last step moved nothing? */
@@ -284,7 +263,7 @@ static uint64_t next_work(const struct loop *l)
     const struct options *o = l->options;
     uint64_t next = l->next_link_look;
 
-    if (o->interval_ns)
+    if (o->interval_ns && team_leads(l))
         next = MIN(next, l->next_line);
     if (options_sends(o)) /* awake in time: a rate is kept to the microsecond */
         next = MIN(next, l->pace.due - l->idle.limit);
@@ -308,12 +287,16 @@ static void go_to_sleep(struct loop *l)
 /* --- the run ------------------------------------------------------------------------------------
  */
 
-/* Is the count reached, and all of it with the device? */
-static bool complete(const struct loop *l)
+/* Is the count reached, and all of it with the device? Who leads, or waits for packets that come
+ * back, goes on until all loops say so. */
+static bool complete(struct loop *l)
 {
-    uint64_t count = l->options->count, done = options_sends(l->options) ? l->made : l->received;
+    uint64_t done = options_sends(l->options) ? l->made : l->received;
 
-    return count && done >= count && l->out.at == l->out.end;
+    if (l->count == 0 || done < l->count || l->out.at < l->out.end)
+        return false;
+    store_release(&l->done, true);
+    return (!team_leads(l) && !options_round_trip(l->options)) || team_done(l->team);
 }
 
 /* Takes note of what the step that began at l->now moved. */
@@ -331,8 +314,7 @@ static void finish(struct loop *l)
     const uint64_t end = clock_cycles() + l->hz;
 
     while ((l->now = clock_cycles()) < end) {
-        bool answers = options_round_trip(l->options) &&
-                       account_unique(&l->receive.account) < l->made - (l->out.end - l->out.at);
+        bool answers = options_round_trip(l->options) && team_awaits_answers(l->team);
         uint32_t moved = flush(l);
         if (answers)
             moved += step_receive(l);
@@ -342,7 +324,10 @@ static void finish(struct loop *l)
         if (l->out.at == l->out.end && !answers && tx_room(l) >= l->tx_room_full)
             break;
     }
-    l->made -= l->out.end - l->out.at; /* these the device never got */
+    if (options_sends(l->options)) /* these the device never got */
+        l->made -= l->out.end - l->out.at;
+    else
+        l->forward_drops += l->out.end - l->out.at;
     netbuf_free_bulk(l->out.bufs + l->out.at, l->out.end - l->out.at);
     l->out.at = l->out.end;
     write_some(l, LOOP_LINE);
@@ -366,11 +351,13 @@ void loop_run(struct loop *l)
     l->start = l->now = clock_cycles();
     l->last_moved = l->now;
     l->next_line = l->now + value_cycles(o->interval_ns, l->hz);
-    pace_init(&l->pace, &o->rate, l->hz, l->now);
+    pace_init(&l->pace, &l->rate, l->hz, l->now);
     begin_idle(l);
-    account_init(&l->receive.account, !options_sends(o));
-    sample(l, &l->base);
-    l->last_line = l->base;
+    for (uint32_t i = 0; i < PACKET_STREAMS; i++)
+        account_init(&l->receive.accounts[i], !options_sends(o));
+    loop_sample(l, &l->base);
+    if (team_leads(l))
+        team_sample(l->team, l->now, &l->last_line);
     while (!complete(l)) {
         if (unlikely(l->now >= l->next_chores) && chores(l))
             break;
@@ -386,18 +373,4 @@ void loop_run(struct loop *l)
             go_to_sleep(l);
     }
     finish(l);
-}
-
-void loop_result(const struct loop *l, struct report_run *run)
-{
-    run->options = l->options;
-    run->receive = &l->receive;
-    run->hz = l->hz;
-    run->from = l->base;
-    run->from.now_cycles = l->first_moved ? l->first_moved : l->last_moved;
-    sample(l, &run->to);
-    run->to.now_cycles = l->last_moved;
-    run->made = l->made;
-    run->forward_drops = l->forward_drops;
-    run->skipped_cycles = l->pace.skipped_cycles;
 }

@@ -1,5 +1,5 @@
 /* loop_test.c - the loop over a device of our own: it ends when it should, and loses no buffer. */
-#include "apps/pktgen/loop.h"
+#include "apps/pktgen/team.h"
 #include "boot/boot.h"
 #include "boot/test.h"
 
@@ -89,6 +89,7 @@ static const struct netdev_ops ops = {
 };
 
 static struct loop loop;
+static struct team team;
 static struct options options;
 static struct value_sizes size_64 = {.count = 1, .bytes = {64}};
 
@@ -112,6 +113,7 @@ static void prepare(enum options_mode mode)
     memset(&fake, 0, sizeof fake);
     memset(&loop, 0, sizeof loop);
     memset(&options, 0, sizeof options);
+    team = (struct team){.loops = {&loop}, .count = 1};
     fake.dev = (struct netdev){.ops = &ops, .state = NETDEV_STARTED, .queue_pairs = 1};
     fake.dev.rxq[0] = &fake.rx;
     fake.dev.txq[0] = &fake.tx;
@@ -119,9 +121,11 @@ static void prepare(enum options_mode mode)
     fake.take_max = fake.give_max = UINT64_MAX;
     fake.loops_back = mode >= OPTIONS_LATENCY;
     options.mode.chosen = mode;
+    options.cores = 1;
     options.burst = 7;
     options.seq = true;
     loop.options = &options;
+    loop.team = &team;
     loop.dev = &fake.dev;
     loop.hz = clock_cycles_hz() / 1000;
     loop.tx_pool = pool();
@@ -133,10 +137,11 @@ static void prepare(enum options_mode mode)
 
 static struct report_run run(void)
 {
-    struct report_run result;
+    struct report_run result = {0};
 
+    team_share(&loop, 0); /* of what the test has set by now */
     loop_run(&loop);
-    loop_result(&loop, &result);
+    team_result(&team, &result);
     CHECK(netbuf_pool_free_count(pool()) == BUFFERS - fake.held);
     netbuf_free_bulk(fake.ring, fake.held); /* as netdev_stop does */
     CHECK(netbuf_pool_whole(pool()));
@@ -171,9 +176,9 @@ TEST(loop_times_what_comes_back)
         prepare(modes[i]);
         options.count = 500;
         CHECK_EQ(run().made, 500);
-        CHECK_EQ(account_unique(&loop.receive.account), 500);
+        CHECK_EQ(account_unique(&loop.receive.accounts[0]), 500);
         CHECK_EQ(loop.receive.latency.count, 500);
-        CHECK_EQ(loop.receive.account.missing, 0);
+        CHECK_EQ(loop.receive.accounts[0].missing, 0);
     }
 }
 
@@ -184,7 +189,7 @@ TEST(loop_pingpong_goes_on_after_losses)
     options.window = 3;
     fake.lose_every = 10;
     CHECK_EQ(run().made, 100);
-    CHECK_EQ(account_unique(&loop.receive.account), 90);
+    CHECK_EQ(account_unique(&loop.receive.accounts[0]), 90);
 }
 
 TEST(loop_receives_until_count_or_idle)

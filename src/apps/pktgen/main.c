@@ -5,7 +5,7 @@
  *
  * Exits with 0, or with 1 if a packet buffer got lost on the way.
  */
-#include "apps/pktgen/loop.h"
+#include "apps/pktgen/team.h"
 #include "boot/boot.h"
 
 enum {
@@ -35,14 +35,16 @@ BOOT_KEY("size", value_parse_sizes, &options.sizes, "64", "bytes",
          "64,128,1500, a range 64-1500, or imix (7 x 60, 4 x 590, 1 x 1514)");
 BOOT_KEY_RANGE("burst", boot_parse_u64, &options.burst, "32", "packets", "packets a call", 1,
                NETDEV_MAX_BURST);
-BOOT_KEY_RANGE("rate", value_parse_rate, &options.rate, NULL, "",
-               "packets a second (20k, 14.88M) or bits a second on the wire (500Mbit, 10Gbit); as "
-               "fast as it goes if not given",
-               1, RATE_MAX);
-BOOT_KEY_RANGE("count", value_parse_count, &options.count, NULL, "packets",
-               "end after so many, as 5000, 20k or 100M; without count, duration and idle it ends "
-               "by Ctrl-C",
-               1, COUNT_MAX);
+BOOT_KEY_RANGE(
+    "rate", value_parse_rate, &options.rate, NULL, "",
+    "packets a second (20k, 14.88M) or bits a second on the wire (500Mbit, 10Gbit), over all "
+    "cores; as fast as it goes if not given",
+    1, RATE_MAX);
+BOOT_KEY_RANGE(
+    "count", value_parse_count, &options.count, NULL, "packets",
+    "end after so many, as 5000, 20k or 100M, over all cores; without count, duration and idle "
+    "it ends by Ctrl-C",
+    1, COUNT_MAX);
 BOOT_KEY_RANGE("duration", value_parse_seconds, &options.duration_ns, NULL, "s",
                "end after this time, as 10 or 0.5", 0, SECONDS_MAX);
 BOOT_KEY_RANGE("idle", value_parse_seconds, &options.idle_ns, NULL, "s",
@@ -50,7 +52,7 @@ BOOT_KEY_RANGE("idle", value_parse_seconds, &options.idle_ns, NULL, "s",
 BOOT_KEY_RANGE("warmup", value_parse_seconds, &options.warmup_ns, NULL, "s",
                "leave this time at the beginning out of rates and latency", 0, SECONDS_MAX);
 BOOT_KEY_RANGE("window", boot_parse_u64, &options.window, NULL, "packets",
-               "pingpong: packets in flight; 1 if not given", 1, 65536);
+               "pingpong: packets in flight, of each core; 1 if not given", 1, 65536);
 BOOT_KEY("src.mac", value_parse_macs, &options.src_mac, NULL, "",
          "source MAC address or range; the device's if not given");
 BOOT_KEY("dst.mac", value_parse_macs, &options.dst_mac, "02:00:00:00:00:00", "",
@@ -71,21 +73,24 @@ BOOT_KEY("report", value_parse_choice, &options.report, "text", "",
 BOOT_KEY_RANGE("report.interval", value_parse_seconds, &options.interval_ns, "1", "s",
                "a line about the traffic each time; 0 for none", 0, SECONDS_MAX);
 BOOT_KEY_RANGE("queues", boot_parse_u64, &options.queues, "1", "",
-               "pairs of a receive and a transmit queue, which take turns", 1,
+               "pairs of a receive and a transmit queue, which take turns on one core", 1,
                NETDEV_MAX_QUEUE_PAIRS);
 BOOT_KEY_RANGE("tx.descs", boot_parse_u64, &options.tx_descs, NULL, "",
                "descriptors of the transmit ring; the driver's choice if not given", 1, 32768);
 BOOT_KEY_RANGE("rx.descs", boot_parse_u64, &options.rx_descs, NULL, "",
                "descriptors of the receive ring; the driver's choice if not given", 1, 32768);
-BOOT_KEY_RANGE("pool", boot_parse_u64, &options.pool, NULL, "packets",
-               "buffers of the pool that is sent from, or in rx and fwd received into; what the "
-               "rings need if not given",
-               1, 1 << 20);
+BOOT_KEY_RANGE(
+    "pool", boot_parse_u64, &options.pool, NULL, "packets",
+    "buffers of each core's pool that is sent from, or in rx and fwd received into; what the "
+    "rings need if not given",
+    1, 1 << 20);
 
-static struct loop loop;
-static struct {
+/* What each core has of its own. */
+static struct team team;
+static struct pools {
     struct netbuf_pool *rx, *tx;
-} pools;
+    char rx_name[8], tx_name[8];
+} pools[BOOT_CORES_MAX];
 
 /* The command line can be read, but contradicts itself. */
 static void check_options(void)
@@ -124,7 +129,7 @@ static struct netdev *find_device(struct netdev_info *info)
 
 /* What is sent comes from a pool of its own whose buffers are as small as can be, so that those of
  * a whole ring stay in the cache. */
-static void create_pools(const struct netdev_info *info)
+static void create_pools(const struct netdev_info *info, struct pools *p)
 {
     const uint32_t tx_descs = (uint32_t)(options.tx_descs ? options.tx_descs : DEFAULT_DESCS);
     const uint32_t rx_descs = (uint32_t)(options.rx_descs ? options.rx_descs : DEFAULT_DESCS);
@@ -141,26 +146,38 @@ static void create_pools(const struct netdev_info *info)
         panic("pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
               "receive rings' %u.",
               given, options.burst, queues * rx_descs);
-    pools.rx = netdev_pool_create(
-        info, "rx", rx_count,
+    p->rx = netdev_pool_create(
+        info, p->rx_name, rx_count,
         MAX((uint32_t)info->rx_buf_min_bytes, info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG)));
     if (options_sends(&options))
-        pools.tx = netdev_pool_create(info, "tx", tx_count, largest_size());
+        p->tx = netdev_pool_create(info, p->tx_name, tx_count, largest_size());
+}
+
+static uint32_t queue_pairs(void)
+{
+    return options.cores > 1 ? options.cores : (uint32_t)options.queues;
 }
 
 static void start_device(struct netdev *dev, const struct netdev_info *info)
 {
     const bool offload = options.csum.chosen == TRAFFIC_CSUM_OFFLOAD;
-    const struct netdev_rxq_conf rx = {.descs = (uint16_t)options.rx_descs, .pool = pools.rx};
-    const struct netdev_txq_conf tx = {.descs = (uint16_t)options.tx_descs};
+    struct netdev_rxq_conf rx[NETDEV_MAX_QUEUE_PAIRS];
+    struct netdev_txq_conf tx[NETDEV_MAX_QUEUE_PAIRS];
 
+    for (uint32_t q = 0; q < queue_pairs(); q++) {
+        const struct pools *p = &pools[q % options.cores];
+        rx[q] = (struct netdev_rxq_conf){.descs = (uint16_t)options.rx_descs, .pool = p->rx};
+        tx[q] = (struct netdev_txq_conf){.descs = (uint16_t)options.tx_descs};
+    }
     if (offload && !(info->offloads & NETDEV_OFFLOAD_TX_CSUM))
         panic("csum=offload needs a device that makes checksums and %s at %s doesn't; use csum=sw.",
               info->driver, info->where);
-    if (options.queues > info->queue_pairs_max)
-        panic("queues=%lu is more than the %u that %s at %s has.", options.queues,
-              info->queue_pairs_max, info->driver, info->where);
-    int error = netdev_open_queues(dev, (uint16_t)options.queues, &rx, &tx,
+    if (queue_pairs() > info->queue_pairs_max)
+        panic("%s=%u needs as many queue pairs and %s at %s has %u; with QEMU add queues=%u to "
+              "-netdev and mq=on to -device.",
+              options.cores > 1 ? "cores" : "queues", queue_pairs(), info->driver, info->where,
+              info->queue_pairs_max, queue_pairs());
+    int error = netdev_open_queues(dev, (uint16_t)queue_pairs(), rx, tx,
                                    offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
     if (error == NETDEV_EINVAL)
         panic("The rings can't be made so: rx.descs from %u to %u, tx.descs from %u to %u%s.",
@@ -172,62 +189,88 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
     netdev_set_promisc(dev, true); /* what comes is for us; a device that can't filters nothing */
 }
 
-static void prepare_traffic(const struct netdev_info *info)
+/* Each core's flows are others, if there are enough. */
+static void prepare_traffic(const struct netdev_info *info, struct loop *l)
 {
+    const uint32_t core = l->stream, cores = options.cores;
+
     if (options.src_mac.times_set == 0)
         options.src_mac.first = options.src_mac.last =
             (uint64_t)load_be16(info->mac) << 32 | load_be32(info->mac + 2);
     const struct traffic_conf conf = {
         .sizes = &options.sizes,
-        .src_mac = options.src_mac,
-        .dst_mac = options.dst_mac,
-        .src_ip = options.src_ip,
-        .dst_ip = options.dst_ip,
-        .src_port = options.src_port,
-        .dst_port = options.dst_port,
+        .src_mac = value_share(&options.src_mac, core, cores),
+        .dst_mac = value_share(&options.dst_mac, core, cores),
+        .src_ip = value_share(&options.src_ip, core, cores),
+        .dst_ip = value_share(&options.dst_ip, core, cores),
+        .src_port = value_share(&options.src_port, core, cores),
+        .dst_port = value_share(&options.dst_port, core, cores),
         .csum = options.csum.chosen,
+        .stream = core,
         .numbered = options.seq,
         .timed = options_round_trip(&options),
     };
-    traffic_init(&loop.traffic, &conf);
-    traffic_prefill(&loop.traffic, pools.tx);
+    traffic_init(&l->traffic, &conf);
+    traffic_prefill(&l->traffic, l->tx_pool);
+}
+
+static void prepare_loop(struct netdev *dev, const struct netdev_info *info, uint32_t core)
+{
+    struct pools *p = &pools[core];
+    struct loop *l = boot_alloc(sizeof *l, CACHE_LINE);
+
+    if (!l)
+        panic("This machine has no memory left for %u loops; give it more.", options.cores);
+    format(p->rx_name, sizeof p->rx_name, "rx %u", core);
+    format(p->tx_name, sizeof p->tx_name, "tx %u", core);
+    create_pools(info, p);
+    team.loops[core] = l;
+    l->options = &options;
+    l->team = &team;
+    l->dev = dev;
+    l->tx_pool = p->tx;
+    l->hz = clock_cycles_hz();
+    l->receive.numbered = options.seq;
+    l->receive.timed = options_round_trip(&options);
+    team_share(l, core);
+    if (options_sends(&options))
+        prepare_traffic(info, l);
+}
+
+static void run_loop(uint32_t core)
+{
+    loop_run(team.loops[core]);
 }
 
 static void print_queues(const struct netdev *dev)
 {
     struct netdev_queue_stats rx, tx;
 
-    for (uint16_t q = 0; q < options.queues && options.queues > 1; q++)
+    for (uint16_t q = 0; q < queue_pairs() && queue_pairs() > 1; q++)
         if (netdev_rxq_stats(dev, q, &rx) && netdev_txq_stats(dev, q, &tx))
             print("pktgen: queue %u: %lu packets received, %lu sent.\n", q, rx.packets, tx.packets);
 }
 
 int app_main(void)
 {
-    struct report_run run;
+    struct report_run run = {0};
     struct netdev_info info;
     char mac[ETH_MAC_TEXT_BYTES];
 
+    options.cores = team.count = boot_cores();
     check_options();
     struct netdev *dev = find_device(&info);
-    create_pools(&info);
-    if (options_sends(&options))
-        prepare_traffic(&info);
-    loop.options = &options;
-    loop.dev = dev;
-    loop.tx_pool = pools.tx;
-    loop.hz = clock_cycles_hz();
-    loop.receive.numbered = options.seq;
-    loop.receive.timed = options_round_trip(&options);
+    for (uint32_t core = 0; core < team.count; core++)
+        prepare_loop(dev, &info, core);
     start_device(dev, &info);
     print("pktgen: mode %s, MAC %s, %s at %s.\n", options.mode.words[options.mode.chosen],
           eth_mac_format(mac, info.mac), info.driver, info.where);
 
-    loop_run(&loop);
+    boot_run(run_loop);
 
     netdev_stop(dev);
     print_queues(dev);
-    loop_result(&loop, &run);
+    team_result(&team, &run);
     run.info = &info;
     if (options.report.chosen)
         report_json(&run);

@@ -36,5 +36,11 @@ const char *options_problem(const struct options *o)
                "warmup with duration";
     if (o->warmup_ns && o->duration_ns && o->warmup_ns >= o->duration_ns)
         return "warmup is part of duration and must be shorter";
+    if (o->cores > 1 && o->queues > 1)
+        return "queues is for one core, which serves them in turn; with several cores each has a "
+               "queue pair of its own";
+    if (o->cores > 1 && options_sends(o) &&
+        ((o->count && o->count < o->cores) || (o->rate.per_s && o->rate.per_s < o->cores)))
+        return "count and rate are shared by the cores and must be at least one for each";
     return NULL;
 }

@@ -61,3 +61,25 @@ TEST(options_warmup_needs_time)
     o.count = 1;
     CHECK(options_problem(&o));
 }
+
+TEST(options_are_shared_by_cores)
+{
+    struct options o = defaults(OPTIONS_TX);
+
+    o.cores = 4;
+    o.queues = 1;
+    CHECK(!options_problem(&o));
+    o.count = o.rate.per_s = 4;
+    CHECK(!options_problem(&o));
+    o.count = 3;
+    CHECK(options_problem(&o));
+    o.count = 4;
+    o.rate.per_s = 3;
+    CHECK(options_problem(&o));
+    o = defaults(OPTIONS_RX);
+    o.cores = 4;
+    o.count = 1; /* which core gets it isn't said */
+    CHECK(!options_problem(&o));
+    o.queues = 2;
+    CHECK(options_problem(&o));
+}

@@ -11,10 +11,11 @@
 #include "netbuf/ipv4.h"
 #include "netbuf/udp.h"
 
-#define PACKET_MAGIC 0x524c5047u /* "RLPG" */
+#define PACKET_MAGIC 0x524c5047u /* "RLPG"; and the number of the stream */
 
 enum {
     PACKET_HEADERS = 42,
+    PACKET_STREAMS = 8,     /* each core of a sender numbers its packets for itself */
     PACKET_WIRE_EXTRA = 24, /* on the wire beside the frame: CRC 4, preamble 8, gap 12 bytes */
 };
 
@@ -23,7 +24,7 @@ struct packet {
     struct ipv4_header ip;
     struct udp_header udp;
     struct {
-        uint32_t magic;    /* PACKET_MAGIC; big endian */
+        uint32_t magic;    /* PACKET_MAGIC + stream; big endian */
         uint32_t sequence; /* the packet's number from 0, its low 32 bits; big endian */
         uint64_t time;     /* of sending, in cycles of the sender's counter; for the sender alone */
     } __attribute__((packed)) stamp;

@@ -7,13 +7,14 @@
 
 #include "apps/pktgen/account.h"
 #include "apps/pktgen/histogram.h"
+#include "apps/pktgen/packet.h"
 #include "netbuf/netbuf.h"
 
 struct receive {
     bool numbered;       /* look for numbers */
     bool timed;          /* and for times: the packets are our own, come back */
     uint64_t unnumbered; /* packets without a stamp */
-    struct account account;
+    struct account accounts[PACKET_STREAMS];
     struct histogram latency; /* in cycles, of packets that came for the first time */
 };
 

@@ -110,10 +110,9 @@ size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz
  * also the last ones. */
 static uint64_t lost(const struct report_run *run)
 {
-    const struct account *a = &run->receive->account;
+    const struct account_sum *a = &run->numbers;
 
-    return options_round_trip(run->options) ? run->made - MIN(run->made, account_unique(a))
-                                            : a->missing;
+    return options_round_trip(run->options) ? run->made - MIN(run->made, a->unique) : a->missing;
 }
 
 static bool counts_numbers(const struct options *o)
@@ -128,7 +127,7 @@ static uint64_t run_ns(const struct report_run *run)
 
 static void text_latency(const struct report_run *run)
 {
-    const struct histogram *h = &run->receive->latency;
+    const struct histogram *h = run->latency;
     char us[NUMBER_TEXT];
 
     print("pktgen: latency in us: min %s", decimal(us, value_ns(h->min, run->hz), 3));
@@ -141,7 +140,7 @@ static void text_latency(const struct report_run *run)
 void report_text(const struct report_run *run)
 {
     const struct options *o = run->options;
-    const struct account *a = &run->receive->account;
+    const struct account_sum *a = &run->numbers;
     char s[NUMBER_TEXT], mpps[NUMBER_TEXT], gbps[NUMBER_TEXT], fill[NUMBER_TEXT];
     struct flow f[2];
     uint32_t n = flows(f, o, run->hz, &run->from, &run->to);
@@ -162,8 +161,7 @@ void report_text(const struct report_run *run)
     if (counts_numbers(o))
         print("pktgen: %lu numbered packets: %lu lost, %lu reordered, %lu duplicates, %lu stale; "
               "%lu without a number.\n",
-              account_unique(a), lost(run), a->reordered, a->duplicates, a->stale,
-              run->receive->unnumbered);
+              a->unique, lost(run), a->reordered, a->duplicates, a->stale, run->unnumbered);
     if (options_round_trip(o))
         text_latency(run);
     if (o->mode.chosen == OPTIONS_FWD)
@@ -188,7 +186,7 @@ static void json_flow(const struct flow *f)
 
 static void json_latency(const struct report_run *run)
 {
-    const struct histogram *h = &run->receive->latency;
+    const struct histogram *h = run->latency;
 
     print(",\"latency_ns\":{\"count\":%lu,\"min\":%lu", h->count, value_ns(h->min, run->hz));
     for (size_t i = 0; i < ARRAY_LEN(quantiles); i++)
@@ -201,14 +199,14 @@ static void json_latency(const struct report_run *run)
 void report_json(const struct report_run *run)
 {
     const struct options *o = run->options;
-    const struct account *a = &run->receive->account;
+    const struct account_sum *a = &run->numbers;
     char text[NUMBER_TEXT];
     struct flow f[2];
     uint32_t n = flows(f, o, run->hz, &run->from, &run->to);
 
     print("{\"app\":\"pktgen\",\"mode\":\"%s\",\"platform\":\"%s\",\"driver\":\"%s\","
-          "\"burst\":%lu,\"seconds\":%s",
-          o->mode.words[o->mode.chosen], boot_platform, run->info->driver, o->burst,
+          "\"burst\":%lu,\"cores\":%u,\"seconds\":%s",
+          o->mode.words[o->mode.chosen], boot_platform, run->info->driver, o->burst, o->cores,
           decimal(text, run_ns(run), 9));
     for (uint32_t i = 0; i < n; i++)
         json_flow(&f[i]);
@@ -220,8 +218,8 @@ void report_json(const struct report_run *run)
     if (counts_numbers(o))
         print(",\"sequence\":{\"first\":%lu,\"unique\":%lu,\"lost\":%lu,\"reordered\":%lu,"
               "\"duplicates\":%lu,\"stale\":%lu,\"unnumbered\":%lu}",
-              a->first, account_unique(a), lost(run), a->reordered, a->duplicates, a->stale,
-              run->receive->unnumbered);
+              a->first, a->unique, lost(run), a->reordered, a->duplicates, a->stale,
+              run->unnumbered);
     if (options_round_trip(o))
         json_latency(run);
     if (o->mode.chosen == OPTIONS_FWD)

@@ -22,13 +22,16 @@ struct report_sample {
 
 struct report_run {
     const struct options *options;
-    const struct receive *receive;
+    struct account_sum numbers; /* of the packets received */
+    uint64_t unnumbered;
+    const struct histogram *latency; /* in cycles */
     const struct netdev_info *info;
     uint64_t hz;                   /* cycles a second */
     struct report_sample from, to; /* from the first packet to the last one, warm-up left out */
     uint64_t made;                 /* packets sent, warm-up included */
     uint64_t forward_drops;        /* packets that found no room in the transmit ring */
-    uint64_t skipped_cycles; /* in which a paced run stood still, beyond what it made up for */
+    uint64_t skipped_cycles; /* in which a paced run stood still, beyond what it made up for; of
+                                several cores the one that did so longest */
 };
 
 /* Writes one line about what happened between two samples; returns its length as format does. */

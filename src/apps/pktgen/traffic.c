@@ -40,11 +40,6 @@ static inline uint16_t udp_checksum(uint64_t sum)
     return checksum ? checksum : 0xffff;
 }
 
-static inline uint32_t magic(const struct traffic *t)
-{
-    return t->numbered ? be32(PACKET_MAGIC) : 0;
-}
-
 /* The headers' fields that follow from the size and the flow. Returns UDP's sum but for the number
  * and the time. */
 static inline uint64_t put_flow(const struct traffic *t, struct packet *p, uint32_t bytes)
@@ -68,7 +63,7 @@ static inline uint64_t put_flow(const struct traffic *t, struct packet *p, uint3
     p->udp.length = udp_len;
     if (t->csum == TRAFFIC_CSUM_OFFLOAD)
         p->udp.checksum = csum_fold(pseudo);
-    return pseudo + udp_len + sport + dport + magic(t);
+    return pseudo + udp_len + sport + dport + t->magic;
 }
 
 static void step_flow(struct traffic *t)
@@ -90,7 +85,7 @@ static uint64_t put_packet(const struct traffic *t, struct packet *p)
     p->ip.version_ihl = IPV4_VERSION_IHL;
     p->ip.time_to_live = TTL;
     p->ip.protocol = IPV4_PROTOCOL_UDP;
-    p->stamp.magic = magic(t);
+    p->stamp.magic = t->magic;
     uint64_t sum = put_flow(t, p, traffic_next_bytes(t, 0));
     if (t->csum == TRAFFIC_CSUM_SW)
         p->udp.checksum = udp_checksum(sum);
@@ -102,6 +97,7 @@ void traffic_init(struct traffic *t, const struct traffic_conf *conf)
     struct packet p;
 
     assert(conf->sizes->count > 0 && (conf->numbered || !conf->timed));
+    assert(conf->stream < PACKET_STREAMS);
     *t = (struct traffic){
         .sizes = conf->sizes,
         .src_mac = field(&conf->src_mac),
@@ -113,6 +109,7 @@ void traffic_init(struct traffic *t, const struct traffic_conf *conf)
         .csum = conf->csum,
         .numbered = conf->numbered,
         .timed = conf->timed,
+        .magic = conf->numbered ? be32(PACKET_MAGIC + conf->stream) : 0,
     };
     t->varies = conf->sizes->count > 1 || !one_flow(t);
     put_packet(t, &p); /* for its IPv4 header: the fields that vary count as zero */

@@ -24,8 +24,9 @@ struct traffic_conf {
     const struct value_sizes *sizes;
     struct value_range src_mac, dst_mac, src_ip, dst_ip, src_port, dst_port;
     enum traffic_csum csum;
-    bool numbered; /* with a sequence number and the magic */
-    bool timed;    /* and with the time of sending */
+    uint32_t stream; /* of numbers */
+    bool numbered;   /* with a sequence number and the magic */
+    bool timed;      /* and with the time of sending */
 };
 
 /* A field that steps: now is between range.first and range.last. */
@@ -39,6 +40,7 @@ struct traffic {
     struct traffic_field src_mac, dst_mac, src_ip, dst_ip, src_port, dst_port;
     enum traffic_csum csum;
     bool numbered, timed;
+    uint32_t magic;    /* as it is in packets; 0 in those without numbers */
     bool varies;       /* there are several sizes or flows */
     uint32_t size_at;  /* index in sizes of the next packet */
     uint64_t sequence; /* number of the next packet */

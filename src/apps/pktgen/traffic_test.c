@@ -275,7 +275,7 @@ TEST(receive_counts_numbers_and_others)
     static struct receive r;
 
     memset(&r, 0, sizeof r);
-    account_init(&r.account, false);
+    account_init(&r.accounts[0], false);
     r.numbered = r.timed = true;
     prepare(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .timed = true}, "64");
     fill();
@@ -287,9 +287,33 @@ TEST(receive_counts_numbers_and_others)
     receive_burst(&r, bufs, BURST, 0);
     CHECK(netbuf_pool_whole(pool()));
     CHECK_EQ(r.unnumbered, 2);
-    CHECK_EQ(r.account.duplicates, 1);
+    CHECK_EQ(r.accounts[0].duplicates, 1);
     CHECK_EQ(r.latency.count, 5);
-    CHECK_EQ(account_unique(&r.account), 5);
+    CHECK_EQ(account_unique(&r.accounts[0]), 5);
+}
+
+TEST(receive_tells_streams_apart)
+{
+    static struct receive r;
+
+    memset(&r, 0, sizeof r);
+    r.numbered = true;
+    for (uint32_t s = 0; s < PACKET_STREAMS; s++)
+        account_init(&r.accounts[s], true);
+    prepare(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .stream = 3}, "64");
+    fill();
+    check_udp_sum(bufs[0]);
+    CHECK_EQ(be32(packet(0)->stamp.magic), PACKET_MAGIC + 3);
+    packet(1)->stamp.magic = be32(PACKET_MAGIC + PACKET_STREAMS - 1);
+    packet(2)->stamp.magic = be32(PACKET_MAGIC + PACKET_STREAMS);
+    packet(4)->stamp.magic = be32(PACKET_MAGIC - 1);
+    packet(5)->stamp.magic = be32(PACKET_MAGIC);
+    receive_burst(&r, bufs, BURST, 0);
+    CHECK(netbuf_pool_whole(pool()));
+    CHECK_EQ(r.unnumbered, 2);
+    CHECK_EQ(account_unique(&r.accounts[3]), BURST - 4);
+    CHECK_EQ(account_unique(&r.accounts[PACKET_STREAMS - 1]), 1);
+    CHECK(account_unique(&r.accounts[0]) == 1 && r.accounts[0].first == 5);
 }
 
 TEST(receive_without_numbers_only_frees)
@@ -297,10 +321,10 @@ TEST(receive_without_numbers_only_frees)
     static struct receive r;
 
     memset(&r, 0, sizeof r);
-    account_init(&r.account, false);
+    account_init(&r.accounts[0], false);
     prepare(&one_flow, "64");
     fill();
     receive_burst(&r, bufs, BURST, 0);
     CHECK(netbuf_pool_whole(pool()));
-    CHECK_EQ(r.unnumbered + r.account.next, 0);
+    CHECK_EQ(r.unnumbered + r.accounts[0].next, 0);
 }

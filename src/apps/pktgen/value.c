@@ -252,3 +252,16 @@ const char *value_parse_macs(const struct boot_key *key, const char *text)
                ? NULL
                : "a MAC address or a range such as 02:00:00:00:00:01-02:00:00:00:00:09";
 }
+
+struct value_range value_share(const struct value_range *range, uint32_t part, uint32_t parts)
+{
+    const uint64_t values = range->last - range->first + 1;
+    const uint64_t each = values / parts, longer = values % parts;
+    struct value_range share = *range;
+
+    if (values < parts)
+        return share;
+    share.first += part * each + MIN((uint64_t)part, longer);
+    share.last = share.first + each - 1 + (part < longer);
+    return share;
+}

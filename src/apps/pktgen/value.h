@@ -50,6 +50,10 @@ const char *value_parse_ports(const struct boot_key *key, const char *text);
 const char *value_parse_ips(const struct boot_key *key, const char *text);
 const char *value_parse_macs(const struct boot_key *key, const char *text);
 
+/* Part `part` of `parts` of a range, which together are the range and don't overlap; all of it if
+ * it has fewer values. */
+struct value_range value_share(const struct value_range *range, uint32_t part, uint32_t parts);
+
 /* amount * scale / over, without overflow on the way; 0 if over is 0. Loses low bits of both only
  * when amount * scale would not fit. */
 uint64_t value_ratio(uint64_t amount, uint64_t scale, uint64_t over);

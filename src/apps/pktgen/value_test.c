@@ -148,3 +148,21 @@ TEST(value_arithmetic_keeps_its_digits)
     CHECK_EQ(value_cycles(1500000000, 2700000000), 4050000000ll);
     CHECK(value_cycles(UINT64_MAX, UINT64_MAX) == UINT64_MAX);
 }
+
+TEST(value_shares_are_the_range)
+{
+    static const uint64_t lens[] = {1, 2, 3, 7, 8, 9, 1000};
+
+    for (uint32_t i = 0; i < ARRAY_LEN(lens); i++)
+        for (uint32_t parts = 1; parts <= 8; parts++) {
+            const struct value_range whole = {.first = 100, .last = 100 + lens[i] - 1};
+            uint64_t next = 100;
+            for (uint32_t part = 0; part < parts; part++) {
+                struct value_range share = value_share(&whole, part, parts);
+                CHECK_EQ(share.first, lens[i] < parts ? 100 : next);
+                CHECK(share.last >= share.first);
+                next = share.last + 1;
+            }
+            CHECK_EQ(next, whole.last + 1);
+        }
+}

@@ -32,7 +32,7 @@ static uint64_t random_below(uint64_t limit)
 }
 
 /* Every value holds its key's number, so that a wrong one is noticed. */
-static void make_request(uint32_t i, uint64_t key, bool set, bool summed)
+static RUNS_ONCE void make_request(uint32_t i, uint64_t key, bool set, bool summed)
 {
     static const uint8_t header[SERVER_HEADER_BYTES] = {0, 1, 0, 0, 0, 1, 0, 0};
     struct netbuf *nb = netbuf_alloc(pool);
@@ -54,7 +54,7 @@ static void make_request(uint32_t i, uint64_t key, bool set, bool summed)
 }
 
 /* Compares and frees the answers. */
-static bool answers_right(uint32_t n)
+static RUNS_ONCE bool answers_right(uint32_t n)
 {
     const uint32_t before = INET_UDP_HEADROOM + SERVER_HEADER_BYTES;
     bool right = n == BURST;
@@ -80,7 +80,7 @@ static uint64_t timed_burst(uint32_t now_s, uint32_t *n)
 }
 
 /* Makes the store hold the keys. */
-static bool fill(uint64_t keys)
+static RUNS_ONCE bool fill(uint64_t keys)
 {
     for (uint64_t key = 0; key < keys; key += BURST) {
         uint32_t n;
@@ -95,7 +95,7 @@ static bool fill(uint64_t keys)
 
 /* Cycles a request of the burst in the middle. A mean would also count what else the machine does
  * in between. */
-static uint32_t median(const uint32_t bursts[MOST])
+static RUNS_ONCE uint32_t median(const uint32_t bursts[MOST])
 {
     uint32_t at = 0;
 
@@ -104,7 +104,7 @@ static uint32_t median(const uint32_t bursts[MOST])
     return at;
 }
 
-static bool measure(uint32_t round, uint64_t keys, bool summed)
+static RUNS_ONCE bool measure(uint32_t round, uint64_t keys, bool summed)
 {
     static uint32_t bursts[MOST]; /* by their cycles a request */
     uint64_t cycles = 0;
@@ -126,7 +126,7 @@ static bool measure(uint32_t round, uint64_t keys, bool summed)
     return true;
 }
 
-int bench_run(struct server *measured, uint64_t keys)
+RUNS_ONCE int bench_run(struct server *measured, uint64_t keys)
 {
     bool right;
 

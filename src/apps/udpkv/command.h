@@ -9,7 +9,8 @@
 
 struct command {
     struct text *text;
-    struct store *store;
+    struct store *store;  /* the shard that was entered last; where there is one, always that */
+    struct store *locked; /* the same until it is left, if there are several cores */
     struct reply *reply;
     const struct word *words; /* up to LINE_WORDS: enough for all commands but get and its kin */
     uint32_t word_count;      /* all words of the line, even if over LINE_WORDS */
@@ -37,9 +38,34 @@ static inline bool command_is(struct word word, const char *text)
 /* A key of at most STORE_MAX_KEY bytes: a word, or other bytes that stay while the key is used. */
 static inline struct store_key command_key(const struct command *c, struct word word)
 {
-    uint64_t hash =
-        likely(word.bytes == c->hashed) ? c->hash : store_hash(c->store, word.bytes, word.len);
+    uint64_t hash = likely(word.bytes == c->hashed)
+                        ? c->hash
+                        : shards_hash(&c->text->shards, word.bytes, word.len);
     return (struct store_key){word.bytes, (uint8_t)word.len, hash};
+}
+
+/* The following for several cores. */
+void command_lock(struct command *c, uint64_t hash);
+void command_unlock(struct command *c);
+
+/* Enters the key's shard: c->store from then on. Left at the end of the command at the latest, so
+ * that all of a command is one step for a key. Not before there is the whole of what it needs. */
+static inline void command_enter(struct command *c, struct store_key key)
+{
+    if (unlikely(c->text->shards.locked))
+        command_lock(c, key.hash);
+}
+
+static inline void command_leave(struct command *c)
+{
+    if (unlikely(c->locked))
+        command_unlock(c);
+}
+
+/* The longest value. */
+static inline size_t command_max_value(const struct command *c)
+{
+    return c->text->shards.first->max_value;
 }
 
 /* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
@@ -49,7 +75,7 @@ uint32_t command_expire_s(const struct command *c, int32_t exptime);
  * isn't there. */
 bool command_take_data(struct command *c, uint32_t len, struct store_value *value);
 
-/* Stores a value and counts what came of an id to compare. */
+/* Enters the key's shard, stores a value and counts what came of an id to compare. */
 enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
                               const struct store_value *value);
 

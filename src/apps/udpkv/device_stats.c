@@ -2,8 +2,8 @@
 #include "apps/udpkv/device_stats.h"
 
 /* Counters of drops: "STAT rx0:drop_no_buf 3". */
-static void show_drops(struct reply *reply, const char *part, const char *const *names,
-                       const uint64_t *drops, uint32_t count)
+static RUNS_ONCE void show_drops(struct reply *reply, const char *part, const char *const *names,
+                                 const uint64_t *drops, uint32_t count)
 {
     char prefix[16];
 
@@ -12,8 +12,8 @@ static void show_drops(struct reply *reply, const char *part, const char *const 
         text_show_number(reply, prefix, names[i], drops[i]);
 }
 
-static void show_queue(struct reply *reply, const char *part,
-                       const struct netdev_queue_stats *stats)
+static RUNS_ONCE void show_queue(struct reply *reply, const char *part,
+                                 const struct netdev_queue_stats *stats)
 {
     char prefix[16];
 
@@ -25,25 +25,61 @@ static void show_queue(struct reply *reply, const char *part,
     show_drops(reply, part, netdev_drop_names, stats->drops, NETDEV_DROP_REASONS);
 }
 
-void device_stats_show(const void *whose, struct reply *reply)
+static RUNS_ONCE void show_pair(struct reply *reply, const struct device_stats *d, uint16_t q)
+{
+    struct netdev_queue_stats queue;
+    char part[8], prefix[16];
+
+    format(part, sizeof part, "rx%u", q);
+    if (netdev_rxq_stats(d->dev, q, &queue))
+        show_queue(reply, part, &queue);
+    format(part, sizeof part, "tx%u", q);
+    if (netdev_txq_stats(d->dev, q, &queue))
+        show_queue(reply, part, &queue);
+    format(prefix, sizeof prefix, "%s:", part);
+    text_show_number(reply, prefix, "drop_no_room", *d->tx_dropped[q]);
+}
+
+static RUNS_ONCE void show_inets(struct reply *reply, const struct device_stats *d)
+{
+    uint64_t arp_replies = 0, echo_replies = 0, drops[INET_DROP_REASONS] = {0};
+
+    for (uint32_t i = 0; i < d->queue_pairs; i++) {
+        arp_replies += d->inets[i]->arp_replies;
+        echo_replies += d->inets[i]->echo_replies;
+        for (uint32_t r = 0; r < INET_DROP_REASONS; r++)
+            drops[r] += d->inets[i]->drops[r];
+    }
+    text_show_number(reply, "inet:", "arp_replies", arp_replies);
+    text_show_number(reply, "inet:", "echo_replies", echo_replies);
+    show_drops(reply, "inet", inet_drop_names, drops, INET_DROP_REASONS);
+}
+
+static RUNS_ONCE void show_idle(struct reply *reply, const struct device_stats *d)
+{
+    uint64_t waits = 0, averted = 0, interrupts = 0;
+
+    for (uint32_t i = 0; i < d->queue_pairs; i++) {
+        waits += d->idles[i]->waits;
+        averted += d->idles[i]->averted;
+        interrupts += d->idles[i]->interrupts;
+    }
+    text_show_number(reply, "idle:", "waits", waits);
+    text_show_number(reply, "idle:", "averted", averted);
+    text_show_number(reply, "idle:", "interrupts", interrupts);
+}
+
+RUNS_ONCE void device_stats_show(const void *whose, struct reply *reply)
 {
     const struct device_stats *d = whose;
-    struct netdev_queue_stats queue;
     struct netdev_info info;
 
     netdev_info(d->dev, &info);
     text_show_text(reply, "", "driver", info.driver);
     text_show_text(reply, "", "place", info.where);
     text_show_number(reply, "", "mtu", info.mtu_bytes);
-    if (netdev_rxq_stats(d->dev, 0, &queue))
-        show_queue(reply, "rx0", &queue);
-    if (netdev_txq_stats(d->dev, 0, &queue))
-        show_queue(reply, "tx0", &queue);
-    text_show_number(reply, "tx0:", "drop_no_room", *d->tx_dropped);
-    text_show_number(reply, "idle:", "waits", d->idle->waits);
-    text_show_number(reply, "idle:", "averted", d->idle->averted);
-    text_show_number(reply, "idle:", "interrupts", boot_interrupts());
-    text_show_number(reply, "inet:", "arp_replies", d->inet->arp_replies);
-    text_show_number(reply, "inet:", "echo_replies", d->inet->echo_replies);
-    show_drops(reply, "inet", inet_drop_names, d->inet->drops, INET_DROP_REASONS);
+    for (uint16_t q = 0; q < d->queue_pairs; q++)
+        show_pair(reply, d, q);
+    show_idle(reply, d);
+    show_inets(reply, d);
 }

@@ -2,6 +2,9 @@
  * udpkv - an in-memory key-value server that speaks memcached's UDP protocol. README.md has its
  * keys and limits. This file has the set-up and the loop; server.c handles a burst.
  *
+ * Each core has a loop with a queue pair, a pool and a server of its own, and all have the items
+ * together (shards.h).
+ *
  * Exits with 0, or with 1 if a packet buffer got lost on the way.
  */
 #include "apps/udpkv/bench.h"
@@ -14,7 +17,7 @@
 enum {
     BURST = 32,
     OUT_MAX = NETDEV_MAX_BURST, /* packets that a burst of requests may bring */
-    /* Two full rings of 256, a burst, what it brings, and the rest for bursts to come. */
+    /* Two full rings of 256, a burst, what it brings, and the rest for bursts to come: a core's. */
     POOL_COUNT = 1024,
     RESERVE_BYTES = 64 << 10, /* left over when the store takes what the machine has */
     DEFAULT_MEM_BYTES = 64 << 20,
@@ -38,12 +41,19 @@ BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
 BOOT_KEY_RANGE("udpkv.bench", boot_parse_u64, &bench_keys, "0", "keys",
                "measure the server's step alone with so many keys; 0: serve", 0, 1000000000);
 
-static struct server server;
-static uint64_t tx_dropped; /* answers for which the transmit ring had no room in time */
-static struct netdev_idle idle;
-static uint64_t next_look_ns; /* at the link */
-static struct device_stats device_stats = {
-    .idle = &idle, .inet = &server.inet, .tx_dropped = &tx_dropped};
+/* What one core has for itself. */
+struct core {
+    struct server server;
+    struct netbuf_pool *pool;
+    struct netdev_idle idle;
+    uint64_t tx_dropped;   /* answers for which the transmit ring had no room in time */
+    uint64_t next_look_ns; /* at the link */
+    struct netbuf *in[BURST], *out[OUT_MAX];
+};
+
+static struct core *cores; /* boot_cores() of them */
+static struct netdev *dev;
+static struct device_stats device_stats;
 static uint64_t clock_base_s;
 
 static const char *parse_allow(const struct boot_key *key, const char *text)
@@ -63,29 +73,56 @@ static uint32_t now_s(void)
     return (uint32_t)(clock_base_s + clock_ns() / 1000000000ull);
 }
 
-static struct netdev *open_device(struct netdev_info *info)
+static RUNS_ONCE void create_cores(void)
+{
+    const size_t len = boot_cores() * sizeof *cores;
+
+    cores = boot_alloc(len, CACHE_LINE);
+    if (!cores)
+        panic("This machine has %zu KiB left and udpkv needs %zu KiB for its cores; give it more "
+              "memory.",
+              boot_alloc_max() >> 10, len >> 10);
+}
+
+/* A queue pair for each core, which receives into that core's pool. */
+static RUNS_ONCE int start_device(const struct netdev_info *info)
+{
+    const uint32_t room = MAX((uint32_t)info->rx_buf_min_bytes, SERVER_BUF_BYTES);
+    struct netdev_rxq_conf rx[BOOT_CORES_MAX] = {0};
+    const struct netdev_txq_conf tx[BOOT_CORES_MAX] = {0};
+
+    for (uint32_t i = 0; i < boot_cores(); i++)
+        rx[i].pool = cores[i].pool = netdev_pool_create(info, "udpkv", POOL_COUNT, room);
+    return netdev_open_queues(dev, (uint16_t)boot_cores(), rx, tx,
+                              NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
+}
+
+static RUNS_ONCE void open_device(struct netdev_info *info)
 {
     if (netdev_probe() == 0)
         panic("udpkv needs a network device and this machine has none; with QEMU add "
               "-netdev user,id=n0,hostfwd=udp:127.0.0.1:11211-:%lu "
               "-device virtio-net-pci,netdev=n0 (with -M microvm: virtio-net-device).",
               port);
-    struct netdev *dev = netdev_get(0);
+    dev = netdev_get(0);
     netdev_info(dev, info);
     if (info->mtu_bytes < SERVER_MIN_MTU)
         panic("udpkv sends packets of up to %u bytes and the MTU of %s is %u; raise it.",
               (unsigned)SERVER_MIN_MTU, info->where, info->mtu_bytes);
-    conf.pool = netdev_pool_create(info, "udpkv", POOL_COUNT,
-                                   MAX((uint32_t)info->rx_buf_min_bytes, SERVER_BUF_BYTES));
-    int error = netdev_open(dev, conf.pool, NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
+    if (info->queue_pairs_max < boot_cores())
+        panic(
+            "cores=%u needs as many queue pairs, and %s at %s has %u; give it more (QEMU: queues=, "
+            "and for a device mq=on), or ask for fewer cores.",
+            boot_cores(), info->driver, info->where, info->queue_pairs_max);
+    int error = start_device(info);
     if (error)
         panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
               netdev_strerror(error));
-    return dev;
+    netdev_info(dev, info);
 }
 
 /* The store's memory comes last: it is what may be cut to what the machine has. */
-static void create_store(void)
+static RUNS_ONCE void create_store(void)
 {
     size_t left = boot_alloc_max();
     uint64_t max = left > RESERVE_BYTES ? ALIGN_DOWN(left - RESERVE_BYTES, (size_t)4096) : 0;
@@ -101,42 +138,65 @@ static void create_store(void)
     conf.store_bytes = mem_bytes ? mem_bytes : MIN(max, (uint64_t)DEFAULT_MEM_BYTES);
     void *memory = boot_alloc(conf.store_bytes, CACHE_LINE);
     assert(memory);
-    conf.store = store_create(memory, conf.store_bytes, boot_random());
+    shards_create(&conf.shards, memory, conf.store_bytes, boot_cores(), boot_random());
 }
 
-/* Sends packets; owns them. Those that find no room in time are dropped. */
-static void send(struct netdev *dev, struct netbuf **packets, uint32_t n, uint64_t patience_ns)
+/* Sends packets on a core's queue; owns them. Those that find no room in time are dropped. */
+static void send(uint16_t q, struct netbuf **packets, uint32_t n, uint64_t patience_ns)
 {
-    uint32_t sent = netdev_tx_burst(dev, 0, packets, n);
+    uint32_t sent = netdev_tx_burst(dev, q, packets, n);
 
     if (likely(sent == n))
         return;
     uint64_t start_ns = clock_ns();
     while (sent < n && clock_ns() - start_ns < patience_ns)
-        sent += netdev_tx_burst(dev, 0, packets + sent, n - sent);
-    tx_dropped += n - sent;
+        sent += netdev_tx_burst(dev, q, packets + sent, n - sent);
+    cores[q].tx_dropped += n - sent;
     netbuf_free_bulk(packets + sent, n - sent);
 }
 
-static void announce(struct netdev *dev)
+static RUNS_ONCE void announce(void)
 {
-    struct netbuf *nb = netbuf_alloc(conf.pool);
+    struct netbuf *nb = netbuf_alloc(cores[0].pool);
 
     assert(nb);
-    inet_announce(&server.inet, nb);
-    send(dev, &nb, 1, ANNOUNCE_PATIENCE_NS);
+    inet_announce(&cores[0].server.inet, nb);
+    send(0, &nb, 1, ANNOUNCE_PATIENCE_NS);
 }
 
-/* Looks at the link now and then while nothing comes, which also brings a lost device back. */
-static void look_at_link(struct netdev *dev)
+/* Looks at the link now and then while nothing comes, which also brings a lost device back: that
+ * takes all cores. */
+static void look_at_link(struct core *core)
 {
-    if (clock_ns() < next_look_ns)
+    if (clock_ns() < core->next_look_ns)
         return;
     netdev_link_up(dev);
-    next_look_ns = clock_ns() + netdev_idle_wake_ns;
+    core->next_look_ns = clock_ns() + netdev_idle_wake_ns;
 }
 
-static void print_size(uint64_t bytes)
+/* A core's loop. */
+static void serve(uint32_t number)
+{
+    struct core *core = &cores[number];
+    const uint16_t q = (uint16_t)number;
+
+    for (uint64_t before = clock_cycles(), now; !boot_stopping(); before = now) {
+        uint32_t came = netdev_rx_burst(dev, q, core->in, BURST), n;
+        if (came == 0) {
+            netdev_tx_reclaim(dev, q);
+            look_at_link(core);
+        } else {
+            n = server_burst(&core->server, core->in, came, core->out, OUT_MAX, now_s());
+            if (n > 0)
+                send(q, core->out, n, TX_PATIENCE_NS);
+        }
+        netdev_idle(&core->idle, came > 0, core->next_look_ns);
+        now = clock_cycles();
+        server_count_turn(&core->server, now - before, came > 0);
+    }
+}
+
+static RUNS_ONCE void print_size(uint64_t bytes)
 {
     if (bytes % (1 << 20) == 0)
         print("%lu MiB", bytes >> 20);
@@ -144,7 +204,7 @@ static void print_size(uint64_t bytes)
         print("%lu KiB", bytes >> 10);
 }
 
-static void print_serves(const struct netdev_info *info)
+static RUNS_ONCE void print_serves(const struct netdev_info *info)
 {
     char ip[IPV4_TEXT_BYTES];
     const uint8_t *mac = info->mac;
@@ -153,37 +213,82 @@ static void print_serves(const struct netdev_info *info)
           ipv4_format(ip, conf.ip.address), port, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
           info->driver, info->where);
     print_size(conf.store_bytes);
-    print(" for items%s.\n", mem_bytes == 0 && conf.store_bytes < DEFAULT_MEM_BYTES
-                                 ? ", which is all that this machine has left"
-                                 : "");
+    if (boot_cores() > 1)
+        print(" in %u shards", conf.shards.mask + 1);
+    print(" for items%s", mem_bytes == 0 && conf.store_bytes < DEFAULT_MEM_BYTES
+                              ? ", which is all that this machine has left"
+                              : "");
+    if (boot_cores() > 1)
+        print(", on %u cores", boot_cores());
+    print(".\n");
 }
 
-static void print_summary(const struct netdev *dev)
+/* Adds counters that stand one behind the other to their sums. */
+static RUNS_ONCE void add(uint64_t *sums, const uint64_t *counters, size_t bytes)
 {
-    const struct text_stats *text = &server.text.stats;
-    const struct store_stats *store = &conf.store->stats;
-    struct netdev_queue_stats rx, tx;
+    for (size_t i = 0; i < bytes / sizeof *sums; i++)
+        sums[i] += counters[i];
+}
 
-    print("udpkv: %lu requests, %lu answers in %lu datagrams, %lu commands; %lu hits, %lu misses; "
-          "%lu items in %lu bytes, %lu evicted.\n",
-          server.requests, server.answers, server.datagrams, server.text.commands, text->get_hits,
-          text->get_misses, store->items, store->bytes, store->evictions);
-    print("udpkv: answered %lu ARP requests and %lu pings.\n", server.inet.arp_replies,
-          server.inet.echo_replies);
-    netdev_print_drops("server", server_drop_names, server.drops, SERVER_DROP_REASONS);
-    netdev_print_drops("inet", inet_drop_names, server.inet.drops, INET_DROP_REASONS);
-    if (netdev_rxq_stats(dev, 0, &rx) && netdev_txq_stats(dev, 0, &tx)) {
-        print("udpkv: received %lu packets, sent %lu with %lu kicks; %lu found no room to be "
-              "sent.\n",
-              rx.packets, tx.packets, tx.kicks, tx_dropped);
-        netdev_idle_print(idle.waits, boot_interrupts());
-        netdev_print_drops("receive queue", netdev_drop_names, rx.drops, NETDEV_DROP_REASONS);
-        netdev_print_drops("transmit queue", netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
+static RUNS_ONCE void print_device_summary(void)
+{
+    struct netdev_queue_stats rx = {0}, tx = {0}, queue;
+    uint64_t no_room = 0, waits = 0, interrupts = 0;
+
+    for (uint16_t q = 0; q < boot_cores(); q++) {
+        if (netdev_rxq_stats(dev, q, &queue))
+            add(&rx.packets, &queue.packets, sizeof rx);
+        if (netdev_txq_stats(dev, q, &queue))
+            add(&tx.packets, &queue.packets, sizeof tx);
+        no_room += cores[q].tx_dropped;
+        waits += cores[q].idle.waits;
+        interrupts += cores[q].idle.interrupts;
+    }
+    print("udpkv: received %lu packets, sent %lu with %lu kicks; %lu found no room to be sent.\n",
+          rx.packets, tx.packets, tx.kicks, no_room);
+    netdev_idle_print(waits, interrupts);
+    netdev_print_drops("receive queue", netdev_drop_names, rx.drops, NETDEV_DROP_REASONS);
+    netdev_print_drops("transmit queue", netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
+}
+
+/* Adds what the other cores' servers have counted to core 0's. */
+static RUNS_ONCE void sum_servers(struct server *sum)
+{
+    for (uint32_t i = 1; i < boot_cores(); i++) {
+        const struct server *one = &cores[i].server;
+        sum->requests += one->requests;
+        sum->answers += one->answers;
+        sum->datagrams += one->datagrams;
+        sum->text.commands += one->text.commands;
+        sum->inet.arp_replies += one->inet.arp_replies;
+        sum->inet.echo_replies += one->inet.echo_replies;
+        add(sum->drops, one->drops, sizeof sum->drops);
+        add(sum->inet.drops, one->inet.drops, sizeof sum->inet.drops);
     }
 }
 
-/* A server without a device, measured; the exit code. */
-static int bench(void)
+static RUNS_ONCE void print_summary(void)
+{
+    struct server *server = &cores[0].server;
+    const struct text_stats text = text_sum_stats(&server->text);
+    struct shards_sum items;
+
+    sum_servers(server);
+    shards_sum(&server->text.shards, &items);
+    print("udpkv: %lu requests, %lu answers in %lu datagrams, %lu commands; %lu hits, %lu misses; "
+          "%lu items in %lu bytes, %lu evicted.\n",
+          server->requests, server->answers, server->datagrams, server->text.commands,
+          text.get_hits, text.get_misses, items.stats.items, items.stats.bytes,
+          items.stats.evictions);
+    print("udpkv: answered %lu ARP requests and %lu pings.\n", server->inet.arp_replies,
+          server->inet.echo_replies);
+    netdev_print_drops("server", server_drop_names, server->drops, SERVER_DROP_REASONS);
+    netdev_print_drops("inet", inet_drop_names, server->inet.drops, INET_DROP_REASONS);
+    print_device_summary();
+}
+
+/* Core 0's server, without a device, measured; the exit code. */
+static RUNS_ONCE int bench(void)
 {
     static const struct netbuf_pool_conf pool = {
         .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 64};
@@ -197,48 +302,49 @@ static int bench(void)
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
     conf.now_s = (uint32_t)clock_unix_s();
-    server_init(&server, &conf);
-    return bench_run(&server, bench_keys);
+    server_init(&cores[0].server, &conf);
+    return bench_run(&cores[0].server, bench_keys);
 }
 
-int app_main(void)
+static RUNS_ONCE void init_servers(const struct netdev_info *info)
 {
-    static struct netbuf *in[BURST], *out[OUT_MAX];
-    struct netdev_info info;
-
-    if (bench_keys)
-        return bench();
-    struct netdev *dev = open_device(&info);
-
-    create_store();
-    memcpy(conf.mac, info.mac, sizeof conf.mac);
+    memcpy(conf.mac, info->mac, sizeof conf.mac);
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
-    netdev_info(dev, &info);
-    conf.csum_offload = info.offloads & NETDEV_OFFLOAD_TX_CSUM;
+    conf.csum_offload = info->offloads & NETDEV_OFFLOAD_TX_CSUM;
     clock_base_s = clock_unix_s() - clock_ns() / 1000000000ull;
     conf.now_s = now_s();
-    device_stats.dev = dev;
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
-    server_init(&server, &conf);
-    netdev_idle_init(&idle, dev, 0, 1);
-    announce(dev);
+    device_stats.dev = dev;
+    for (uint32_t i = 0; i < boot_cores(); i++) {
+        conf.pool = cores[i].pool;
+        server_init(&cores[i].server, &conf);
+        if (i > 0)
+            server_join(&cores[0].server, &cores[i].server);
+        device_stats.inets[i] = &cores[i].server.inet;
+        device_stats.tx_dropped[i] = &cores[i].tx_dropped;
+        device_stats.idles[i] = &cores[i].idle;
+        netdev_idle_init(&cores[i].idle, dev, (uint16_t)i, 1);
+    }
+    device_stats.queue_pairs = boot_cores();
+}
+
+RUNS_ONCE int app_main(void)
+{
+    struct netdev_info info;
+
+    create_cores();
+    if (bench_keys)
+        return bench();
+    open_device(&info);
+    create_store();
+    init_servers(&info);
+    announce();
     print_serves(&info);
 
-    for (uint64_t before = clock_cycles(), now; !boot_stopping(); before = now) {
-        uint32_t came = netdev_rx_burst(dev, 0, in, BURST), n;
-        if (came == 0) {
-            netdev_tx_reclaim(dev, 0);
-            look_at_link(dev);
-        } else if ((n = server_burst(&server, in, came, out, OUT_MAX, now_s())) > 0) {
-            send(dev, out, n, TX_PATIENCE_NS);
-        }
-        netdev_idle(&idle, came > 0, next_look_ns);
-        now = clock_cycles();
-        server_count_turn(&server, now - before, came > 0);
-    }
+    boot_run(serve);
 
     netdev_stop(dev);
-    print_summary(dev);
+    print_summary();
     return netbuf_pools_report() ? 0 : 1;
 }

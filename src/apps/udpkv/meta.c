@@ -180,6 +180,7 @@ void meta_get(struct command *c)
         command_say(c, error);
         return;
     }
+    command_enter(c, m.key);
     struct item *item = store_peek(c->store, m.key);
     if (!item && m.has_vivify) {
         item = vivify(c, m.key);
@@ -285,7 +286,7 @@ void meta_set(struct command *c)
         error = "CLIENT_ERROR invalid mode for ms M token\r\n";
     if (!error && any_opaque_too_long(c, &m))
         error = opaque_too_long;
-    if (error || (uint32_t)len > c->store->max_value)
+    if (error || (uint32_t)len > command_max_value(c))
         c->rest += MIN((size_t)(c->end - c->rest), (size_t)len + 2);
     if (error) {
         command_say(c, error);
@@ -297,7 +298,7 @@ void meta_set(struct command *c)
     value.cas = m.cas;
     value.stale_cas = m.invalidate;
     value.binary = m.binary;
-    if (value.len <= c->store->max_value && !command_take_data(c, value.len, &value))
+    if (value.len <= command_max_value(c) && !command_take_data(c, value.len, &value))
         return;
     set_answer(c, &m, command_put(c, mode, m.key, &value));
 }
@@ -319,6 +320,7 @@ void meta_delete(struct command *c)
         command_say(c, opaque_too_long);
         return;
     }
+    command_enter(c, m.key);
     struct item *item = store_peek(c->store, m.key);
     if (!item) {
         stats->delete_misses++;
@@ -387,9 +389,10 @@ static void arithmetic_answer(struct command *c, const struct meta *m, struct it
 static void arithmetic(struct command *c, const struct meta *m, bool down)
 {
     struct text_stats *stats = &c->text->stats;
-    struct item *item = store_peek(c->store, m->key);
     uint64_t number;
 
+    command_enter(c, m->key);
+    struct item *item = store_peek(c->store, m->key);
     if (!item && !m->has_vivify) {
         *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
         answer(c, m, "NF");

@@ -3,7 +3,7 @@
 #include "apps/udpkv/command.h"
 
 /* All that is known of an item but its value. It has no class, so none is told. */
-static void debug(struct command *c, const struct item *item)
+static RUNS_ONCE void debug(struct command *c, const struct item *item)
 {
     uint8_t key[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
     char text[128];
@@ -20,7 +20,7 @@ static void debug(struct command *c, const struct item *item)
     reply_text(c->reply, text);
 }
 
-void meta_debug(struct command *c)
+RUNS_ONCE void meta_debug(struct command *c)
 {
     uint8_t decoded[BASE64_BYTES(STORE_MAX_KEY)];
     struct word key;
@@ -38,7 +38,9 @@ void meta_debug(struct command *c)
             return;
         }
     }
-    const struct item *item = store_peek(c->store, command_key(c, key));
+    struct store_key wanted = command_key(c, key);
+    command_enter(c, wanted);
+    const struct item *item = store_peek(c->store, wanted);
     if (item)
         debug(c, item);
     else

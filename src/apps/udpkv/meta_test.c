@@ -21,7 +21,8 @@ static bool no_more(struct reply *reply)
 
 static void fresh(void)
 {
-    text = (struct text){.store = test_store(STORE_MIN_BYTES), .start_s = TEST_NOW_S};
+    text = (struct text){
+        .shards = test_shards(1, STORE_MIN_BYTES), .next = &text, .start_s = TEST_NOW_S};
 }
 
 static void run(const struct exchange *exchanges, size_t count)
@@ -55,7 +56,7 @@ TEST(meta_get_shows_what_is_asked_for)
         {"mg a t\r\n", "HD t-1\r\n"}, {"mg a T-1\r\n", "HD\r\n"}, {"mg a\r\n", "EN\r\n"},
         {"mn\r\n", "MN\r\n"}, {"mx a\r\n", "ERROR\r\n"});
     RUN({"ms b 0\r\n\r\n", "HD\r\n"});
-    store_tick(text.store, TEST_NOW_S + 7);
+    shards_tick(&text.shards, TEST_NOW_S + 7);
     RUN({"mg b l\r\n", "HD l7\r\n"}, {"mg b l\r\n", "HD l0\r\n"});
 }
 

@@ -24,21 +24,22 @@ struct answer {
 };
 
 /* The lines of `stats settings`: memcached's names where there is such a setting. */
-static void show_settings(const void *whose, struct reply *reply)
+static RUNS_ONCE void show_settings(const void *whose, struct reply *reply)
 {
-    const struct server_conf *conf = whose;
+    const struct server *server = whose;
+    const struct server_conf *conf = &server->conf;
     char ip[IPV4_TEXT_BYTES], network[IPV4_TEXT_BYTES + 3];
 
     text_show_number(reply, "", "maxbytes", conf->store_bytes);
     text_show_number(reply, "", "udpport", conf->port);
     text_show_text(reply, "", "inter", ipv4_format(ip, conf->ip.address));
     text_show_text(reply, "", "evictions", "on");
-    text_show_number(reply, "", "num_threads", 1);
+    text_show_number(reply, "", "num_threads", text_cores(&server->text));
     text_show_text(reply, "", "cas_enabled", "yes");
     text_show_text(reply, "", "flush_enabled", "yes");
     text_show_text(reply, "", "dump_enabled", "no");
     text_show_text(reply, "", "shutdown_command", "no");
-    text_show_number(reply, "", "item_size_max", conf->store->max_value);
+    text_show_number(reply, "", "item_size_max", conf->shards.first->max_value);
     text_show_text(reply, "", "hash_algorithm", "xxh3");
     text_show_number(reply, "", "answer_datagrams_max", SERVER_MAX_PARTS);
     for (uint32_t i = 0; i < conf->allow_count; i++) {
@@ -48,7 +49,7 @@ static void show_settings(const void *whose, struct reply *reply)
     }
 }
 
-void server_init(struct server *server, const struct server_conf *conf)
+RUNS_ONCE void server_init(struct server *server, const struct server_conf *conf)
 {
     uint32_t n = 0;
 
@@ -69,15 +70,23 @@ void server_init(struct server *server, const struct server_conf *conf)
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
     assert(n == ARRAY_LEN(server->counters));
-    server->parts[0] = (struct text_part){"settings", show_settings, &server->conf};
+    server->parts[0] = (struct text_part){"settings", show_settings, server};
     server->parts[1] = conf->part;
-    server->text = (struct text){.store = conf->store,
+    server->text = (struct text){.shards = conf->shards,
+                                 .next = &server->text,
                                  .store_bytes = conf->store_bytes,
                                  .counters = server->counters,
                                  .counter_count = n,
                                  .parts = server->parts,
                                  .part_count = conf->part.name ? 2 : 1,
                                  .start_s = conf->now_s};
+}
+
+RUNS_ONCE void server_join(struct server *server, struct server *alone)
+{
+    assert(alone->text.next == &alone->text);
+    alone->text.next = server->text.next;
+    server->text.next = &alone->text;
 }
 
 static uint8_t *part_header(struct netbuf *nb)
@@ -208,7 +217,7 @@ static inline struct word first_key(const struct line *line)
 /* Stage 1: what is it, and which bucket will it want? */
 static void look_at(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
-    struct store *store = server->conf.store;
+    const struct shards *shards = &server->text.shards;
     struct inet_udp *udp = &pending->udp;
     struct line *line = &pending->line;
 
@@ -222,8 +231,14 @@ static void look_at(struct server *server, struct netbuf *nb, struct server_pend
               udp->payload_len - SERVER_HEADER_BYTES, (size_t)(nb->start + nb->buf_bytes - text));
     struct word key = first_key(line);
     line->hashed = key.bytes;
-    line->hash = store_hash(store, key.bytes, key.len);
-    store_prefetch_bucket(store, line->hash);
+    line->hash = shards_hash(shards, key.bytes, key.len);
+    store_prefetch_bucket(shards_of(shards, line->hash), line->hash);
+}
+
+/* Stage 2: its bucket is there; where is the item? */
+static inline void ask_for_item(const struct server *server, uint64_t hash)
+{
+    store_prefetch_item(shards_of(&server->text.shards, hash), hash);
 }
 
 /* Stage 3: runs a request and answers it in nb, which it owns. Returns how many packets it put to
@@ -300,7 +315,7 @@ static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, str
         if (i < n)
             look_at(server, in[i], &pending[i]);
         if (i >= lag && i - lag < n && likely(pending[i - lag].verdict == INET_UDP))
-            store_prefetch_item(server->conf.store, pending[i - lag].line.hash);
+            ask_for_item(server, pending[i - lag].line.hash);
         if (i >= 2 * lag)
             sent +=
                 finish_one(server, in[i - 2 * lag], &pending[i - 2 * lag], out + sent, room - sent);
@@ -313,7 +328,7 @@ uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, str
 {
     uint32_t sent = 0;
 
-    store_tick(server->conf.store, now_s);
+    shards_tick(&server->text.shards, now_s);
     for (uint32_t i = 0; i < n; i += SERVER_BATCH)
         sent +=
             batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent, out_max - sent);

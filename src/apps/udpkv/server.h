@@ -64,7 +64,7 @@ struct server_conf {
     uint16_t port;
     bool csum_offload;        /* leave UDP checksums to the device */
     struct netbuf_pool *pool; /* with SERVER_BUF_BYTES behind the headroom of a buffer */
-    struct store *store;
+    struct shards shards;     /* the core's own copy */
     size_t store_bytes;
     uint32_t now_s;       /* the time of the start */
     uint32_t allow_count; /* 0: only our own network is answered */
@@ -94,10 +94,14 @@ struct server {
     struct text_part parts[2];
     struct server_pending pending[SERVER_BATCH];
     uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
-};
+} __attribute__((aligned(CACHE_LINE)));
 
-/* Sets up *server. */
+/* Sets up *server: one for each core, whose shards and pool it uses. */
 void server_init(struct server *server, const struct server_conf *conf);
+
+/* Before either runs: makes a server that is alone one of those that have `server` among them, so
+ * that stats tells the sums of all. */
+void server_join(struct server *server, struct server *alone);
 
 /*
  * Handles in[0] to in[n - 1], which it owns from then on, at the time now_s (seconds since 1970).

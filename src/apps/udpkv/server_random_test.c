@@ -13,6 +13,7 @@ static struct netbuf_pool *pool;
 static struct server server;
 static struct inet client;
 static uint64_t state;
+static uint32_t keys; /* more than the store has room for */
 
 static uint32_t below(uint32_t limit)
 {
@@ -64,7 +65,7 @@ static size_t put_command(char *text, size_t room)
     const char *exptime = below(8) ? "0" : PICK("1", "-1", "3000000000", "1700000100", "x");
     const char *noreply = PICK("", "", "", " noreply");
     char key[300];
-    size_t key_len = format(key, sizeof key, "key%u", below(600));
+    size_t key_len = format(key, sizeof key, "key%u", below(keys));
 
     if (below(20) == 0) { /* of 250 or 251 bytes */
         memset(key + key_len, 'k', sizeof key - key_len);
@@ -122,18 +123,28 @@ static struct netbuf *make_request(void)
     return nb;
 }
 
-TEST(server_random_requests)
+static void check_shards(const struct shards *shards)
+{
+    for (uint32_t n = 0; n <= shards->mask; n++) {
+        test_check_store(shards_nth(shards, n));
+        CHECK_EQ(shards_nth(shards, n)->lock, 0);
+    }
+}
+
+static void random_requests(struct shards shards)
 {
     struct netbuf *in[IN_MAX], *out[OUT_MAX];
+    struct shards_sum sum;
     struct server_conf conf = {.ip = {0x0a00020f, 24}, .port = 11211, .now_s = TEST_NOW_S};
 
     state = 88172645463325252;
+    keys = 600 * (shards.mask + 1);
     if (!pool)
         pool = netbuf_pool_create(&(struct netbuf_pool_conf){
             .name = "server_random", .count = BUFS, .buf_bytes = 2048, .headroom_bytes = 64});
     CHECK(pool);
     conf.pool = pool;
-    conf.store = test_store(STORE_MIN_BYTES);
+    conf.shards = shards;
     memcpy(conf.mac, server_mac, sizeof server_mac);
     server_init(&server, &conf);
     inet_init(&client, client_mac, (struct ipv4_prefix){0x0a000202, 24});
@@ -149,11 +160,22 @@ TEST(server_random_requests)
         netbuf_free_bulk(out, sent);
         CHECK(netbuf_pool_whole(pool));
         if (round % 64 == 0)
-            test_check_store(conf.store);
+            check_shards(&shards);
     }
-    test_check_store(conf.store);
+    check_shards(&shards);
     const struct text_stats *text = &server.text.stats;
-    CHECK(conf.store->stats.evictions > 0 && conf.store->stats.expired > 0);
+    shards_sum(&shards, &sum);
+    CHECK(sum.stats.evictions > 0 && sum.stats.expired > 0);
     CHECK(text->get_hits > 0 && text->cas_badval > 0 && text->incr_hits > 0);
     CHECK(server.drops[SERVER_DROP_CUT] > 0 && server.drops[SERVER_DROP_NO_ROOM] > 0);
+}
+
+TEST(server_random_requests)
+{
+    random_requests(test_shards(1, STORE_MIN_BYTES));
+}
+
+TEST(server_random_requests_over_shards)
+{
+    random_requests(test_shards(2, STORE_MIN_BYTES));
 }

@@ -35,7 +35,7 @@ static void fresh(void)
     struct server_conf conf = {.ip = {ip(10, 0, 2, 15), 24},
                                .port = 11211,
                                .pool = pool,
-                               .store = test_store(1 << 20),
+                               .shards = test_shards(1, 1 << 20),
                                .now_s = TEST_NOW_S};
     memcpy(conf.mac, server_mac, sizeof conf.mac);
     server_init(&server, &conf);

@@ -24,8 +24,9 @@
  * 6.4 bytes. One eighth of the memory is index, which serves items of 64 bytes and more at a time;
  * with smaller ones the index is full first and items are evicted for their slot.
  *
- * Nothing is allocated after store_create. One core at a time. Time comes from the caller
- * (store_tick): seconds since 1970. A pointer to an item is good until the next call that writes.
+ * Nothing is allocated after store_create. One core at a time (shards.h sees to it), but for the
+ * prefetch hints. Time comes from the caller (store_tick): seconds since 1970. A pointer to an item
+ * is good until the next call that writes.
  */
 #ifndef UDPKV_STORE_H
 #define UDPKV_STORE_H
@@ -91,19 +92,23 @@ struct store_stats {
 };
 
 struct store {
+    /* What stays, but for the index's overflow buckets now and then: the prefetch hints read no
+     * other line of it, so they wait for no other core. */
     uint8_t *log;
     size_t log_bytes;
-    size_t head, tail; /* offsets into the log, both less than log_bytes */
-    size_t used_bytes; /* from tail to head, dead ones and pads included */
-    size_t pinned;     /* offset of an item that must not be evicted now, or SIZE_MAX */
     size_t max_value;
-    size_t credit; /* bytes that large items may still be moved, see above */
-    struct index index;
     uint64_t seed;
-    uint64_t last_cas;   /* given to the item written last */
-    uint64_t flush_cas;  /* items up to this one are flushed */
-    uint32_t flush_at_s; /* a flush to come; 0: none */
+    struct index index;
+    /* What changes. A lookup gets along with the first of these lines. */
+    uint32_t lock __attribute__((aligned(CACHE_LINE))); /* shards.h's */
     uint32_t now_s;
+    uint32_t flush_at_s; /* a flush to come; 0: none */
+    uint64_t flush_cas;  /* items up to this one are flushed */
+    uint64_t last_cas;   /* given to the item written last */
+    size_t head, tail;   /* offsets into the log, both less than log_bytes */
+    size_t used_bytes;   /* from tail to head, dead ones and pads included */
+    size_t pinned;       /* offset of an item that must not be evicted now, or SIZE_MAX */
+    size_t credit;       /* bytes that large items may still be moved, see above */
     struct store_stats stats;
 };
 
@@ -141,7 +146,8 @@ static inline uint64_t store_hash(const struct store *store, const uint8_t *byte
 /*
  * Cache misses of many requests can wait for memory side by side: take the hashes of all keys, then
  * ask for all buckets, then for all items, then run the requests. These are hints: they change
- * nothing, and what the store does in between may make them useless.
+ * nothing, and what the store does in between may make them useless. So another core may change a
+ * bucket while its ref is read here: whichever it is, it was once a place in the log.
  */
 static inline void store_prefetch_bucket(const struct store *store, uint64_t hash)
 {

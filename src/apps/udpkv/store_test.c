@@ -19,6 +19,20 @@ struct store *test_store(size_t len_bytes)
     return store;
 }
 
+struct shards test_shards(uint32_t count, size_t shard_bytes)
+{
+    struct shards shards = {.first = test_store(shard_bytes),
+                            .shard_bytes = shard_bytes,
+                            .mask = count - 1,
+                            .locked = count > 1,
+                            .now_s = TEST_NOW_S};
+
+    assert(IS_POWER_OF_2(count) && count * shard_bytes <= TEST_STORE_MAX);
+    for (uint32_t n = 1; n < count; n++)
+        store_tick(store_create(shards_nth(&shards, n), shard_bytes, TEST_SEED), TEST_NOW_S);
+    return shards;
+}
+
 static uint8_t bytes[16 << 10]; /* for values whose content doesn't matter */
 
 enum store_result test_set(struct store *store, const char *key, const char *value)

@@ -2,7 +2,7 @@
 #ifndef UDPKV_STORE_TEST_H
 #define UDPKV_STORE_TEST_H
 
-#include "apps/udpkv/store.h"
+#include "apps/udpkv/shards.h"
 
 #define TEST_NOW_S     1700000000u /* when every test begins */
 #define TEST_SEED      0x1234567890abcdef
@@ -10,6 +10,9 @@
 
 /* A fresh, empty store of at most TEST_STORE_MAX, at TEST_NOW_S. It ends the one given before. */
 struct store *test_store(size_t len_bytes);
+
+/* The same in so many shards, a power of two; of several each is locked when it is entered. */
+struct shards test_shards(uint32_t count, size_t shard_bytes);
 
 /* Fails the test if the log's pieces don't lie one behind the other from tail to head, or a live
  * one isn't in the index exactly once. */

@@ -20,13 +20,25 @@ static void look_for_noreply(struct command *c)
         c->mute = command_is(c->words[c->word_count - 1], "noreply");
 }
 
+void command_lock(struct command *c, uint64_t hash)
+{
+    c->store = c->locked = shards_of(&c->text->shards, hash);
+    shards_lock(&c->text->shards, c->locked);
+}
+
+void command_unlock(struct command *c)
+{
+    shards_unlock(&c->text->shards, c->locked);
+    c->locked = NULL;
+}
+
 uint32_t command_expire_s(const struct command *c, int32_t exptime)
 {
     if (exptime == 0)
         return 0;
     if (exptime < 0)
         return STORE_EXPIRED;
-    return (uint32_t)exptime + (exptime > MAX_RELATIVE_S ? 0 : c->store->now_s);
+    return (uint32_t)exptime + (exptime > MAX_RELATIVE_S ? 0 : c->text->shards.now_s);
 }
 
 /* --- storage ------------------------------------------------------------------------------- */
@@ -54,9 +66,10 @@ bool command_take_data(struct command *c, uint32_t len, struct store_value *valu
 enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
                               const struct store_value *value)
 {
-    enum store_result result = store_put(c->store, mode, key, value);
     struct text_stats *stats = &c->text->stats;
 
+    command_enter(c, key);
+    enum store_result result = store_put(c->store, mode, key, value);
     if (mode == STORE_CAS) {
         stats->cas_hits += result == STORE_OK;
         stats->cas_badval += result == STORE_EXISTS;
@@ -88,7 +101,7 @@ static void put(struct command *c)
         return;
     }
     value.expire_s = command_expire_s(c, exptime);
-    if ((uint32_t)len > c->store->max_value) {
+    if ((uint32_t)len > command_max_value(c)) {
         c->rest += MIN((size_t)(c->end - c->rest), (size_t)len + 2);
         value.len = (uint32_t)len;
     } else if (!command_take_data(c, (uint32_t)len, &value)) {
@@ -150,20 +163,23 @@ static void get(struct command *c)
             command_say(c, command_bad_format);
             return;
         }
-        struct item *item = store_find(c->store, command_key(c, key));
+        struct store_key wanted = command_key(c, key);
+        command_enter(c, wanted);
+        struct item *item = store_find(c->store, wanted);
         stats->cmd_get += !touches;
         stats->cmd_touch += touches;
-        if (!item) {
+        if (item) {
+            stats->get_hits += !touches;
+            stats->touch_hits += touches;
+            if (touches)
+                item->expire_s = command_expire_s(c, exptime);
+            if (likely(!spoilt))
+                text_put_item(c->reply, item, with_cas);
+        } else {
             stats->get_misses += !touches;
             stats->touch_misses += touches;
-            continue;
         }
-        stats->get_hits += !touches;
-        stats->touch_hits += touches;
-        if (touches)
-            item->expire_s = command_expire_s(c, exptime);
-        if (likely(!spoilt))
-            text_put_item(c->reply, item, with_cas);
+        command_leave(c);
         if (c->reply->broken)
             return;
     }
@@ -186,7 +202,9 @@ static void delete_item(struct command *c)
         command_say(c, command_bad_format);
         return;
     }
-    bool found = store_delete(c->store, command_key(c, c->words[1]));
+    struct store_key key = command_key(c, c->words[1]);
+    command_enter(c, key);
+    bool found = store_delete(c->store, key);
     c->text->stats.delete_hits += found;
     c->text->stats.delete_misses += !found;
     command_say(c, found ? "DELETED\r\n" : "NOT_FOUND\r\n");
@@ -209,8 +227,9 @@ static void add(struct command *c)
         command_say(c, "CLIENT_ERROR invalid numeric delta argument\r\n");
         return;
     }
-    enum store_result result =
-        store_add(c->store, command_key(c, c->words[1]), delta, down, &number);
+    struct store_key key = command_key(c, c->words[1]);
+    command_enter(c, key);
+    enum store_result result = store_add(c->store, key, delta, down, &number);
     if (result == STORE_NOT_FOUND) {
         *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
         command_say(c, "NOT_FOUND\r\n");
@@ -238,7 +257,9 @@ static void touch(struct command *c)
         command_say(c, bad_exptime);
         return;
     }
-    struct item *item = store_find(c->store, command_key(c, c->words[1]));
+    struct store_key key = command_key(c, c->words[1]);
+    command_enter(c, key);
+    struct item *item = store_find(c->store, key);
     if (item)
         item->expire_s = command_expire_s(c, exptime);
     c->text->stats.cmd_touch++;
@@ -258,9 +279,9 @@ static void flush_all(struct command *c)
         return;
     }
     if (exptime <= 0)
-        store_flush(c->store);
+        shards_flush(&c->text->shards);
     else
-        store_flush_at(c->store, command_expire_s(c, exptime));
+        shards_flush_at(&c->text->shards, command_expire_s(c, exptime));
     command_say(c, "OK\r\n");
 }
 
@@ -334,6 +355,7 @@ static void run_line(struct command *c)
             break;
         c->how = verb->how;
         verb->run(c);
+        command_leave(c);
         return;
     }
     command_say(c, "ERROR\r\n");
@@ -347,7 +369,8 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
 
     assert(len <= sizeof text->line);
     c.text = text;
-    c.store = text->store;
+    c.store = text->shards.first;
+    c.locked = NULL;
     c.reply = reply;
     c.rest = request;
     c.end = request + len;

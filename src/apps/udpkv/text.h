@@ -13,13 +13,13 @@
 
 #include "apps/udpkv/line.h"
 #include "apps/udpkv/reply.h"
-#include "apps/udpkv/store.h"
+#include "apps/udpkv/shards.h"
 
 #define TEXT_VERSION "1.6.18-ringloop"
 
 #define TEXT_MAX_REQUEST 4096 /* at least the size of a pool's buffer */
 
-/* What stats shows, in this order. */
+/* What stats shows, in this order: numbers of 64 bits and nothing else. */
 struct text_stats {
     uint64_t cmd_get, cmd_set, cmd_flush, cmd_touch;
     uint64_t get_hits, get_misses;
@@ -42,17 +42,19 @@ struct text_part {
     const void *whose;
 };
 
+/* One for each core. stats tells the sums of all: it reads what the others are counting. */
 struct text {
-    struct store *store;
-    size_t store_bytes; /* limit_maxbytes */
+    struct shards shards; /* this core's */
+    size_t store_bytes;   /* limit_maxbytes */
+    struct text *next;    /* of another core; all are a ring, one alone is its own next */
     const struct text_counter *counters;
     uint32_t counter_count;
     const struct text_part *parts;
     uint32_t part_count;
     uint32_t start_s;
     uint64_t commands; /* lines run; the end of a datagram that is no whole line isn't one */
-    struct text_stats stats;
-    uint8_t line[TEXT_MAX_REQUEST]; /* the copy of a line that is run */
+    struct text_stats stats, before; /* counted, and how much of it up to the last `stats reset` */
+    uint8_t line[TEXT_MAX_REQUEST];  /* the copy of a line that is run */
 };
 
 /* How a request ended. */
@@ -61,15 +63,19 @@ enum text_end {
     TEXT_CUT, /* its last line has no end; it was ignored, what was before it was done */
 };
 
-/* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that store_tick set
- * last. `first` is its first line if the caller has read that already; NULL, or a line that isn't
- * taken, if not. With a reply that breaks (reply.h) it stops, and what was done stays done. Each
- * byte of the request is read once, and may be overwritten by the answer (reply.aside). */
+/* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that shards_tick
+ * set last. `first` is its first line if the caller has read that already; NULL, or a line that
+ * isn't taken, if not. With a reply that breaks (reply.h) it stops, and what was done stays done.
+ * Each byte of the request is read once, and may be overwritten by the answer (reply.aside). */
 enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
                        const struct line *first, struct reply *reply);
 
 /* One item in the answer to get (with_cas: to gets), without the END: in text_item.c. */
 void text_put_item(struct reply *reply, struct item *item, bool with_cas);
+
+/* The counters of all cores since the last `stats reset`; how many cores there are. */
+struct text_stats text_sum_stats(const struct text *text);
+uint32_t text_cores(const struct text *text);
 
 /* For a text_part: a line of stats, whose name is the two texts put together. */
 void text_show_number(struct reply *reply, const char *prefix, const char *name, uint64_t value);

@@ -1,7 +1,8 @@
 /* text_stats.c - the command stats; the names are memcached's where the meaning is. */
 #include "apps/udpkv/command.h"
 
-void text_show_text(struct reply *reply, const char *prefix, const char *name, const char *value)
+RUNS_ONCE void text_show_text(struct reply *reply, const char *prefix, const char *name,
+                              const char *value)
 {
     reply_text(reply, "STAT ");
     reply_text(reply, prefix);
@@ -11,7 +12,8 @@ void text_show_text(struct reply *reply, const char *prefix, const char *name, c
     reply_text(reply, "\r\n");
 }
 
-void text_show_number(struct reply *reply, const char *prefix, const char *name, uint64_t value)
+RUNS_ONCE void text_show_number(struct reply *reply, const char *prefix, const char *name,
+                                uint64_t value)
 {
     char text[24];
 
@@ -19,15 +21,60 @@ void text_show_number(struct reply *reply, const char *prefix, const char *name,
     text_show_text(reply, prefix, name, text);
 }
 
-static void show(struct reply *reply, const char *name, uint64_t value)
+static RUNS_ONCE void show(struct reply *reply, const char *name, uint64_t value)
 {
     text_show_number(reply, "", name, value);
 }
 
-static void show_all(const struct text *text, struct reply *reply)
+/* Reads a counter that another core counts up meanwhile: it is whole, and as new as can be told. */
+static uint64_t now_at(const uint64_t *counter)
 {
-    const struct text_stats *s = &text->stats;
-    const struct store *store = text->store;
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+enum { STATS = sizeof(struct text_stats) / sizeof(uint64_t) };
+
+RUNS_ONCE struct text_stats text_sum_stats(const struct text *text)
+{
+    struct text_stats sum = {0};
+    uint64_t *sums = (uint64_t *)&sum;
+    const struct text *one = text;
+
+    do {
+        const uint64_t *counted = (const uint64_t *)&one->stats;
+        const uint64_t *before = (const uint64_t *)&one->before;
+        for (uint32_t i = 0; i < STATS; i++)
+            sums[i] += now_at(&counted[i]) - now_at(&before[i]);
+        one = one->next;
+    } while (one != text);
+    return sum;
+}
+
+RUNS_ONCE uint32_t text_cores(const struct text *text)
+{
+    uint32_t cores = 1;
+
+    for (const struct text *other = text->next; other != text; other = other->next)
+        cores++;
+    return cores;
+}
+
+/* A counter of somebody else, over all cores: each has the same ones. */
+static RUNS_ONCE uint64_t sum_counter(const struct text *text, uint32_t i)
+{
+    uint64_t sum = now_at(text->counters[i].value);
+
+    for (const struct text *other = text->next; other != text; other = other->next)
+        sum += now_at(other->counters[i].value);
+    return sum;
+}
+
+static RUNS_ONCE void show_all(struct text *text, struct reply *reply)
+{
+    const struct text_stats sum = text_sum_stats(text), *s = &sum;
+    struct shards_sum items;
+    shards_sum(&text->shards, &items);
+    const struct store_stats *store = &items.stats;
     const struct text_counter own[] = {
         {"cmd_get", &s->cmd_get},
         {"cmd_set", &s->cmd_set},
@@ -46,33 +93,35 @@ static void show_all(const struct text *text, struct reply *reply)
         {"cas_badval", &s->cas_badval},
         {"touch_hits", &s->touch_hits},
         {"touch_misses", &s->touch_misses},
-        {"bytes", &store->stats.bytes},
-        {"curr_items", &store->stats.items},
-        {"total_items", &store->stats.total_items},
-        {"evictions", &store->stats.evictions},
-        {"expired_found", &store->stats.expired},
-        {"moved_bytes", &store->stats.moved_bytes},
+        {"bytes", &store->bytes},
+        {"curr_items", &store->items},
+        {"total_items", &store->total_items},
+        {"evictions", &store->evictions},
+        {"expired_found", &store->expired},
+        {"moved_bytes", &store->moved_bytes},
     };
 
     show(reply, "pid", 1);
-    show(reply, "uptime", store->now_s - text->start_s);
-    show(reply, "time", store->now_s);
+    show(reply, "uptime", text->shards.now_s - text->start_s);
+    show(reply, "time", text->shards.now_s);
     text_show_text(reply, "", "version", TEXT_VERSION);
     show(reply, "pointer_size", 8 * sizeof(void *));
     show(reply, "limit_maxbytes", text->store_bytes);
-    show(reply, "threads", 1);
+    show(reply, "threads", text_cores(text));
     for (uint32_t i = 0; i < ARRAY_LEN(own); i++)
         show(reply, own[i].name, *own[i].value);
     for (uint32_t i = 0; i < text->counter_count; i++)
-        show(reply, text->counters[i].name, *text->counters[i].value);
+        show(reply, text->counters[i].name, sum_counter(text, i));
 }
 
 /* All items are in one log, which is shown as memcached's class 1; like its classes it shows only
  * when it has items. */
-static void show_items(const struct text *text, struct reply *reply)
+static RUNS_ONCE void show_items(struct text *text, struct reply *reply)
 {
-    const struct store_stats *s = &text->store->stats;
+    struct shards_sum items;
+    const struct store_stats *s = &items.stats;
 
+    shards_sum(&text->shards, &items);
     if (s->items == 0)
         return;
     text_show_number(reply, "items:1:", "number", s->items);
@@ -82,13 +131,14 @@ static void show_items(const struct text *text, struct reply *reply)
 
 /* There are no slabs: what memcached tells of a class that has a meaning for the log, and how full
  * the log is. */
-static void show_slabs(const struct text *text, struct reply *reply)
+static RUNS_ONCE void show_slabs(struct text *text, struct reply *reply)
 {
-    const struct text_stats *s = &text->stats;
-    const struct store *store = text->store;
+    const struct text_stats sum = text_sum_stats(text), *s = &sum;
+    struct shards_sum items;
 
-    if (store->stats.items > 0) {
-        text_show_number(reply, "1:", "mem_requested", store->stats.bytes);
+    shards_sum(&text->shards, &items);
+    if (items.stats.items > 0) {
+        text_show_number(reply, "1:", "mem_requested", items.stats.bytes);
         text_show_number(reply, "1:", "get_hits", s->get_hits);
         text_show_number(reply, "1:", "cmd_set", s->cmd_set);
         text_show_number(reply, "1:", "delete_hits", s->delete_hits);
@@ -98,22 +148,29 @@ static void show_slabs(const struct text *text, struct reply *reply)
         text_show_number(reply, "1:", "cas_badval", s->cas_badval);
         text_show_number(reply, "1:", "touch_hits", s->touch_hits);
     }
-    show(reply, "log_bytes", store->log_bytes);
-    show(reply, "log_used_bytes", store->used_bytes);
-    show(reply, "log_moved_bytes", store->stats.moved_bytes);
+    show(reply, "log_bytes", items.log_bytes);
+    show(reply, "log_used_bytes", items.used_bytes);
+    show(reply, "log_moved_bytes", items.stats.moved_bytes);
     show(reply, "total_malloced", text->store_bytes);
 }
 
-static void reset(struct text *text)
+/* A counter is only ever written by its own core, so none is set to 0. */
+static RUNS_ONCE void reset(struct text *text)
 {
-    struct store_stats *s = &text->store->stats;
+    struct text *one = text;
 
-    text->stats = (struct text_stats){0};
-    s->total_items = s->evictions = s->expired = s->moved_bytes = s->touched = 0;
+    do {
+        const uint64_t *counted = (const uint64_t *)&one->stats;
+        uint64_t *before = (uint64_t *)&one->before;
+        for (uint32_t i = 0; i < STATS; i++)
+            __atomic_store_n(&before[i], now_at(&counted[i]), __ATOMIC_RELAXED);
+        one = one->next;
+    } while (one != text);
+    shards_reset_stats(&text->shards);
 }
 
 /* Shows a part that somebody else knows; false if there is none of that name. */
-static bool show_part(const struct text *text, struct word name, struct reply *reply)
+static RUNS_ONCE bool show_part(const struct text *text, struct word name, struct reply *reply)
 {
     for (uint32_t i = 0; i < text->part_count; i++) {
         const struct text_part *part = &text->parts[i];
@@ -125,7 +182,7 @@ static bool show_part(const struct text *text, struct word name, struct reply *r
     return false;
 }
 
-void text_stats(struct command *c)
+RUNS_ONCE void text_stats(struct command *c)
 {
     if (c->word_count > 1 && command_is(c->words[1], "reset")) {
         reset(c->text);

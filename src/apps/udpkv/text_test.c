@@ -27,7 +27,8 @@ static bool no_more(struct reply *reply)
 
 static void fresh(void)
 {
-    text = (struct text){.store = test_store(STORE_MIN_BYTES), .start_s = TEST_NOW_S};
+    text = (struct text){
+        .shards = test_shards(1, STORE_MIN_BYTES), .next = &text, .start_s = TEST_NOW_S};
 }
 
 /* Runs a request in memory of its exact length, so that reading past it is seen by ASan. */
@@ -131,16 +132,16 @@ TEST(text_times)
     RUN({"set a 0 10 1\r\nx\r\n", "STORED\r\n"}, {"set b 0 1700000020 1\r\nx\r\n", "STORED\r\n"},
         {"set c 0 -1 1\r\nx\r\n", "STORED\r\n"}, {"set d 0 2592001 1\r\nx\r\n", "STORED\r\n"},
         {"get a b c d\r\n", "VALUE a 0 1\r\nx\r\nVALUE b 0 1\r\nx\r\nEND\r\n"});
-    store_tick(text.store, TEST_NOW_S + 10);
+    shards_tick(&text.shards, TEST_NOW_S + 10);
     RUN({"get a b\r\n", "VALUE b 0 1\r\nx\r\nEND\r\n"}, {"touch a 5\r\n", "NOT_FOUND\r\n"},
         {"touch b 60\r\n", "TOUCHED\r\n"},
         {"touch b x\r\n", "CLIENT_ERROR invalid exptime argument\r\n"});
-    store_tick(text.store, TEST_NOW_S + 69);
+    shards_tick(&text.shards, TEST_NOW_S + 69);
     RUN({"gat 1 b\r\n", "VALUE b 0 1\r\nx\r\nEND\r\n"});
-    store_tick(text.store, TEST_NOW_S + 70);
+    shards_tick(&text.shards, TEST_NOW_S + 70);
     RUN({"get b\r\n", "END\r\n"}, {"set a 0 0 1\r\nx\r\n", "STORED\r\n"},
         {"flush_all 10\r\n", "OK\r\n"}, {"get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n"});
-    store_tick(text.store, TEST_NOW_S + 80);
+    shards_tick(&text.shards, TEST_NOW_S + 80);
     RUN({"get a\r\n", "END\r\n"}, {"set a 0 0 1\r\nx\r\n", "STORED\r\n"},
         {"flush_all noreply\r\n", ""}, {"get a\r\n", "END\r\n"},
         {"flush_all x\r\n", "CLIENT_ERROR invalid exptime argument\r\n"});
@@ -169,7 +170,7 @@ TEST(text_stats_are_lines)
     CHECK(strncmp(lines, "STAT pid 1\r\nSTAT uptime 0\r\nSTAT time 1700000000\r\n", 48) == 0);
     CHECK(text.stats.get_misses == 1 && text.commands == 3);
     RUN({"stats reset\r\n", "RESET\r\n"});
-    CHECK_EQ(text.stats.get_misses, 0);
+    CHECK_EQ(text_sum_stats(&text).get_misses, 0);
 }
 
 /* An answer that finds no room ends; what comes after isn't run. */
@@ -182,7 +183,7 @@ TEST(text_stops_when_the_reply_breaks)
     fresh();
     text_run(&text, (const uint8_t *)request, sizeof request - 1, NULL, &reply);
     CHECK(reply.broken);
-    CHECK_EQ(text.store->stats.items, 1);
+    CHECK_EQ(text.shards.first->stats.items, 1);
 }
 
 /* Mutated requests: no crash, no reading or writing outside (ASan watches). */

@@ -1,0 +1,46 @@
+/*
+ * team.h - the loops of several cores as one run: what of it each core does, when all of it is
+ * done, and the sum of what they counted.
+ *
+ * Each loop belongs to its core. The others read its counters, which it writes for itself alone,
+ * seldom: the leader, which is core 0's, a thousand times a second, and all at the end. A team of
+ * one is the rule.
+ */
+#ifndef PKTGEN_TEAM_H
+#define PKTGEN_TEAM_H
+
+#include "apps/pktgen/loop.h"
+#include "boot/boot.h"
+
+struct team {
+    struct loop *loops[BOOT_CORES_MAX];
+    uint32_t count;
+    bool stop __attribute__((aligned(CACHE_LINE))); /* the leader says that the run is over */
+};
+
+/* Gives loop number `core` its share of a count and a rate, its queues, and its stream of numbers.
+ * options and team are set. Where packets are received nobody knows in advance how many will come
+ * to which core: there several loops have no count of their own, and the leader stops them. */
+void team_share(struct loop *l, uint32_t core);
+
+static inline bool team_leads(const struct loop *l)
+{
+    return l == l->team->loops[0];
+}
+
+/* Has every loop done its share? */
+bool team_done(const struct team *t);
+
+/* For the leader, now and then: did all together receive what was wanted, or nothing for long? */
+bool team_received_enough(const struct loop *leader);
+
+/* Packets that were sent and haven't come back. */
+bool team_awaits_answers(const struct team *t);
+
+/* Counters of all queues at this moment. */
+void team_sample(const struct team *t, uint64_t now, struct report_sample *s);
+
+/* The whole run, when all loops have ended. */
+void team_result(const struct team *t, struct report_run *run);
+
+#endif

@@ -1,0 +1,114 @@
+/* shards.c - the store over cores; see shards.h. */
+#include "apps/udpkv/shards.h"
+
+RUNS_ONCE void shards_create(struct shards *shards, void *memory, size_t len_bytes, uint32_t cores,
+                             uint64_t seed)
+{
+    uint32_t count = 1;
+
+    while (cores > 1 && 2 * count <= MIN(SHARDS_PER_CORE * cores, (uint32_t)SHARDS_MAX) &&
+           len_bytes / (2 * count) >= SHARDS_MIN_BYTES)
+        count *= 2;
+    *shards = (struct shards){.first = memory,
+                              .shard_bytes = ALIGN_DOWN(len_bytes / count, (size_t)CACHE_LINE),
+                              .mask = count - 1,
+                              .locked = cores > 1};
+    for (uint32_t n = 0; n < count; n++)
+        store_create(shards_nth(shards, n), shards->shard_bytes, seed);
+}
+
+/* Whoever has the lock has it for one command and one key, some hundred cycles as a rule. To wait
+ * is to read until it looks free: only then is the cache line taken from its holder. */
+void shards_lock(const struct shards *shards, struct store *store)
+{
+    while (__atomic_exchange_n(&store->lock, 1, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(&store->lock, __ATOMIC_RELAXED))
+            __builtin_ia32_pause();
+    if (shards->now_s > store->now_s)
+        store_tick(store, shards->now_s);
+    if (shards->last_cas > store->last_cas)
+        store->last_cas = shards->last_cas;
+}
+
+/* The next one to lock it sees all that was done to it. */
+void shards_unlock(struct shards *shards, struct store *store)
+{
+    shards->last_cas = store->last_cas;
+    store_release(&store->lock, 0);
+}
+
+static void enter(const struct shards *shards, struct store *store)
+{
+    if (shards->locked)
+        shards_lock(shards, store);
+}
+
+static void leave(struct shards *shards, struct store *store)
+{
+    if (shards->locked)
+        shards_unlock(shards, store);
+}
+
+/* A flush takes one id, however many shards there are: each gets the one behind the core's. */
+static RUNS_ONCE void flush(struct shards *shards, void (*one)(struct store *store, uint32_t at_s),
+                            uint32_t at_s)
+{
+    const uint64_t before = shards->last_cas;
+    uint64_t last = before;
+
+    for (uint32_t n = 0; n <= shards->mask; n++) {
+        struct store *store = shards_nth(shards, n);
+        shards->last_cas = before;
+        enter(shards, store);
+        one(store, at_s);
+        leave(shards, store);
+        last = MAX(last, shards->last_cas);
+    }
+    shards->last_cas = last;
+}
+
+static RUNS_ONCE void flush_now(struct store *store, uint32_t at_s)
+{
+    (void)at_s;
+    store_flush(store);
+}
+
+RUNS_ONCE void shards_flush(struct shards *shards)
+{
+    flush(shards, flush_now, 0);
+}
+
+RUNS_ONCE void shards_flush_at(struct shards *shards, uint32_t at_s)
+{
+    flush(shards, store_flush_at, at_s);
+}
+
+RUNS_ONCE void shards_sum(struct shards *shards, struct shards_sum *sum)
+{
+    *sum = (struct shards_sum){0};
+    for (uint32_t n = 0; n <= shards->mask; n++) {
+        struct store *store = shards_nth(shards, n);
+        enter(shards, store);
+        sum->stats.items += store->stats.items;
+        sum->stats.bytes += store->stats.bytes;
+        sum->stats.total_items += store->stats.total_items;
+        sum->stats.evictions += store->stats.evictions;
+        sum->stats.expired += store->stats.expired;
+        sum->stats.moved_bytes += store->stats.moved_bytes;
+        sum->stats.touched += store->stats.touched;
+        sum->log_bytes += store->log_bytes;
+        sum->used_bytes += store->used_bytes;
+        leave(shards, store);
+    }
+}
+
+RUNS_ONCE void shards_reset_stats(struct shards *shards)
+{
+    for (uint32_t n = 0; n <= shards->mask; n++) {
+        struct store *store = shards_nth(shards, n);
+        enter(shards, store);
+        store->stats =
+            (struct store_stats){.items = store->stats.items, .bytes = store->stats.bytes};
+        leave(shards, store);
+    }
+}

@@ -1,0 +1,74 @@
+/*
+ * netdev_cores.c - a device that is started again while several cores use its queues.
+ *
+ * That gives new rings to queues, and their buffers back to pools, of other cores. They meet for
+ * it: core 0, whose netdev_link_up does the work, asks for it; each other core stops in its own
+ * netdev_link_up, which is outside of any burst, and waits; once all do, core 0 holds them and goes
+ * to work. Nobody waits for somebody who doesn't come: a core that waits goes on after a while, and
+ * core 0 asks again in its next netdev_link_up. Bursts know nothing of all that.
+ *
+ *     core        RUNS ---> WAITS ---> RUNS      by itself: nobody asks any more, or for too long
+ *     core 0                WAITS ---> HELD ---> WAITS
+ */
+#include "boot/boot.h"
+#include "netdev/netdev.h"
+
+/* Twice the time between two looks at the link that netdev.h asks for. */
+#define WAIT_NS 200000000ull
+
+enum { RUNS, WAITS, HELD };
+
+static struct {
+    uint32_t state;
+} __attribute__((aligned(CACHE_LINE))) cores[BOOT_CORES_MAX];
+static bool asked, holding; /* by core 0 */
+
+static bool change(uint32_t *state, uint32_t from, uint32_t to)
+{
+    /* Whoever changes it last shows the other what was done to queues and pools before. */
+    return __atomic_compare_exchange_n(state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static void let_all_wait(void)
+{
+    for (uint32_t core = 1; core < BOOT_CORES_MAX; core++)
+        change(&cores[core].state, HELD, WAITS);
+}
+
+bool netdev_hold_others(void)
+{
+    const uint32_t others = boot_others();
+    uint32_t held = 0;
+
+    if (others == 0)
+        return true;
+    store_release(&asked, true);
+    for (uint32_t core = 1; core < BOOT_CORES_MAX; core++)
+        held += load_acquire(&cores[core].state) == HELD || change(&cores[core].state, WAITS, HELD);
+    holding = held == boot_others(); /* one that is held can't end */
+    if (!holding)
+        let_all_wait();
+    return holding;
+}
+
+void netdev_let_go(void)
+{
+    if (!holding)
+        return;
+    holding = false;
+    store_release(&asked, false);
+    let_all_wait();
+}
+
+void netdev_meet(void)
+{
+    uint32_t *state = &cores[boot_core()].state;
+    uint64_t deadline_ns;
+
+    if (likely(!load_acquire(&asked)))
+        return;
+    deadline_ns = clock_ns() + WAIT_NS;
+    store_release(state, WAITS);
+    while ((load_acquire(&asked) && clock_ns() < deadline_ns) || !change(state, WAITS, RUNS))
+        __builtin_ia32_pause();
+}
