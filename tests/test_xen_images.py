@@ -272,9 +272,11 @@ def test_two_queues_carry_what_is_sent(xen, two_queues):
         assert came["duplicates"] == came["csum_bad"] == 0
 
 
-def test_two_queues_carry_what_comes(xen, two_queues):
-    """netback spreads flows over the queues by a hash, so there are 16 of them."""
-    with pktgen(xen, "mode=rx idle=2 queues=2 seq=off", vcpus=2) as domain:
+@pytest.mark.parametrize("which", ["queues", "cores"])
+def test_two_queues_carry_what_comes(xen, two_queues, which):
+    """netback spreads flows over the queues by a hash, so there are 16 of them. One core takes both
+    queues, or each of two its own."""
+    with pktgen(xen, f"mode=rx idle=2 {which}=2 seq=off", vcpus=2) as domain:
         domain.expect("^pktgen: mode rx")
         for i in range(16):
             xen.run(f"packets send vif{domain.domid}.0 count=200 dst.mac={MAC} src.port={i + 1000}"
