@@ -46,6 +46,8 @@ class Endpoint:
         self.next_id = 1000
         self.cas_base = 0
         self.cas_seen = {}
+        self.count_ids = True
+        self.ids_shown = {}  # by key, in the order in which they were shown first
         self.marker_timeout_s, self.marker_tries = MARKER_TIMEOUT_S, MARKER_TRIES
 
     def ask_raw(self, datagram):
@@ -92,8 +94,16 @@ class Endpoint:
             self.cas_seen[key] = int(cas)
 
     def without_cas_base(self, answer):
-        return re.sub(rb"(VALUE \S+ \d+ \d+ )(\d+)\r\n",
-                      lambda m: m[1] + b"%d\r\n" % (int(m[2]) - self.cas_base), answer)
+        def show(m):
+            ident = int(m[3])
+            if self.count_ids:
+                return m[1] + b"%d\r\n" % (ident - self.cas_base)
+            shown = self.ids_shown.setdefault(m[2], [0])
+            if ident > shown[-1]:
+                shown.append(ident)
+            return m[1] + b"id %d\r\n" % shown.index(ident)  # ValueError: ids went back
+
+        return re.sub(rb"(VALUE (\S+) \d+ \d+ )(\d+)\r\n", show, answer)
 
 
 class Request:
@@ -251,10 +261,12 @@ class Comparison:
                                          f"got {got[:200]!r}")
 
 
-def compare(memcached, udpkv, requests=None):
+def compare(memcached, udpkv, requests=None, count_ids=True):
     """Asks the two servers ("host:port") everything. Returns the Comparison; good if it has no
-    errors."""
+    errors. count_ids=False is for a udpkv of which several cores are asked: an id needn't be the
+    next number, but that of a key must be new when memcached's is, and larger."""
     comparison = Comparison(Endpoint(memcached), Endpoint(udpkv))
+    comparison.memcached.count_ids = comparison.udpkv.count_ids = count_ids
     comparison.run(requests or load())
     return comparison
 

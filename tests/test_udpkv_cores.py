@@ -40,7 +40,7 @@ def end(app, system):
 
 
 @contextlib.contextmanager
-def udpkv(system, folder, keys="", cores=2, queues=2, spread=False):
+def udpkv(system, folder, keys="", cores=2, queues=2, spread=0):
     """Starts udpkv and yields (app, port); then ends it in order."""
     socket = folder / "vhost"
     with VhostPort(socket, queues, spread) as port:
@@ -52,7 +52,7 @@ def udpkv(system, folder, keys="", cores=2, queues=2, spread=False):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_core_serves_every_key(system, tmp_path):
-    with udpkv(system, tmp_path, spread=True) as (app, port), Client(HOST, port.number) as client:
+    with udpkv(system, tmp_path, spread=1) as (app, port), Client(HOST, port.number) as client:
         answers = {request: client.ask(request) for request in EVERY_COMMAND}
         assert answers[b"set greeting 7 0 5\r\nhello\r\n"] == b"STORED\r\n"
         assert answers[b"incr count 1\r\n"] == b"42\r\n"
@@ -85,7 +85,7 @@ def test_with_too_few_queues_it_says_what_to_do(tmp_path):
 
 @pytest.mark.parametrize("mem, shards", [("256K", 1), ("4M", 2), ("64M", 32)])
 def test_little_memory_makes_few_shards(mem, shards, tmp_path):
-    with udpkv("linux", tmp_path, f"udpkv.mem={mem}", spread=True) as (app, port):
+    with udpkv("linux", tmp_path, f"udpkv.mem={mem}", spread=1) as (app, port):
         assert f" in {shards} shards for items, on 2 cores." in app.console()
         many_requests(HOST, port.number, 1000)
 
@@ -94,14 +94,14 @@ def test_it_goes_on_after_its_back_end_was_restarted(tmp_path):
     """All cores leave their queues for it, and have them again."""
     socket = tmp_path / "vhost"
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(VhostPort(socket, 2, spread=True))
+        first = stack.enter_context(VhostPort(socket, 2, spread=1))
         app = stack.enter_context(start("linux", socket, "", 2))
         app.expect("^udpkv: serves ")
         many_requests(HOST, first.number, 1000)
         first.close()
         app.expect("^vhost-user .*: the device has gone")
         socket.unlink()
-        with VhostPort(socket, 2, spread=True, mac=first.mac) as second:
+        with VhostPort(socket, 2, spread=1, mac=first.mac) as second:
             app.expect("^vhost-user .*: the device is back")
             many_requests(HOST, second.number, 1000)
             assert min(second.by_queue) > 0
@@ -123,7 +123,16 @@ def test_answers_are_memcacheds_on_each_core(system, tmp_path):
         assert port.by_queue[1] - before[1] > wanted
 
 
-@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("system", ["linux", "microvm"])
+def test_answers_are_memcacheds_though_each_is_another_cores(system, tmp_path):
+    """A request and the marker behind it come to one core, the next two to the other."""
+    with udpkv(system, tmp_path, spread=2) as (app, port), Memcached() as memcached:
+        result = compare(f"{HOST}:{memcached}", f"{HOST}:{port.number}", count_ids=False)
+    assert not result.errors, "\n".join(result.errors)
+    assert min(port.by_queue) > 500
+
+
+@pytest.mark.parametrize("spread", [0, 1])
 @pytest.mark.parametrize("system", ["linux", "microvm"])
 def test_every_key_has_a_linear_history(system, spread, tmp_path):
     with udpkv(system, tmp_path, spread=spread) as (app, port):

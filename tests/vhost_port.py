@@ -87,12 +87,12 @@ class Ring:
 
 class VhostPort:
     """
-    spread  every datagram comes on the next queue. Otherwise all of a client do on one, and the
-            clients take turns.
+    spread  how many datagrams come on a queue before the next one has its turn. 0: all of a client
+            come on one, and the clients take turns
     mac     the app's address; None: it tells by a packet before anybody asks it
     """
 
-    def __init__(self, path, queues, spread=False, mac=None):
+    def __init__(self, path, queues, spread=0, mac=None):
         self.queues, self.spread = queues, spread
         self.by_queue = [0] * queues  # datagrams that came on each
         self._listener = socket.socket(socket.AF_UNIX)
@@ -254,9 +254,11 @@ class VhostPort:
 
     def _from_clients(self):
         payload, (_, port) = self._udp.recvfrom(65536)
+        if self.spread:
+            queue = self._count // self.spread % self.queues
+        else:
+            queue = self._queue_of.setdefault(port, len(self._queue_of)) % self.queues
         self._count += 1
-        queue = self._count if self.spread else self._queue_of.setdefault(port, len(self._queue_of))
-        queue %= self.queues
         ring = self._rings[2 * queue]
         chain = ring.take() if self.mac else None
         if not chain:
