@@ -3,8 +3,8 @@
  * machine. A platform is a folder in src/boot that implements this header.
  *
  * The platform starts, takes its keys and the app's from the command line, and calls app_main() on
- * a stack of 64 KiB. There is one thread of execution and nothing interrupts it. When app_main
- * returns, the image ends with the value returned.
+ * a stack of 64 KiB. There is one thread of execution and nothing interrupts it, but where it
+ * waits. When app_main returns, the image ends with the value returned.
  */
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
@@ -59,6 +59,31 @@ static inline uint64_t clock_cycles(void)
 /* Cycles of clock_cycles() a second. */
 uint64_t clock_cycles_hz(void);
 
+/* --- waiting -------------------------------------------------------------------------------
+ *
+ * Interrupts do one thing: they end boot_wait. They are delivered inside boot_wait alone, so a loop
+ * is never interrupted, and one that doesn't wait pays nothing. */
+
+/*
+ * Lets the processor sleep until an interrupt comes or clock_ns() is `deadline_ns`. An interrupt
+ * that came since the last call ends it at once, so nothing is lost by who arms its sources, looks
+ * once more, and then waits. May return early. Called on each core for itself.
+ *
+ * What interrupts: a device's interrupt that its driver asked for (on Xen, an event; on linux, a
+ * file: boot/linux/linux.h); on linux also a signal that boot_stopping() tells of.
+ */
+void boot_wait(uint64_t deadline_ns);
+
+/* Interrupts that ended this core's waits, or would have; deadlines don't count. */
+uint64_t boot_interrupts(void);
+
+/* --- cores --------------------------------------------------------------------------------- */
+
+#define BOOT_CORES_MAX 8
+
+/* The core that runs this: 0 runs app_main. */
+uint32_t boot_core(void);
+
 /* --- memory -------------------------------------------------------------------------------- */
 
 /*
@@ -99,7 +124,8 @@ uint64_t boot_random(void);
  * to `def` or to what the command line says, before app_main is called. `def` is parsed like a
  * value from the command line, so what `help` shows is what is used; NULL leaves `dst` as it is.
  * A key may be given once; one with a name ending in `+` (not part of the name) may be repeated,
- * and its parser is called for each.
+ * and its parser is called for each. Two parts of an image may have keys of one name if their
+ * values differ: each word then goes to the one that can parse it.
  */
 struct boot_key {
     const char *name;

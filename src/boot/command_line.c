@@ -25,13 +25,12 @@ static size_t key_count(void)
     return (size_t)(__stop_boot_keys - __start_boot_keys);
 }
 
-static const struct boot_key *find(const char *word, size_t len)
+/* The next key of that name behind `key`; the first one behind NULL. NULL if there is none. */
+static const struct boot_key *find(const struct boot_key *key, const char *word, size_t len)
 {
-    for (size_t i = 0; i < key_count(); i++) {
-        const struct boot_key *key = &__start_boot_keys[i];
+    for (key = key ? key + 1 : __start_boot_keys; key < __stop_boot_keys; key++)
         if (name_len(key) == len && strncmp(key->name, word, len) == 0)
             return key;
-    }
     return NULL;
 }
 
@@ -61,15 +60,21 @@ _Noreturn static void unknown(const char *word, size_t len)
     boot_exit(BOOT_EXIT_USAGE);
 }
 
-static void set(const struct boot_key *key, const char *value)
+/* Sets the first key of that name, from `key` on, that can parse the value. Returns which. */
+static const struct boot_key *set(const struct boot_key *key, const char *value)
 {
-    const char *expected = key->parse(key, value);
-    if (!expected)
-        return;
-    print("command line: %.*s=%s can't be used: expected %s", (int)name_len(key), key->name, value,
-          expected);
-    if (key->max)
-        print(" from %lu to %lu", key->min, key->max);
+    const struct boot_key *first = key;
+    const size_t len = name_len(key);
+
+    for (; key; key = find(key, first->name, len))
+        if (!key->parse(key, value))
+            return key;
+    print("command line: %.*s=%s can't be used: expected", (int)len, first->name, value);
+    for (key = first; key; key = find(key, first->name, len)) {
+        print("%s %s", key == first ? "" : ", or", key->parse(key, value));
+        if (key->max)
+            print(" from %lu to %lu", key->min, key->max);
+    }
     print(".\n");
     boot_exit(BOOT_EXIT_USAGE);
 }
@@ -85,7 +90,7 @@ static void take_word(const char *word, size_t len, bool *given)
         boot_exit(BOOT_EXIT_USAGE);
     }
     size_t klen = (size_t)(equals - word), vlen = len - klen - 1;
-    const struct boot_key *key = find(word, klen);
+    const struct boot_key *key = find(NULL, word, klen);
     if (!key)
         unknown(word, klen);
     if (vlen >= MAX_VALUE) {
@@ -93,17 +98,17 @@ static void take_word(const char *word, size_t len, bool *given)
               MAX_VALUE - 1);
         boot_exit(BOOT_EXIT_USAGE);
     }
+    char *value = boot_alloc(vlen + 1, 1);
+    if (!value)
+        panic("The machine has no memory for its command line; give it more.");
+    memcpy(value, equals + 1, vlen);
+    key = set(key, value);
     bool *seen = &given[key - __start_boot_keys];
     if (*seen && !repeats(key)) {
         print("command line: %.*s is given twice.\n", (int)klen, word);
         boot_exit(BOOT_EXIT_USAGE);
     }
     *seen = true;
-    char *value = boot_alloc(vlen + 1, 1);
-    if (!value)
-        panic("The machine has no memory for its command line; give it more.");
-    memcpy(value, equals + 1, vlen);
-    set(key, value);
 }
 
 RUNS_ONCE void boot_command_line(const char *text)

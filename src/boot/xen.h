@@ -34,8 +34,8 @@ uint32_t xen_grants_used(void);
 
 /* --- event channels ------------------------------------------------------------------------- */
 
-/* A channel that domain `domid` may bind to. It starts masked: the event is noted, but doesn't wake
- * this domain. Returns the port, or 0 if there is none left. */
+/* A channel that domain `domid` may bind to. Its events are noted, but don't wake this domain.
+ * Returns the port, or 0 if there is none left. */
 uint32_t xen_event_alloc(uint16_t domid);
 
 void xen_event_close(uint32_t port);
@@ -46,8 +46,8 @@ void xen_event_notify(uint32_t port);
 /* True once after one or more events came. No hypercall. */
 bool xen_event_take(uint32_t port);
 
-/* Lets events on the port end boot waits (off: masked). An event that came while it was masked
- * counts at once. */
+/* Lets events on the port end this core's boot_wait() calls; off: no longer. An event that came
+ * before counts at once. boot_wait takes the events of these ports, at most 128. */
 void xen_event_wake(uint32_t port, bool on);
 
 /* Lets other domains run that wait for this processor. One hypercall. */

@@ -37,6 +37,12 @@ static bool front_has(const char *folder, const char *name)
     return fake_get(FRONT "%s/%s", netback.vif, folder, name) != NULL;
 }
 
+static void send_event(uint32_t port)
+{
+    fake_xen.ports[port].notified++;
+    fake_xen.ports[port].pending = true;
+}
+
 static uint32_t back_port(uint32_t port)
 {
     CHECK(port > 0 && port < FAKE_PORTS && fake_xen.ports[port].used &&
@@ -176,7 +182,7 @@ void netback_publish_rx(uint32_t q)
 
     b->rx->rsp_prod = b->rx_rsp;
     if (b->rx_rsp - b->rx->rsp_event < b->rx_rsp - old)
-        fake_xen.ports[b->rx_port].notified++;
+        send_event(b->rx_port);
 }
 
 bool netback_next(uint32_t q, struct netback_slot *slot)
@@ -264,7 +270,7 @@ void netback_publish_tx(uint32_t q)
 
     b->tx->rsp_prod = b->tx_rsp;
     if (b->tx_rsp - b->tx->rsp_event < b->tx_rsp - old)
-        fake_xen.ports[b->tx_port].notified++;
+        send_event(b->tx_port);
 }
 
 uint32_t netback_sent(uint32_t q, uint8_t frame[65536], uint16_t *flags)

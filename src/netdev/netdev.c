@@ -35,6 +35,8 @@ const char *netdev_strerror(int error)
         return "the device refused or broke its protocol";
     case NETDEV_ETIMEOUT:
         return "the device didn't answer in time";
+    case NETDEV_EAGAIN:
+        return "packets wait already";
     default:
         return "an unknown error";
     }

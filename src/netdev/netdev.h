@@ -49,6 +49,7 @@ enum netdev_error {
     NETDEV_ENOMEM = -4,   /* memory, or the pool, is too small */
     NETDEV_EDEVICE = -5,  /* the device refused or broke its protocol */
     NETDEV_ETIMEOUT = -6, /* the device didn't answer in time */
+    NETDEV_EAGAIN = -7,   /* packets wait already */
 };
 
 /* One sentence part for an error: "the device refused". */
@@ -208,8 +209,15 @@ bool netdev_link_up(struct netdev *dev);
 int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */
 int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes); /* any state but STARTED; 68 to max */
 
-/* Interrupts: arms or disarms a receive queue. NETDEV_ENOTSUP where a driver only polls. */
-int netdev_rx_intr(struct netdev *dev, uint16_t q, bool on); /* STARTED */
+/*
+ * Interrupts; STARTED. On: arms a receive queue, so that its next packet ends boot_wait() on this
+ * core. NETDEV_EAGAIN if packets wait already: then it isn't armed and the app receives them.
+ * NETDEV_ENOTSUP where the driver, the device or the platform only polls. Off: disarms; an
+ * interrupt under way may still end a wait. A queue stays armed until it is disarmed, also if its
+ * device went and came back; but it may interrupt only once, so arm it before each wait.
+ * netdev/idle.h does all that.
+ */
+int netdev_rx_intr(struct netdev *dev, uint16_t q, bool on);
 
 /* Counters since the last configure; false if there is no such queue. */
 bool netdev_rxq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);

@@ -186,14 +186,6 @@ uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
     return got;
 }
 
-void netfront_rx_arm(struct netfront_rx *q)
-{
-    *(volatile uint32_t *)&q->ring.shared->rsp_event = q->ring.rsp_cons + 1;
-    /* Full fence: either the back end sees rsp_event when it has published responses, or the look
-     * that the caller takes after this sees them. */
-    full_fence();
-}
-
 void netfront_rx_reset(struct netfront_rx *q)
 {
     ring_reset(&q->ring);
@@ -205,6 +197,8 @@ void netfront_rx_open(struct netfront_rx *q)
     q->base.broken = false;
     rx_refill(q);
     kick(&q->ring, &q->base); /* the back end may have missed that there are buffers */
+    if (q->armed)
+        netfront_rx_arm(q);
 }
 
 uint32_t netfront_rx_shut(struct netfront_rx *q)

@@ -73,6 +73,7 @@ struct netfront_rx {
     struct netbuf_pool *pool;
     const uint32_t *refs; /* of the pool's pages, one a buffer */
     uint32_t descs, offloads;
+    bool armed;    /* also over the end of a connection: the next one's ring is armed, too */
     uint32_t idle; /* bursts in a row that brought nothing */
     struct netfront_partial partial;
     struct netfront_grants page; /* the ring's */
@@ -175,8 +176,13 @@ void netfront_tx_shut(struct netfront_tx *q);
 void netfront_rx_empty(struct netfront_rx *q);
 uint32_t netfront_tx_empty(struct netfront_tx *q);
 
-/* Asks the back end for an event when the next packet comes. Look once more after it. */
-void netfront_rx_arm(struct netfront_rx *q);
+/* --- interrupts, in netfront_intr.c ----------------------------------------------------------- */
+
+int netfront_rx_intr(struct netdev *dev, uint16_t q, bool on);
+
+/* Asks the back end for an event when it has the next response, and lets that end boot_wait. True
+ * if there is something to receive already, or the back end broke the protocol. */
+bool netfront_rx_arm(struct netfront_rx *q);
 
 /* --- the handshake, in netfront_connect.c ----------------------------------------------------- */
 

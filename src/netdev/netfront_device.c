@@ -77,6 +77,7 @@ static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_con
         !netfront_pool_of(nf, conf->pool))
         return NETDEV_ENOMEM;
     rx->base = (struct netdev_queue){.broken = true};
+    rx->armed = false;
     rx->pool = conf->pool;
     rx->descs = conf->descs;
     rx->offloads = nf->offloads;
@@ -144,18 +145,6 @@ static int set_mtu(struct netdev *dev, uint16_t mtu_bytes)
     return 0;
 }
 
-static int rx_intr(struct netdev *dev, uint16_t q, bool on)
-{
-    struct netfront *nf = front_of(dev);
-
-    if (nf->phase != NETFRONT_UP)
-        return on ? NETDEV_EDEVICE : 0; /* what there was ended with the connection */
-    xen_event_wake(nf->rx[q]->ring.port, on);
-    if (on)
-        netfront_rx_arm(nf->rx[q]);
-    return 0;
-}
-
 static const struct netdev_ops ops = {
     .info = info,
     .configure = configure,
@@ -166,7 +155,7 @@ static const struct netdev_ops ops = {
     .link_up = link_up,
     .set_promisc = set_promisc,
     .set_mtu = set_mtu,
-    .rx_intr = rx_intr,
+    .rx_intr = netfront_rx_intr,
     .rx_burst = netfront_rx_burst,
     .tx_burst = netfront_tx_burst,
     .tx_reclaim = netfront_tx_reclaim,

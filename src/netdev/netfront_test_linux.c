@@ -327,21 +327,6 @@ TEST(netfront_notifies_only_when_asked)
     netback_end();
 }
 
-TEST(netfront_arms_a_queue_for_one_event)
-{
-    begin();
-    const uint32_t port = netback.queues[0].rx_port;
-    uint32_t before = notified(port);
-    CHECK(!fake_xen.ports[port].awake);
-    CHECK_EQ(netdev_rx_intr(fake_vif, 0, true), 0);
-    CHECK(fake_xen.ports[port].awake);
-    CHECK(netback_send(0, 0, FRAME, 0) && netback_send(0, 0, FRAME, 0));
-    CHECK_EQ(notified(port), before + 1);
-    CHECK_EQ(netdev_rx_intr(fake_vif, 0, false), 0);
-    CHECK(!fake_xen.ports[port].awake);
-    netback_end();
-}
-
 TEST(netfront_gives_way_once_nothing_moves)
 {
     begin();

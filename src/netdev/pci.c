@@ -1,18 +1,24 @@
 /* pci.c - PCI configuration space, by PCI Local Bus Specification 3.0, chapter 6. */
 #include "netdev/pci.h"
 #include "boot/boot.h"
-#include "boot/io.h"
 
 enum {
     BUSES = 256,
     CAPABILITIES_MAX = 48, /* 192 bytes of 4 each: more can only be a loop */
     BARS = 6,
-    CONFIG_ADDRESS = 0xcf8,
-    CONFIG_DATA = 0xcfc,
+    CAPABILITY_MSIX = 0x11,
+    CAPABILITY_MSIX_LEN = 12,
 };
 
 #define STATUS_HAS_CAPABILITIES (1u << 20) /* in PCI_COMMAND_STATUS */
 #define HEADER_MULTIFUNCTION    0x80
+
+/* MSI-X: the first word of the capability, the second, and an entry's last. */
+#define MSIX_COUNT(word)     (((word) >> 16 & 0x7ff) + 1)
+#define MSIX_ENABLE          (1u << 31)
+#define MSIX_MASK_ALL        (1u << 30)
+#define MSIX_TABLE_BAR(word) ((word)&7)
+#define MSIX_ENTRY_MASKED    1u
 
 /*
  * Where BARs go that the firmware left without an address. On both pc and q35, 0xe0000000 is the
@@ -23,25 +29,6 @@ enum {
  */
 static uint64_t hole_next = 0xe0000000;
 static const uint64_t hole_end = 0xf0000000;
-
-static uint32_t ports_select(uint16_t function, uint32_t offset)
-{
-    return 0x80000000u | (uint32_t)function << 8 | (offset & 0xfc);
-}
-
-static uint32_t ports_read(uint16_t function, uint32_t offset)
-{
-    outl(CONFIG_ADDRESS, ports_select(function, offset));
-    return inl(CONFIG_DATA);
-}
-
-static void ports_write(uint16_t function, uint32_t offset, uint32_t value)
-{
-    outl(CONFIG_ADDRESS, ports_select(function, offset));
-    outl(CONFIG_DATA, value);
-}
-
-const struct pci_access pci_ports = {ports_read, ports_write, boot_map_device};
 
 uint8_t pci_read8(const struct pci_access *pci, uint16_t function, uint32_t offset)
 {
@@ -181,4 +168,50 @@ bool pci_bar(const struct pci_access *pci, uint16_t function, uint32_t index, st
     }
     return bar->base % bar->len == 0 && bar->base <= BOOT_ADDRESS_END &&
            bar->len <= BOOT_ADDRESS_END - bar->base;
+}
+
+/* --- MSI-X ---------------------------------------------------------------------------------- */
+
+/* Maps the table that the capability at `cap` tells of. False if it isn't inside its BAR. */
+static bool map_table(const struct pci_access *pci, uint16_t function, uint32_t cap,
+                      struct pci_msix *msix)
+{
+    const uint32_t count = MSIX_COUNT(pci->read(function, cap));
+    const uint32_t place = pci->read(function, cap + 4), offset = place & ~7u;
+    struct pci_bar bar;
+
+    if (!pci_bar(pci, function, MSIX_TABLE_BAR(place), &bar) ||
+        offset + (uint64_t)count * sizeof *msix->table > bar.len)
+        return false;
+    msix->count = MIN(count, (uint32_t)PCI_MSIX_MAX);
+    msix->table = pci->map(bar.base + offset, msix->count * sizeof *msix->table);
+    return true;
+}
+
+void pci_msix_enable(const struct pci_access *pci, uint16_t function, struct pci_msix *msix)
+{
+    uint32_t cap = 0, steps = 0;
+
+    *msix = (struct pci_msix){0};
+    while (pci_next_capability(pci, function, &cap, &steps)) {
+        if (pci_read8(pci, function, cap) != CAPABILITY_MSIX || cap + CAPABILITY_MSIX_LEN > 256 ||
+            !map_table(pci, function, cap, msix))
+            continue;
+        for (uint32_t i = 0; i < msix->count; i++)
+            msix->table[i].control = MSIX_ENTRY_MASKED;
+        pci->write(function, cap, (pci->read(function, cap) | MSIX_ENABLE) & ~MSIX_MASK_ALL);
+        return;
+    }
+}
+
+void pci_msix_set(struct pci_msix *msix, uint32_t index, struct boot_msi message)
+{
+    volatile struct pci_msix_entry *entry = &msix->table[index];
+
+    assert(index < msix->count);
+    entry->control = MSIX_ENTRY_MASKED; /* so that no half of it is used */
+    entry->address_low = (uint32_t)message.address;
+    entry->address_high = (uint32_t)(message.address >> 32);
+    entry->data = message.data;
+    entry->control = 0;
 }

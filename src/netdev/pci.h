@@ -1,13 +1,15 @@
 /*
- * pci.h - PCI configuration space: finding functions, their capabilities and their BARs.
+ * pci.h - PCI configuration space: finding functions, their capabilities and their BARs, and the
+ * table of their interrupts.
  *
- * All of it works through a table of three calls, so that unit tests can put any configuration
- * space behind it, however hostile; `pci_ports` is the real one. Loops over what a device tells are
+ * All of it works through a table of calls, so that unit tests can put any configuration space
+ * behind it, however hostile; `pci_ports` (kvm) is the real one. Loops over what a device tells are
  * bounded, and a BAR is used only if its size was measured and makes sense.
  */
 #ifndef NETDEV_PCI_H
 #define NETDEV_PCI_H
 
+#include "boot/irq.h"
 #include "boot/lib.h"
 
 /* A function's address: bus << 8 | device << 3 | function. */
@@ -35,6 +37,8 @@ struct pci_access {
     void (*write)(uint16_t function, uint32_t offset, uint32_t value);
     /* boot_map_device */
     void *(*map)(uint64_t phys, size_t len);
+    /* boot_msi */
+    struct boot_msi (*msi)(uint32_t core);
 };
 
 /* Configuration mechanism 1: ports 0xcf8 and 0xcfc. */
@@ -71,5 +75,23 @@ struct pci_bar {
  * memory BAR that can be used. The device doesn't decode memory while it is measured.
  */
 bool pci_bar(const struct pci_access *pci, uint16_t function, uint32_t index, struct pci_bar *bar);
+
+/* MSI-X (section 6.8.2): the device's interrupts, each with a message of its own. */
+#define PCI_MSIX_MAX 16 /* entries that are used, at most */
+
+struct pci_msix_entry {
+    uint32_t address_low, address_high, data, control;
+};
+
+struct pci_msix {
+    volatile struct pci_msix_entry *table;
+    uint32_t count; /* of entries; 0: the device has no MSI-X that can be used */
+};
+
+/* Looks for the function's table, masks its entries and switches MSI-X on. Fills in *msix. */
+void pci_msix_enable(const struct pci_access *pci, uint16_t function, struct pci_msix *msix);
+
+/* Has the interrupt of entry number `index`, which must be there, sent as `message`. */
+void pci_msix_set(struct pci_msix *msix, uint32_t index, struct boot_msi message);
 
 #endif

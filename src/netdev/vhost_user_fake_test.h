@@ -46,6 +46,7 @@ struct back_end {
     enum back_end_manner manner;
     uint32_t refuses; /* requests of this kind */
     bool drops_features_ok;
+    bool keeps_call; /* takes the descriptor for interrupts */
     /* What it saw. */
     struct back_end_message log[BACK_END_LOG];
     bool had_fd[BACK_END_LOG];
@@ -55,6 +56,7 @@ struct back_end {
     uint8_t *memory; /* its own mapping of ours */
     uint64_t memory_len;
     int kick[2];
+    int call; /* of the receive queue */
     /* Its place. */
     char path[64];
     int listener, connection;

@@ -69,6 +69,8 @@ static bool make_reply(struct back_end_message *m, int fd)
             back_end.status = m->payload.u64;
         if (m->request == 12 && fd >= 0)
             back_end.kick[m->payload.u64 & 1] = dup(fd);
+        if (m->request == 13 && fd >= 0 && back_end.keeps_call)
+            back_end.call = dup(fd);
         if (!acks)
             return false;
         value = m->request == back_end.refuses;
@@ -173,6 +175,9 @@ void back_end_kill(void)
     if (back_end.memory)
         munmap(back_end.memory, back_end.memory_len);
     back_end.memory = NULL;
+    if (back_end.call >= 0)
+        close(back_end.call);
+    back_end.call = -1;
     for (uint32_t q = 0; q < 2; q++) {
         if (back_end.kick[q] >= 0)
             close(back_end.kick[q]);
@@ -184,7 +189,7 @@ void back_end_reset(void)
 {
     memset(&back_end, 0, sizeof back_end);
     back_end.bad_at = BACK_END_NEVER;
-    back_end.connection = back_end.kick[0] = back_end.kick[1] = -1;
+    back_end.connection = back_end.call = back_end.kick[0] = back_end.kick[1] = -1;
     format(back_end.path, sizeof back_end.path, "/tmp/ringloop-test-%d.sock", getpid());
     unlink(back_end.path);
 }

@@ -25,6 +25,7 @@ struct virtio_transport;
 struct virtio_queue_place {
     uint16_t size;
     uint64_t desc, avail, used;
+    bool wakes; /* its interrupts may be wanted: arm */
 };
 
 struct virtio_transport_ops {
@@ -43,6 +44,10 @@ struct virtio_transport_ops {
                          const struct virtio_queue_place *place);
     /* Tells the device that queue q has something new. Only for a queue that was enabled. */
     void (*kick)(struct virtio_transport *t, uint16_t q);
+    /* Before (on) queue q, which was enabled with `wakes`, asks for interrupts, and after it has
+     * stopped that (off). On: an interrupt that comes from here on ends boot_wait on this core;
+     * false if none can come. NULL: none ever can. */
+    bool (*arm)(struct virtio_transport *t, uint16_t q, bool on);
 };
 
 /* A device's transport: transports embed it as their first member. */

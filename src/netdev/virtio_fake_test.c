@@ -121,6 +121,20 @@ static void kick(struct virtio_transport *t, uint16_t q)
         answer_command();
 }
 
+static bool arm(struct virtio_transport *t, uint16_t q, bool on)
+{
+    void (*const hook)(void) = fake.on_arm;
+
+    (void)t;
+    CHECK_EQ(q, VIRTIO_NET_RX);
+    fake.queues[q].armed = on;
+    if (on && hook) {
+        fake.on_arm = NULL;
+        hook();
+    }
+    return !fake.never_interrupts;
+}
+
 static const struct virtio_transport_ops ops = {
     .status = status,
     .set_status = set_status,
@@ -131,6 +145,7 @@ static const struct virtio_transport_ops ops = {
     .queue_size_max = queue_size_max,
     .queue_enable = queue_enable,
     .kick = kick,
+    .arm = arm,
 };
 
 /* --- set-up --------------------------------------------------------------------------------- */
@@ -244,13 +259,36 @@ struct vring_packed_desc *fake_slots(uint16_t q)
     return (struct vring_packed_desc *)fake.queues[q].place.desc;
 }
 
+static bool event_idx(void)
+{
+    return fake.driver_features & VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX);
+}
+
 void fake_needs_no_kicks(uint16_t q)
 {
+    fake.queues[q].needs_no_kicks = true;
     if (fake_kind == VRING_PACKED)
         ((struct vring_packed_desc_event *)fake.queues[q].place.used)->flags =
             VRING_PACKED_EVENT_FLAG_DISABLE;
+    else if (event_idx()) /* names what it has seen: the last chain that was published */
+        fake_used(q)->ring[fake.queues[q].place.size].id =
+            ((struct vring_avail *)fake.queues[q].place.avail)->idx - 1u;
     else
         fake_used(q)->flags = VRING_USED_F_NO_NOTIFY;
+}
+
+/* Does the driver want an interrupt for the chain that is returned next? */
+static bool wants_interrupt(const struct fake_queue *queue)
+{
+    const struct vring_avail *avail = (const void *)queue->place.avail;
+    const struct vring_packed_desc_event *event = (const void *)queue->place.avail;
+
+    if (fake_kind == VRING_SPLIT)
+        return event_idx() ? avail->ring[queue->place.size] == queue->used_idx : avail->flags == 0;
+    return event->flags == VRING_PACKED_EVENT_FLAG_ENABLE ||
+           (event->flags == VRING_PACKED_EVENT_FLAG_DESC &&
+            event->off_wrap ==
+                (queue->used_idx | queue->used_wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
 }
 
 static bool take_split(struct fake_queue *queue, uint32_t *id)
@@ -260,7 +298,9 @@ static bool take_split(struct fake_queue *queue, uint32_t *id)
     if (load_acquire(&avail->idx) == queue->avail_idx)
         return false;
     CHECK((uint16_t)(avail->idx - queue->avail_idx) <= queue->place.size);
-    CHECK_EQ(avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+    CHECK(!event_idx() || avail->flags == 0); /* section 2.6.7.1 */
+    if (event_idx() && !queue->needs_no_kicks)
+        ((struct vring_used *)queue->place.used)->ring[queue->place.size].id = avail->idx;
     *id = avail->ring[queue->avail_idx++ % queue->place.size];
     return true;
 }
@@ -277,14 +317,12 @@ static void advance(const struct fake_queue *queue, uint16_t *idx, bool *wrap, u
 static bool take_packed(struct fake_queue *queue, uint32_t *id)
 {
     const struct vring_packed_desc *slots = (const void *)queue->place.desc;
-    const struct vring_packed_desc_event *event = (const void *)queue->place.avail;
     const uint16_t first = queue->avail_idx;
     uint16_t flags = load_acquire(&slots[first].flags), count = 0;
 
     if (!(flags & VRING_PACKED_AVAIL) == queue->avail_wrap ||
         !(flags & VRING_PACKED_USED) != queue->avail_wrap)
         return false;
-    CHECK_EQ(event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
     do {
         queue->taken[queue->avail_idx] = slots[queue->avail_idx];
         flags = slots[queue->avail_idx].flags;
@@ -324,6 +362,7 @@ void fake_use(uint16_t q, uint32_t id, uint32_t len)
 {
     struct fake_queue *queue = &fake.queues[q];
 
+    queue->interrupts += wants_interrupt(queue);
     if (fake_kind == VRING_PACKED) {
         use_packed(queue, id, len);
         return;

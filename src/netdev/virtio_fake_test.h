@@ -2,7 +2,8 @@
  * virtio_fake_test.h - a virtio-net device in memory, behind the transport table: for unit tests.
  *
  * It does nothing by itself, but for commands: a test plays the device's part with fake_receive,
- * fake_sent and, to break the protocol, fake_take and fake_use. The switches make it a bad device.
+ * fake_sent and, to break the protocol, fake_take and fake_use. Interrupts are counted. The
+ * switches make it a bad device.
  */
 #ifndef NETDEV_VIRTIO_FAKE_TEST_H
 #define NETDEV_VIRTIO_FAKE_TEST_H
@@ -52,6 +53,9 @@ struct fake_queue {
         uint16_t at, count;
     } chains[FAKE_RING_MAX]; /* packed: where a chain stood, by its id, and its descriptors */
     uint32_t kicks;
+    bool needs_no_kicks;
+    bool armed;          /* the transport let interrupts through */
+    uint32_t interrupts; /* that the driver asked for */
 };
 
 /* A piece of a chain, as the device sees it. */
@@ -72,10 +76,12 @@ struct fake {
     uint32_t resets, generation;
     uint32_t promisc; /* commands for it that were answered, and the last value */
     bool promisc_on;
+    void (*on_arm)(void); /* called before a ring is armed, but not for good */
     /* Switches. */
     bool refuses_features; /* FEATURES_OK doesn't stick */
     bool needs_mergeable;  /* ... unless mergeable buffers are taken */
     bool never_resets, never_still, refuses_queues, silent, refuses_commands;
+    bool never_interrupts;
 };
 
 extern struct fake fake;

@@ -5,7 +5,11 @@
  *   0x050 QueueNotify: the number of the queue that is kicked
  *   0x100 the device's own configuration, each field by its own width
  *
- * No interrupts: the ring asks for none and nobody listens.
+ *   0x064 InterruptACK: lets the device's one line fall again
+ *
+ * All queues share a line, which stays high until it is acknowledged. Nobody does that when it has
+ * rung, but who arms a queue, before its ring is looked at: so the line is low when it matters, and
+ * the interrupt is its rising (boot_irq_line). It wakes core 0; on others a queue is polled.
  */
 #include "netdev/virtio_mmio.h"
 #include "boot/boot.h"
@@ -19,6 +23,8 @@ enum {
     /* QEMU's microvm: 24 slots, of which an empty one has device id 0. */
     MICROVM_SLOTS = 24,
     MICROVM_SLOT_LEN = 512,
+    MICROVM_LINES = 24,        /* of a slot: this plus its number, on the second controller */
+    MICROVM_LINES_SINGLE = 16, /* ... where there is only one, which needs ioapic2=off */
 };
 
 static const uint64_t microvm_base = 0xfeb00000;
@@ -108,6 +114,21 @@ static void kick(struct virtio_transport *t, uint16_t q)
     write_reg(t, VIRTIO_MMIO_QUEUE_NOTIFY, q);
 }
 
+static bool arm(struct virtio_transport *t, uint16_t q, bool on)
+{
+    struct virtio_mmio_line *line = &((struct virtio_mmio *)t)->line;
+
+    (void)q;
+    if (!on || boot_core() != 0)
+        return !on;
+    if (line->use)
+        line->wakes = line->use(line->numbers[0]) || line->use(line->numbers[1]);
+    line->use = NULL;
+    if (line->wakes)
+        write_reg(t, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
+    return line->wakes;
+}
+
 static const struct virtio_transport_ops ops = {
     .status = status,
     .set_status = set_status,
@@ -118,6 +139,7 @@ static const struct virtio_transport_ops ops = {
     .queue_size_max = queue_size_max,
     .queue_enable = queue_enable,
     .kick = kick,
+    .arm = arm,
 };
 
 /* --- finding devices ------------------------------------------------------------------------ */
@@ -149,8 +171,8 @@ void virtio_mmio_attach(struct virtio_mmio *dev, volatile uint8_t *regs, uint32_
     format(dev->base.where, sizeof dev->base.where, "mmio 0x%lx", phys);
 }
 
-/* Looks at one place. Returns what is there. */
-static enum virtio_mmio_found probe_place(uint64_t phys)
+/* Looks at one place. Returns what is there; *net is the device, if it is one for us. */
+static enum virtio_mmio_found probe_place(uint64_t phys, struct virtio_mmio **net)
 {
     volatile uint8_t *regs = boot_map_device(phys, VIRTIO_MMIO_LEN_MIN);
     enum virtio_mmio_found found = virtio_mmio_identify(regs);
@@ -165,13 +187,13 @@ static enum virtio_mmio_found probe_place(uint64_t phys)
     if (!dev)
         panic("There is no memory for the network device at 0x%lx; give the machine more.", phys);
     virtio_mmio_attach(dev, regs, VIRTIO_MMIO_LEN_MIN, phys);
-    virtio_net_add(&dev->base);
+    *net = dev;
     return found;
 }
 
 /* --- the key -------------------------------------------------------------------------------- */
 
-static uint64_t places[PLACES_MAX];
+static struct virtio_mmio_place places[PLACES_MAX];
 static uint32_t place_count;
 
 /* Reads a number, decimal or with 0x, up to the end of its digits. NULL if there is none or it is
@@ -200,7 +222,7 @@ static const char *take_number(const char *text, uint64_t *value)
 bool virtio_mmio_parse(const char *text, struct virtio_mmio_place *place)
 {
     const char *at = take_number(text, &place->len);
-    uint64_t ignored;
+    uint64_t line, ignored;
 
     if (!at)
         return false;
@@ -211,8 +233,9 @@ bool virtio_mmio_parse(const char *text, struct virtio_mmio_place *place)
     at += shift != 0;
     if (*at++ != '@' || !(at = take_number(at, &place->phys)))
         return false;
-    if (*at++ != ':' || !(at = take_number(at, &ignored))) /* the interrupt: none is used */
+    if (*at++ != ':' || !(at = take_number(at, &line)) || line > UINT32_MAX)
         return false;
+    place->line = (uint32_t)line;
     if (*at == ':' && !(at = take_number(at + 1, &ignored))) /* an id for Linux's own use */
         return false;
     return *at == 0 && place->len >= VIRTIO_MMIO_LEN_MIN && place->phys % 4 == 0 &&
@@ -229,21 +252,33 @@ static const char *parse_key(const struct boot_key *key, const char *text)
         return "<size>@<address>:<irq> such as 512@0xfeb00e00:12, of at least 512 bytes below 2^47";
     if (place_count == PLACES_MAX)
         return "at most 32 of them";
-    places[place_count++] = place.phys;
+    places[place_count++] = place;
     return NULL;
 }
 
 BOOT_KEY("virtio_mmio.device+", parse_key, NULL, NULL, "",
          "a virtio device's registers, <size>@<address>:<irq>, as for Linux");
 
-void virtio_mmio_probe(bool slots)
+void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line))
 {
+    struct virtio_mmio *dev;
+
     for (uint32_t i = 0; i < place_count; i++)
-        probe_place(places[i]);
+        if (probe_place(places[i].phys, &dev) == VIRTIO_MMIO_NET) {
+            dev->line =
+                (struct virtio_mmio_line){irq_line, {places[i].line, places[i].line}, false};
+            virtio_net_add(&dev->base);
+        }
     if (place_count > 0 || !slots)
         return;
-    /* Another machine has nothing at the first slot's address: don't look any further. */
-    for (uint32_t i = 0; i < MICROVM_SLOTS; i++)
-        if (probe_place(microvm_base + i * MICROVM_SLOT_LEN) == VIRTIO_MMIO_NOTHING)
-            break;
+    for (uint32_t i = 0; i < MICROVM_SLOTS; i++) {
+        enum virtio_mmio_found found = probe_place(microvm_base + i * MICROVM_SLOT_LEN, &dev);
+        if (found == VIRTIO_MMIO_NOTHING)
+            break; /* another machine has nothing at the first slot's address: look no further */
+        if (found == VIRTIO_MMIO_NET) {
+            dev->line = (struct virtio_mmio_line){
+                irq_line, {MICROVM_LINES + i, MICROVM_LINES_SINGLE + i}, false};
+            virtio_net_add(&dev->base);
+        }
+    }
 }

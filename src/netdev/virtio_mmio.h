@@ -11,9 +11,9 @@
 /*
  * Finds network devices and hands them to virtio_net_add: those that the key virtio_mmio.device
  * names, as QEMU's microvm and Firecracker tell a guest by themselves; or, if it names none and
- * `slots` is true, those in the slots of QEMU's microvm.
+ * `slots` is true, those in the slots of QEMU's microvm. irq_line is boot_irq_line.
  */
-void virtio_mmio_probe(bool slots);
+void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line));
 
 /* What stands at an address. */
 enum virtio_mmio_found {
@@ -28,11 +28,17 @@ struct virtio_mmio {
     struct virtio_transport base;
     volatile uint8_t *regs;
     uint32_t len;
+    struct virtio_mmio_line {
+        bool (*use)(uint32_t line); /* boot_irq_line; NULL once it was called */
+        uint32_t numbers[2];        /* that it may have: the first which there is */
+        bool wakes;                 /* it ends boot_wait on core 0 */
+    } line;
 };
 
 /* A place as the key tells it. */
 struct virtio_mmio_place {
     uint64_t phys, len;
+    uint32_t line; /* of its interrupts */
 };
 
 /* For virtio_mmio_probe and its tests. `regs` are at least VIRTIO_MMIO_LEN_MIN bytes long. */

@@ -26,7 +26,7 @@ TEST(virtio_mmio_tells_devices_apart)
 
 TEST(virtio_mmio_registers)
 {
-    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000};
+    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000, true};
     struct virtio_mmio dev;
 
     memset(words, 0, sizeof words);
@@ -56,6 +56,37 @@ TEST(virtio_mmio_registers)
     CHECK_EQ(ops->status(&dev.base), 7);
 }
 
+static uint32_t line_uses, line_there;
+
+static bool use_line(uint32_t line)
+{
+    line_uses++;
+    return line == line_there;
+}
+
+TEST(virtio_mmio_line)
+{
+    static const uint32_t lines[] = {24, 16, 5}; /* the third leads nowhere */
+    struct virtio_mmio dev;
+
+    for (uint32_t i = 0; i < ARRAY_LEN(lines); i++) {
+        memset(words, 0, sizeof words);
+        virtio_mmio_attach(&dev, (volatile uint8_t *)words, sizeof words, 0xfeb02e00);
+        const struct virtio_transport_ops *ops = dev.base.ops;
+        dev.line = (struct virtio_mmio_line){use_line, {24, 16}, false};
+        line_uses = 0;
+        line_there = lines[i];
+        CHECK_EQ(ops->arm(&dev.base, 0, true), i < 2);
+        CHECK_EQ(line_uses, i == 0 ? 1 : 2);
+        CHECK_EQ(words[VIRTIO_MMIO_INTERRUPT_ACK / 4], i < 2 ? 3 : 0); /* the line falls */
+        words[VIRTIO_MMIO_INTERRUPT_ACK / 4] = 0;
+        ops->arm(&dev.base, 0, false);
+        CHECK_EQ(words[VIRTIO_MMIO_INTERRUPT_ACK / 4], 0);
+        CHECK_EQ(ops->arm(&dev.base, 0, true), i < 2);
+        CHECK_EQ(line_uses, i == 0 ? 1 : 2); /* once is enough */
+    }
+}
+
 TEST(virtio_mmio_key)
 {
     static const char *const bad[] = {
@@ -67,6 +98,7 @@ TEST(virtio_mmio_key)
         "512@0x1000:1:",
         "512@0x1000:1:2:3",
         "512@0x1000:1 ",
+        "512@0x1000:4294967296",
         "0x@0x1000:1",
         "511@0x1000:1",
         "512@0x1001:1",
@@ -82,7 +114,7 @@ TEST(virtio_mmio_key)
     struct virtio_mmio_place place;
 
     CHECK(virtio_mmio_parse("512@0xfeb00e00:12", &place));
-    CHECK(place.phys == 0xfeb00e00 && place.len == 512);
+    CHECK(place.phys == 0xfeb00e00 && place.len == 512 && place.line == 12);
     CHECK(virtio_mmio_parse("4K@0xD0000000:5:0", &place));
     CHECK(place.phys == 0xd0000000 && place.len == 4096);
     CHECK(virtio_mmio_parse("0x200@4096:1", &place));

@@ -1,8 +1,8 @@
 /*
  * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
  * and stops. The data path is in virtio_net_burst.c, commands to the device in
- * virtio_net_command.c, the ring in vring.h, and what becomes of a device that goes away while it
- * is used in virtio_net_recover.c.
+ * virtio_net_command.c, interrupts in virtio_net_intr.c, the ring in vring.h, and what becomes of a
+ * device that goes away while it is used in virtio_net_recover.c.
  *
  *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
  *                            rx ring, queue 0   <----------   frames from the network
@@ -12,7 +12,7 @@
  * The device is examined when it is found and left in reset. Features are negotiated in start,
  * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
  * so every start, first or later, takes the same way. Left out as yet: segmentation offloads,
- * several queue pairs (VIRTIO_NET_F_MQ), event indices, interrupts.
+ * several queue pairs (VIRTIO_NET_F_MQ).
  */
 #include "netdev/virtio_net.h"
 #include "boot/boot.h"
@@ -23,8 +23,9 @@ enum { MTU_DEFAULT = 1500, MTU_MIN = 68, RX_BUF_MIN_MERGEABLE = 64 };
  * stores in order. */
 #define FEATURES_ALWAYS                                                                            \
     (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                       \
-     VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |                          \
-     VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_STATUS))
+     VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) |                   \
+     VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_MTU) |                                 \
+     VIRTIO_BIT(VIRTIO_NET_F_STATUS))
 #define FEATURES_CONTROL (VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX))
 
 /* The data path is chosen by the kind of ring that start negotiates. */
@@ -168,13 +169,17 @@ static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
     const bool packed = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
     void *places[3];
 
-    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs);
+    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs,
+                net->features & VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX));
+    if (q->armed)
+        vring_arm(&q->ring);
     vring_places(&q->ring, places);
     const struct virtio_queue_place place = {
         .size = q->descs,
         .desc = (uintptr_t)places[0],
         .avail = (uintptr_t)places[1],
         .used = (uintptr_t)places[2],
+        .wakes = q->pool != NULL, /* a receive queue */
     };
     return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
 }
@@ -185,6 +190,7 @@ static void clear_queue(struct virtio_net_queue *q)
     q->base = (struct netdev_queue){0};
     q->ring = (struct vring_queue){0};
     q->pool = NULL;
+    q->armed = false;
 }
 
 /* --- netdev.h ------------------------------------------------------------------------------- */
@@ -362,6 +368,8 @@ static void stop(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
 
+    for (uint16_t q = 0; q < dev->queue_pairs && dev->rxq[q]; q++)
+        virtio_net_rx_intr(dev, q, false);
     /* A device that doesn't reset leaves us no choice: the buffers are the app's, and whoever runs
      * the device can write to all memory anyway. The next configure insists on a reset. */
     if (virtio_reset(net->transport))
@@ -391,12 +399,6 @@ static int set_mtu(struct netdev *dev, uint16_t mtu_bytes)
     return 0;
 }
 
-static int rx_intr(struct netdev *dev, uint16_t q, bool on)
-{
-    (void)dev, (void)q, (void)on;
-    return NETDEV_ENOTSUP;
-}
-
 static int set_promisc(struct netdev *dev, bool on)
 {
     struct virtio_net *net = net_of(dev);
@@ -413,7 +415,7 @@ static int set_promisc(struct netdev *dev, bool on)
     {                                                                                              \
         .info = info, .configure = configure, .rxq_setup = rxq_setup, .txq_setup = txq_setup,      \
         .start = start, .stop = stop, .link_up = link_up, .set_promisc = set_promisc,              \
-        .set_mtu = set_mtu, .rx_intr = rx_intr, .rx_burst = virtio_net_rx_burst_##ring,            \
+        .set_mtu = set_mtu, .rx_intr = virtio_net_rx_intr, .rx_burst = virtio_net_rx_burst_##ring, \
         .tx_burst = virtio_net_tx_burst_##ring, .tx_reclaim = virtio_net_tx_reclaim_##ring,        \
     }
 

@@ -4,7 +4,7 @@
  *
  * A transport that finds a network device hands it to virtio_net_add; all else goes through
  * netdev.h. The rest of this header is shared by the driver's files, virtio_net.c (control),
- * virtio_net_burst.c (the data path) and virtio_net_recover.c, and by its tests.
+ * virtio_net_burst.c (the data path), virtio_net_intr.c and virtio_net_recover.c, and by its tests.
  */
 #ifndef NETDEV_VIRTIO_NET_H
 #define NETDEV_VIRTIO_NET_H
@@ -49,6 +49,7 @@ struct virtio_net_queue {
     bool mergeable;     /* rx: a packet may be spread over several buffers */
     bool header_counts; /* rx: something was negotiated that the header tells; if not it isn't read,
                            which spares fetching its cache line from the device's processor */
+    bool armed;         /* rx: somebody waits: a ring that takes this one's place is armed, too */
     void *memory;       /* of the ring; kept for the next one, as it can't be given back */
     size_t memory_bytes;
 };
@@ -116,6 +117,10 @@ void virtio_net_publish(struct virtio_net_queue *q);
 
 /* The device has broken its protocol: the queue stands still until it is stopped. */
 void virtio_net_broken(struct virtio_net_queue *q);
+
+/* --- interrupts, in virtio_net_intr.c --------------------------------------------------------- */
+
+int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
 
 /* --- a device that goes away ------------------------------------------------------------------ */
 

@@ -8,8 +8,11 @@
  *   capability --> notification area      one 16-bit doorbell a queue, `multiplier` bytes apart
  *   capability --> device configuration   MAC, link status, MTU
  *
- * Each capability's bar, offset and length are checked against the measured size of the BAR. No
- * interrupts: MSI-X stays off, every vector is VIRTIO_MSI_NO_VECTOR, and the pin is switched off.
+ * Each capability's bar, offset and length are checked against the measured size of the BAR.
+ *
+ * Interrupts are MSI-X only (section 4.1.4.3): the receive queue of pair n has entry n of the
+ * table, which wakes the core that arms it; everything else has VIRTIO_MSI_NO_VECTOR, and the pin
+ * is switched off. A device without MSI-X, or with too few entries, is polled.
  */
 #include "netdev/virtio_pci.h"
 #include "boot/boot.h"
@@ -95,6 +98,22 @@ static void write_address(volatile uint32_t *low, volatile uint32_t *high, uint6
     *high = (uint32_t)(address >> 32);
 }
 
+/* Gives the selected queue an entry of the table, if one is wanted and there. False if the device
+ * has none for it, as a vector that doesn't stick says. */
+static bool set_vector(struct virtio_pci *dev, uint16_t q, const struct virtio_queue_place *place)
+{
+    volatile struct virtio_pci_common_cfg *common = dev->common;
+    const uint16_t entry = q / 2;
+
+    if (place->wakes && entry < dev->msix.count) {
+        common->queue_msix_vector = entry;
+        if (common->queue_msix_vector == entry)
+            return true;
+    }
+    common->queue_msix_vector = VIRTIO_MSI_NO_VECTOR;
+    return false;
+}
+
 static bool queue_enable(struct virtio_transport *t, uint16_t q,
                          const struct virtio_queue_place *place)
 {
@@ -108,7 +127,7 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
         return false;
     dev->doorbells[q] = (volatile uint16_t *)(dev->notify + doorbell);
     common->queue_size = place->size;
-    common->queue_msix_vector = VIRTIO_MSI_NO_VECTOR;
+    dev->interrupts[q] = set_vector(dev, q, place);
     write_address(&common->queue_desc_lo, &common->queue_desc_hi, place->desc);
     write_address(&common->queue_avail_lo, &common->queue_avail_hi, place->avail);
     write_address(&common->queue_used_lo, &common->queue_used_hi, place->used);
@@ -121,6 +140,17 @@ static void kick(struct virtio_transport *t, uint16_t q)
     *pci_of(t)->doorbells[q] = q;
 }
 
+static bool arm(struct virtio_transport *t, uint16_t q, bool on)
+{
+    struct virtio_pci *dev = pci_of(t);
+
+    if (on && dev->interrupts[q] && dev->woken[q] != boot_core() + 1) {
+        pci_msix_set(&dev->msix, q / 2u, dev->msi(boot_core()));
+        dev->woken[q] = boot_core() + 1;
+    }
+    return dev->interrupts[q]; /* a message is sent once and needs no acknowledgement */
+}
+
 static const struct virtio_transport_ops ops = {
     .status = status,
     .set_status = set_status,
@@ -131,6 +161,7 @@ static const struct virtio_transport_ops ops = {
     .queue_size_max = queue_size_max,
     .queue_enable = queue_enable,
     .kick = kick,
+    .arm = arm,
 };
 
 /* --- finding the structures ----------------------------------------------------------------- */
@@ -178,7 +209,8 @@ bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uin
 {
     uint32_t cap = 0, steps = 0;
 
-    *dev = (struct virtio_pci){.base = {.ops = &ops, .driver = "virtio-net over PCI"}};
+    *dev = (struct virtio_pci){.base = {.ops = &ops, .driver = "virtio-net over PCI"},
+                               .msi = pci->msi};
     format(dev->base.where, sizeof dev->base.where, "pci %02x:%02x.%x", function >> 8,
            function >> 3 & 31, function & 7);
     while (pci_next_capability(pci, function, &cap, &steps))
@@ -187,6 +219,7 @@ bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uin
     if (!dev->common || !dev->device || !dev->notify)
         return false;
     pci_enable(pci, function);
+    pci_msix_enable(pci, function, &dev->msix);
     dev->common->msix_config = VIRTIO_MSI_NO_VECTOR;
     return true;
 }
@@ -209,10 +242,10 @@ static void visit(const struct pci_access *pci, uint16_t function)
               dev->base.where);
 }
 
-bool virtio_pci_probe(void)
+bool virtio_pci_probe(const struct pci_access *pci)
 {
-    if (!pci_present(&pci_ports))
+    if (!pci_present(pci))
         return false;
-    pci_scan(&pci_ports, visit);
+    pci_scan(pci, visit);
     return true;
 }

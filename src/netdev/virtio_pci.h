@@ -10,7 +10,7 @@
 #include <linux/virtio_pci.h>
 
 /* Finds the network devices on PCI and hands them to virtio_net_add. False if there is no PCI. */
-bool virtio_pci_probe(void);
+bool virtio_pci_probe(const struct pci_access *pci);
 
 struct virtio_pci {
     struct virtio_transport base;
@@ -20,6 +20,10 @@ struct virtio_pci {
     volatile uint8_t *notify;
     uint32_t notify_len, notify_multiplier;
     volatile uint16_t *doorbells[VIRTIO_QUEUES_MAX]; /* where each enabled queue is kicked */
+    struct pci_msix msix;
+    struct boot_msi (*msi)(uint32_t core);
+    bool interrupts[VIRTIO_QUEUES_MAX]; /* the queue has an entry of the table ... */
+    uint32_t woken[VIRTIO_QUEUES_MAX];  /* ... which wakes this core, plus 1; 0: nobody as yet */
 };
 
 /* For virtio_pci_probe and its tests: finds the device's structures behind `function`, maps them

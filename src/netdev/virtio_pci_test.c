@@ -61,7 +61,12 @@ static void *fake_map(uint64_t phys, size_t len)
     return registers + (phys - MAPPED_BASE);
 }
 
-static const struct pci_access fake = {fake_read, fake_write, fake_map};
+static struct boot_msi fake_msi(uint32_t core)
+{
+    return (struct boot_msi){0xfee00000ull | core << 12, 0x40 + core};
+}
+
+static const struct pci_access fake = {fake_read, fake_write, fake_map, fake_msi};
 
 static struct function *add_function(uint16_t address, uint32_t id, uint8_t header_type)
 {
@@ -237,7 +242,7 @@ TEST(virtio_pci_attaches_to_a_good_device)
 
 TEST(virtio_pci_queue_and_doorbell)
 {
-    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000};
+    const struct virtio_queue_place place = {64, 0x123456789000, 0x123456789400, 0x1000, true};
     struct virtio_pci dev;
 
     begin();
@@ -266,7 +271,7 @@ TEST(virtio_pci_queue_and_doorbell)
 
 TEST(virtio_pci_doorbell_outside_the_area)
 {
-    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000};
+    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000, false};
     static const struct {
         uint32_t multiplier;
         uint16_t off;
@@ -348,4 +353,103 @@ TEST(virtio_pci_takes_the_first_structure_it_can_use)
     put_capability(f, 0xc0, 0, VIRTIO_PCI_CAP_NOTIFY_CFG, 0x3000, 0x1000);
     CHECK(attach(&dev));
     CHECK(dev.notify == registers + 0x1000);
+}
+
+/* --- MSI-X ---------------------------------------------------------------------------------- */
+
+enum { MSIX_AT = 0xa0, TABLE = 0x1000, ENTRIES = 3 };
+static volatile struct pci_msix_entry *const table = (void *)(registers + TABLE);
+
+/* A device with a table of interrupts in BAR 4, and two pairs of queues. */
+static struct function *add_msix(void)
+{
+    struct function *f = add_virtio();
+
+    put_capability(f, 0x80, MSIX_AT, VIRTIO_PCI_CAP_NOTIFY_CFG, 0x3000, 0x1000);
+    f->words[MSIX_AT / 4] = 0x11 | (ENTRIES - 1) << 16 | 1u << 30;
+    f->words[MSIX_AT / 4 + 1] = TABLE | 4;
+    return f;
+}
+
+static bool enable(struct virtio_pci *dev, uint16_t q, bool wakes)
+{
+    const struct virtio_queue_place place = {64, 0x1000, 0x2000, 0x3000, wakes};
+
+    dev->common->num_queues = 32;
+    dev->common->queue_size = 256;
+    dev->common->queue_enable = 0;
+    return dev->base.ops->queue_enable(&dev->base, q, &place);
+}
+
+TEST(virtio_pci_receive_queues_have_interrupts)
+{
+    struct virtio_pci dev;
+
+    begin();
+    struct function *f = add_msix();
+    memset(registers + TABLE, 0xff, sizeof(struct pci_msix_entry) * ENTRIES);
+    CHECK(attach(&dev));
+    const struct virtio_transport_ops *ops = dev.base.ops;
+    CHECK_EQ(f->words[MSIX_AT / 4] >> 30, 2); /* on, and not masked as a whole */
+    CHECK_EQ(dev.common->msix_config, VIRTIO_MSI_NO_VECTOR);
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        CHECK_EQ(table[i].control, 1); /* masked */
+    CHECK(enable(&dev, 1, false));
+    CHECK_EQ(dev.common->queue_msix_vector, VIRTIO_MSI_NO_VECTOR);
+    CHECK(!ops->arm(&dev.base, 1, true));
+    CHECK(enable(&dev, 2, true));
+    CHECK_EQ(dev.common->queue_msix_vector, 1);
+    CHECK_EQ(table[1].control, 1); /* nobody wants to be woken yet */
+    CHECK(ops->arm(&dev.base, 2, true));
+    CHECK(table[1].address_low == 0xfee00000 && table[1].address_high == 0);
+    CHECK(table[1].data == 0x40 && table[1].control == 0);
+    CHECK(table[0].control == 1 && table[2].control == 1);
+    CHECK(enable(&dev, 6, true)); /* has no entry: is polled */
+    CHECK_EQ(dev.common->queue_msix_vector, VIRTIO_MSI_NO_VECTOR);
+    CHECK(!ops->arm(&dev.base, 6, true));
+}
+
+TEST(virtio_pci_without_msix_polls)
+{
+    static const struct {
+        uint32_t word, value;
+    } bad[] = {
+        {0, 0x12},               /* another capability */
+        {0, 0x11 | 0x7ff << 16}, /* 2048 entries: more than the BAR holds */
+        {1, (BAR_LEN - 32) | 4}, /* the last entry isn't inside */
+        {1, 0xfffffff8 | 4},     /* offset and length wrap over 32 bits */
+        {1, TABLE | 6},
+        {1, TABLE | 7}, /* there is no such BAR */
+        {1, TABLE | 0}, /* BAR 0 has no length */
+    };
+    struct virtio_pci dev;
+
+    for (uint32_t i = 0; i < ARRAY_LEN(bad); i++) {
+        begin();
+        struct function *f = add_msix();
+        f->words[MSIX_AT / 4 + bad[i].word] = bad[i].value;
+        CHECK(attach(&dev)); /* it works all the same */
+        CHECK(!(f->words[MSIX_AT / 4] & 1u << 31));
+        CHECK(enable(&dev, 0, true));
+        CHECK(!dev.base.ops->arm(&dev.base, 0, true));
+    }
+    begin();
+    struct function *f = add_msix();
+    put_capability(f, 0x80, 0xf8, VIRTIO_PCI_CAP_NOTIFY_CFG, 0x3000, 0x1000);
+    f->words[0xf8 / 4] = 0x11; /* cut off by the end of configuration space */
+    CHECK(attach(&dev));
+    CHECK_EQ(dev.msix.count, 0);
+}
+
+TEST(virtio_pci_uses_a_few_entries_of_a_long_table)
+{
+    struct virtio_pci dev;
+
+    begin();
+    struct function *f = add_msix();
+    f->words[MSIX_AT / 4] = 0x11 | 255 << 16;
+    CHECK(attach(&dev));
+    CHECK_EQ(dev.msix.count, PCI_MSIX_MAX);
+    CHECK(enable(&dev, 16, true));
+    CHECK_EQ(dev.common->queue_msix_vector, 8);
 }

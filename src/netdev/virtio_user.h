@@ -28,6 +28,8 @@ struct virtio_user {
     uint64_t features;   /* taken by it */
     uint32_t queues;     /* that it has */
     int kick[VIRTIO_USER_QUEUES];
+    int call[VIRTIO_USER_QUEUES]; /* where a queue's interrupts come; -1: never wanted as yet. Kept
+                                     for good, as somebody may wait there for a back end's return */
 };
 
 /* Makes *u a transport to whoever listens at `path`, which must stay; connects when it is reset or

@@ -9,14 +9,15 @@
  *     set_features               SET_FEATURES, SET_MEM_TABLE with a descriptor    ---->
  *     queue_enable               SET_VRING_NUM, BASE, ADDR, KICK, CALL, ENABLE    ---->
  *     kick                       an eventfd of each ring                          ---->
+ *     boot_wait                  an eventfd of each receive ring                  <----
  *     set_status(0)              SET_VRING_ENABLE, GET_VRING_BASE of each ring    ---->
  *
  * Where the back end breaks the protocol, is silent or closes the connection (vhost_user.h), the
  * device "needs a reset"; to acknowledge it then connects anew. Addresses in messages and rings are
  * this process's own.
  *
- * Interrupts: the rings ask for none, so no call descriptor is given. What a VMM does for its guest
- * beside passing rings on isn't offered: control queue, MTU, announcements, an IOMMU.
+ * What a VMM does for its guest beside passing rings on isn't offered: control queue, MTU,
+ * announcements, an IOMMU.
  */
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -230,6 +231,16 @@ static uint32_t queue_size_max(struct virtio_transport *t, uint16_t q)
     return q < user_of(t)->queues ? VRING_SIZE_MAX : 0;
 }
 
+/* Tells the back end where to interrupt for a ring, if anywhere. */
+static bool set_call(struct virtio_user *u, uint16_t q, bool wakes)
+{
+    if (wakes && u->call[q] < 0)
+        u->call[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wakes && u->call[q] >= 0)
+        return vhost_user_set_u64(&u->link, VHOST_USER_SET_VRING_CALL, q, u->call[q]);
+    return vhost_user_set_u64(&u->link, VHOST_USER_SET_VRING_CALL, q | NO_DESCRIPTOR, -1);
+}
+
 static bool queue_enable(struct virtio_transport *t, uint16_t q,
                          const struct virtio_queue_place *place)
 {
@@ -250,7 +261,7 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
            set_vring(u, VHOST_USER_SET_VRING_BASE, q, base) &&
            vhost_user_set(&u->link, VHOST_USER_SET_VRING_ADDR, &address, sizeof address, -1) &&
            vhost_user_set_u64(&u->link, VHOST_USER_SET_VRING_KICK, q, u->kick[q]) &&
-           vhost_user_set_u64(&u->link, VHOST_USER_SET_VRING_CALL, q | NO_DESCRIPTOR, -1) &&
+           set_call(u, q, place->wakes) &&
            (!u->has_extensions || set_vring(u, VHOST_USER_SET_VRING_ENABLE, q, 1));
 }
 
@@ -264,6 +275,15 @@ static void kick(struct virtio_transport *t, uint16_t q)
         return;
 }
 
+static bool arm(struct virtio_transport *t, uint16_t q, bool on)
+{
+    const int fd = user_of(t)->call[q];
+
+    if (fd >= 0)
+        linux_wait_fd(fd, on);
+    return fd >= 0;
+}
+
 static const struct virtio_transport_ops ops = {
     .status = status,
     .set_status = set_status,
@@ -274,6 +294,7 @@ static const struct virtio_transport_ops ops = {
     .queue_size_max = queue_size_max,
     .queue_enable = queue_enable,
     .kick = kick,
+    .arm = arm,
 };
 
 void virtio_user_attach(struct virtio_user *u, const char *path)
@@ -284,7 +305,7 @@ void virtio_user_attach(struct virtio_user *u, const char *path)
                               .path = path,
                               .link = {.socket = -1}};
     for (uint32_t q = 0; q < VIRTIO_USER_QUEUES; q++)
-        u->kick[q] = -1;
+        u->kick[q] = u->call[q] = -1;
     if (len > WHERE_PATH)
         format(u->base.where, sizeof u->base.where, "vhost-user ..%s", path + len + 2 - WHERE_PATH);
     else

@@ -1,5 +1,6 @@
 /* Tests of the vhost-user front end, against a back end in a thread. */
 #define _GNU_SOURCE
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "boot/boot.h"
@@ -74,6 +75,9 @@ static void finish(void)
         CHECK_EQ(netdev_stop(dev), 0);
     CHECK(netbuf_pool_whole(fake_pool()));
     vhost_user_close(&user.link);
+    for (uint32_t q = 0; q < VIRTIO_USER_QUEUES; q++)
+        if (user.call[q] >= 0)
+            close(user.call[q]);
     back_end_kill();
     CHECK_EQ(first_free_fd(), fd_before);
 }
@@ -147,7 +151,7 @@ TEST(virtio_user_handshake_with_all_extensions)
         const struct back_end_message *m = &back_end.log[i];
         bool reads = m->request == 1 || m->request == 15 || m->request == 17 || m->request == 40;
         CHECK_EQ(m->flags, i < 4 || reads ? 1 : 1 | 8);
-        CHECK_EQ(back_end.had_fd[i], m->request == 5 || m->request == 12);
+        CHECK_EQ(back_end.had_fd[i], m->request == 5 || m->request == 12 || i == 20);
     }
     CHECK_EQ(back_end.log[2].payload.u64, ALL_EXTENSIONS);
     CHECK_EQ(back_end.log[12].payload.u64, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(30));
@@ -157,7 +161,8 @@ TEST(virtio_user_handshake_with_all_extensions)
     CHECK_EQ(back_end.log[13].payload.table[3], our_memory);
     CHECK_EQ(back_end.log[13].payload.table[4], 0);
     CHECK_EQ(back_end.log[16].payload.state.num, DESCS);
-    CHECK_EQ(back_end.log[20].payload.u64, VIRTIO_NET_RX | 0x100);
+    CHECK_EQ(back_end.log[20].payload.u64, VIRTIO_NET_RX); /* interrupts come for one queue */
+    CHECK_EQ(back_end.log[26].payload.u64, VIRTIO_NET_TX | 0x100);
     CHECK_EQ(back_end.status, 15);
     for (uint32_t q = 0; q < 2; q++) /* a ring starts at its first kick */
         CHECK(read(back_end.kick[q], &kicks, sizeof kicks) == sizeof kicks && kicks >= 1);
@@ -303,6 +308,42 @@ TEST(virtio_user_nobody_listens)
         "23456789012345678901234567890";
     virtio_user_attach(&user, path);
     CHECK(virtio_user_connect(&user) != NULL);
+}
+
+/* boot_wait ends by the back end's interrupt, also after another back end took the first one's
+ * place while the queue was armed. */
+TEST(virtio_user_back_end_interrupts)
+{
+    const uint64_t never_ns = UINT64_MAX;
+
+    begin();
+    back_end.keeps_call = true;
+    CHECK_EQ(open_device(), 0);
+    for (uint32_t round = 0; round < 3; round++) {
+        CHECK_EQ(netdev_rx_intr(dev, 0, true), 0);
+        uint64_t before = boot_interrupts();
+        eventfd_write(back_end.call, 1);
+        boot_wait(never_ns);
+        CHECK_EQ(boot_interrupts(), before + 1);
+        back_end_kill();
+        CHECK(!netdev_link_up(dev));
+        back_end.requests = 0;
+        back_end_listen();
+        net.lost.next_try_ns = 0;
+        CHECK(netdev_link_up(dev));
+        eventfd_write(back_end.call, 1);
+        boot_wait(never_ns);
+        CHECK_EQ(boot_interrupts(), before + 2);
+        CHECK_EQ(netdev_rx_intr(dev, 0, false), 0);
+        eventfd_write(back_end.call, 1);
+        boot_wait(clock_ns() + 2000000); /* nobody listens there now */
+        CHECK_EQ(boot_interrupts(), before + 2);
+        CHECK_EQ(netdev_rx_intr(dev, 0, true), 0);
+        boot_wait(never_ns); /* ... but it isn't lost */
+        CHECK_EQ(boot_interrupts(), before + 3);
+        CHECK_EQ(netdev_rx_intr(dev, 0, false), 0);
+    }
+    finish();
 }
 
 TEST(virtio_user_back_end_goes_and_comes_back)

@@ -6,8 +6,8 @@
  * Every verb takes the kind. The data path is compiled once for each, with a constant there, so
  * that it has no branch on it; elsewhere it is the ring's own, `r->kind`.
  *
- * Order of calls: vring_bytes, vring_setup; then post ... publish, wants_kick; reap ...; at the
- * end, with the device reset, take_back.
+ * Order of calls: vring_bytes, vring_setup; then post ... publish, wants_kick; reap ...; arm,
+ * disarm around a wait; at the end, with the device reset, take_back.
  */
 #ifndef NETDEV_VRING_H
 #define NETDEV_VRING_H
@@ -32,17 +32,18 @@ static inline size_t vring_bytes(uint32_t size)
     return MAX(vring_split_layout(size).end, vring_packed_layout(size).end);
 }
 
-/* Makes an empty ring of `size` descriptors, a power of two up to VRING_SIZE_MAX. The device must
- * be reset: it sees a ring at its beginning and which asks for no interrupts. */
+/* Makes an empty ring of `size` descriptors, a power of two up to VRING_SIZE_MAX; event_idx: with
+ * VIRTIO_F_EVENT_IDX. The device must be reset: it sees a ring at its beginning and which asks for
+ * no interrupts. */
 static inline void vring_setup(struct vring_queue *r, enum vring_kind kind, void *memory,
-                               uint32_t size)
+                               uint32_t size, bool event_idx)
 {
     assert(IS_POWER_OF_2(size) && size <= VRING_SIZE_MAX);
     *r = (struct vring_queue){.kind = kind, .ready = true};
     if (kind == VRING_PACKED)
-        vring_packed_setup(&r->packed, memory, size);
+        vring_packed_setup(&r->packed, memory, size, event_idx);
     else
-        vring_split_setup(&r->split, memory, size);
+        vring_split_setup(&r->split, memory, size, event_idx);
 }
 
 /* What the ring remembers of the chains in flight: both kinds alike. */
@@ -96,8 +97,8 @@ static inline void vring_publish(struct vring_queue *r, enum vring_kind kind)
         vring_split_publish(&r->split);
 }
 
-/* Kick: true if the device, after a publish, has to be told through its transport. */
-static inline bool vring_wants_kick(const struct vring_queue *r, enum vring_kind kind)
+/* Kick: true if the device, after one publish or a few, has to be told through its transport. */
+static inline bool vring_wants_kick(struct vring_queue *r, enum vring_kind kind)
 {
     return kind == VRING_PACKED ? vring_packed_wants_kick(&r->packed)
                                 : vring_split_wants_kick(&r->split);
@@ -128,6 +129,26 @@ static inline bool vring_broken(const struct vring_queue *r, enum vring_kind kin
 static inline uint32_t vring_known(const struct vring_queue *r, enum vring_kind kind)
 {
     return kind == VRING_PACKED ? vring_packed_known(&r->packed) : vring_split_known(&r->split);
+}
+
+/*
+ * Arm: asks the device for an interrupt when it finishes the next chain. True if reap has something
+ * to tell already, which the device may or may not interrupt for: then whoever wanted to wait must
+ * not. Never is a chain finished unseen, and without an interrupt, after this said false.
+ */
+static inline bool vring_arm(struct vring_queue *r)
+{
+    return r->kind == VRING_PACKED ? vring_packed_arm(&r->packed) : vring_split_arm(&r->split);
+}
+
+/* Disarm: the device shall not interrupt. It may do so still, once or, on a split ring with
+ * VIRTIO_F_EVENT_IDX, each 65536 chains. */
+static inline void vring_disarm(struct vring_queue *r)
+{
+    if (r->kind == VRING_PACKED)
+        vring_packed_disarm(&r->packed);
+    else
+        vring_split_disarm(&r->split);
 }
 
 /* Takes back a chain that is in flight, whichever; NULL if there is none left. Only when the device

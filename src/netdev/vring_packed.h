@@ -20,6 +20,10 @@
  * takes as many descriptors as it has pieces, but the device writes only the first of them back.
  *
  * What the device writes is read in one go, flags and all, and never looked at again.
+ *
+ * Who wants to be told of what, each side says in a word of its own (section 2.7.14): of nothing,
+ * of everything, or, with VIRTIO_F_EVENT_IDX, of the descriptor at an offset in the round of a wrap
+ * counter.
  */
 #ifndef NETDEV_VRING_PACKED_H
 #define NETDEV_VRING_PACKED_H
@@ -39,6 +43,14 @@ union vring_packed_slot {
 
 _Static_assert(sizeof(union vring_packed_slot) == 16, "a descriptor is 16 bytes");
 
+/* What a side wants to be told of, read and written at once. */
+union vring_packed_event {
+    struct vring_packed_desc_event fields;
+    uint32_t word;
+};
+
+_Static_assert(sizeof(union vring_packed_event) == 4, "an offset and flags");
+
 struct vring_packed {
     /* Ours. */
     struct vring_flight flight;
@@ -46,11 +58,13 @@ struct vring_packed {
     uint16_t used_idx;   /* the next descriptor that we read */
     uint16_t published;  /* the first descriptor that the device mustn't see yet */
     uint16_t held_flags; /* its flags, if there is one */
+    uint16_t told;       /* avail_idx when we last looked whether the device wants a kick */
     bool broken;         /* the device returned what it hadn't */
+    bool event_idx;      /* VIRTIO_F_EVENT_IDX was negotiated */
     /* Shared with the device. */
     union vring_packed_slot *slots;
-    struct vring_packed_desc_event *driver_event; /* we write */
-    struct vring_packed_desc_event *device_event; /* the device writes */
+    union vring_packed_event *driver_event; /* we write */
+    union vring_packed_event *device_event; /* the device writes */
 };
 
 struct vring_packed_layout {
@@ -68,7 +82,21 @@ static inline struct vring_packed_layout vring_packed_layout(uint32_t size)
     return at;
 }
 
-static inline void vring_packed_setup(struct vring_packed *r, void *memory, uint32_t size)
+static inline void vring_packed_want(struct vring_packed *r, uint16_t flags, uint16_t off_wrap)
+{
+    const union vring_packed_event event = {.fields = {off_wrap, flags}};
+
+    *(volatile uint32_t *)&r->driver_event->word = event.word;
+}
+
+/* No interrupts. */
+static inline void vring_packed_disarm(struct vring_packed *r)
+{
+    vring_packed_want(r, VRING_PACKED_EVENT_FLAG_DISABLE, 0);
+}
+
+static inline void vring_packed_setup(struct vring_packed *r, void *memory, uint32_t size,
+                                      bool event_idx)
 {
     const struct vring_packed_layout at = vring_packed_layout(size);
     uint8_t *base = memory;
@@ -78,9 +106,10 @@ static inline void vring_packed_setup(struct vring_packed *r, void *memory, uint
         .slots = memory,
         .driver_event = (void *)(base + at.driver_event),
         .device_event = (void *)(base + at.device_event),
+        .event_idx = event_idx,
     };
     vring_flight_setup(&r->flight, base + at.flight, size);
-    r->driver_event->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+    vring_packed_disarm(r);
 }
 
 static inline uint32_t vring_packed_room(const struct vring_packed *r)
@@ -126,11 +155,32 @@ static inline void vring_packed_publish(struct vring_packed *r)
     r->published = r->avail_idx;
 }
 
-static inline bool vring_packed_wants_kick(const struct vring_packed *r)
+/* Is the descriptor that the device named among the `count` before avail_idx? Whatever it wrote
+ * costs a kick too many at worst, or it waits in vain for its own word. */
+static inline bool vring_packed_passed(const struct vring_packed *r, uint16_t off_wrap,
+                                       uint16_t count)
 {
-    /* As in the split ring: the device sees our descriptors before we look at its flags. */
+    const bool wrap = off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR;
+    uint32_t back = (r->avail_idx & r->flight.mask) - (off_wrap & 0x7fffu);
+
+    if (wrap != vring_packed_wrap(r, r->avail_idx))
+        back += r->flight.mask + 1u; /* it stands in the round before */
+    return back - 1 < count;
+}
+
+static inline bool vring_packed_wants_kick(struct vring_packed *r)
+{
+    const uint16_t count = (uint16_t)(r->avail_idx - r->told);
+    union vring_packed_event event;
+
+    r->told = r->avail_idx;
+    /* As in the split ring: the device sees our descriptors before we look at its wish. */
     full_fence();
-    return *(const volatile uint16_t *)&r->device_event->flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+    event.word = *(const volatile uint32_t *)&r->device_event->word;
+    if (event.fields.flags == VRING_PACKED_EVENT_FLAG_DISABLE)
+        return false;
+    return !r->event_idx || event.fields.flags != VRING_PACKED_EVENT_FLAG_DESC ||
+           vring_packed_passed(r, event.fields.off_wrap, count);
 }
 
 /* Is the descriptor at idx, of which `rest` was read, one that the device has used? */
@@ -179,6 +229,22 @@ static inline uint32_t vring_packed_known(const struct vring_packed *r)
 {
     return vring_packed_is_used(r, r->used_idx,
                                 load_acquire(&r->slots[r->used_idx & r->flight.mask].words.rest));
+}
+
+/* True if a chain waits. */
+static inline bool vring_packed_arm(struct vring_packed *r)
+{
+    const uint32_t wrap = vring_packed_wrap(r, r->used_idx);
+
+    if (r->event_idx)
+        vring_packed_want(
+            r, VRING_PACKED_EVENT_FLAG_DESC,
+            (uint16_t)((r->used_idx & r->flight.mask) | wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
+    else
+        vring_packed_want(r, VRING_PACKED_EVENT_FLAG_ENABLE, 0);
+    /* As in the split ring: either we see what the device finished or it interrupts. */
+    full_fence();
+    return vring_packed_known(r);
 }
 
 #endif

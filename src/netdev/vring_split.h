@@ -12,6 +12,11 @@
  * The descriptor table and the available ring's index are written and never read back. Indices run
  * free over 16 bits and are masked at the access, so `avail_idx - used_idx` is the number of chains
  * in flight.
+ *
+ * Who wants to be told of what (sections 2.6.7 and 2.6.10): without VIRTIO_F_EVENT_IDX a flag of
+ * each ring says whether its reader does. With it the flags stay 0, and behind the last entry of
+ * either ring stands an index of the other: `used_event` in the available ring, ours, and
+ * `avail_event` in the used ring, the device's. Who moves its index past that, tells.
  */
 #ifndef NETDEV_VRING_SPLIT_H
 #define NETDEV_VRING_SPLIT_H
@@ -24,7 +29,9 @@ struct vring_split {
     uint16_t avail_idx; /* the next entry of the available ring that we write */
     uint16_t used_idx;  /* the next entry of the used ring that we read */
     uint16_t used_seen; /* the device's index, when we last looked */
+    uint16_t told;      /* avail_idx when we last looked whether the device wants a kick */
     bool broken;        /* the device returned what it hadn't */
+    bool event_idx;     /* VIRTIO_F_EVENT_IDX was negotiated */
     /* Shared with the device. */
     struct vring_desc *desc;
     struct vring_avail *avail;
@@ -51,7 +58,30 @@ static inline struct vring_split_layout vring_split_layout(uint32_t size)
     return at;
 }
 
-static inline void vring_split_setup(struct vring_split *r, void *memory, uint32_t size)
+/* Where we say at which entry of the used ring to interrupt us, and where the device says at which
+ * entry of the available ring it wants a kick. */
+static inline uint16_t *vring_split_used_event(const struct vring_split *r)
+{
+    return &r->avail->ring[r->flight.mask + 1u];
+}
+
+static inline uint16_t *vring_split_avail_event(const struct vring_split *r)
+{
+    return (uint16_t *)&r->used->ring[r->flight.mask + 1u];
+}
+
+/* No interrupts. An index can't say so: it names the entry that was read last, which the device
+ * reaches again after 65536 chains. */
+static inline void vring_split_disarm(struct vring_split *r)
+{
+    if (r->event_idx)
+        *(volatile uint16_t *)vring_split_used_event(r) = (uint16_t)(r->used_idx - 1);
+    else
+        *(volatile uint16_t *)&r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+}
+
+static inline void vring_split_setup(struct vring_split *r, void *memory, uint32_t size,
+                                     bool event_idx)
 {
     const struct vring_split_layout at = vring_split_layout(size);
     uint8_t *base = memory;
@@ -61,9 +91,10 @@ static inline void vring_split_setup(struct vring_split *r, void *memory, uint32
         .desc = memory,
         .avail = (void *)(base + at.avail),
         .used = (void *)(base + at.used),
+        .event_idx = event_idx,
     };
     vring_flight_setup(&r->flight, base + at.flight, size);
-    r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    vring_split_disarm(r);
 }
 
 static inline uint32_t vring_split_room(const struct vring_split *r)
@@ -104,13 +135,21 @@ static inline void vring_split_publish(struct vring_split *r)
     store_release(&r->avail->idx, r->avail_idx);
 }
 
-static inline bool vring_split_wants_kick(const struct vring_split *r)
+static inline bool vring_split_wants_kick(struct vring_split *r)
 {
-    /* The device sees our index before we look at its flag. A device that goes to sleep clears the
-     * flag, then looks at the index once more; so either it sees what we published or we see that
+    const uint16_t new = r->avail_idx, old = r->told;
+
+    r->told = new;
+    /* The device sees our index before we look at its wish. A device that goes to sleep makes its
+     * wish, then looks at the index once more; so either it sees what we published or we see that
      * it wants a kick. */
     full_fence();
-    return !(*(const volatile uint16_t *)&r->used->flags & VRING_USED_F_NO_NOTIFY);
+    if (!r->event_idx)
+        return !(*(const volatile uint16_t *)&r->used->flags & VRING_USED_F_NO_NOTIFY);
+    /* Is the entry that it named among those published since we looked last? Whatever it wrote
+     * there costs a kick too many at worst, or it waits in vain for its own word. */
+    const uint16_t named = *(const volatile uint16_t *)vring_split_avail_event(r);
+    return (uint16_t)(new - named - 1) < (uint16_t)(new - old);
 }
 
 /* Chains that are known to be finished, without a look at the device's index. */
@@ -132,6 +171,19 @@ static inline uint32_t vring_split_look(struct vring_split *r)
         r->used_seen = seen;
     }
     return vring_split_known(r);
+}
+
+/* True if chains wait, or the device is broken: reap tells. */
+static inline bool vring_split_arm(struct vring_split *r)
+{
+    if (r->event_idx)
+        *(volatile uint16_t *)vring_split_used_event(r) = r->used_idx;
+    else
+        *(volatile uint16_t *)&r->avail->flags = 0;
+    /* The device sees our wish before we look at its index, and it looks at our wish after it has
+     * moved its index: so either we see what it finished or it interrupts. */
+    full_fence();
+    return vring_split_look(r) > 0 || r->broken;
 }
 
 static inline __attribute__((always_inline)) uint32_t

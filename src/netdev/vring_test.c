@@ -6,6 +6,7 @@ enum { SIZE = 8 };
 
 static struct vring_queue ring;
 static enum vring_kind kind;
+static bool event_idx;
 static uint8_t memory[4096] __attribute__((aligned(CACHE_LINE)));
 static int owners[SIZE];
 static uint16_t taken; /* the device's own indices: free-running chains or, packed, descriptors */
@@ -16,7 +17,7 @@ static void begin(enum vring_kind ring_kind)
     CHECK(vring_bytes(SIZE) <= sizeof memory);
     kind = ring_kind;
     taken = used = 0;
-    vring_setup(&ring, kind, memory, SIZE);
+    vring_setup(&ring, kind, memory, SIZE, event_idx);
 }
 
 static void post(uint32_t pieces, void *owner)
@@ -88,8 +89,8 @@ TEST(vring_layout_keeps_parts_apart)
         CHECK(packed.end >= packed.flight + vring_flight_bytes(size));
         CHECK(vring_bytes(size) >= split.end && vring_bytes(size) >= packed.end);
     }
-    CHECK_PANICS(vring_setup(&ring, VRING_SPLIT, memory, 3));
-    CHECK_PANICS(vring_setup(&ring, VRING_PACKED, memory, 3));
+    CHECK_PANICS(vring_setup(&ring, VRING_SPLIT, memory, 3, false));
+    CHECK_PANICS(vring_setup(&ring, VRING_PACKED, memory, 3, false));
 }
 
 static void nothing_is_seen_before_publish(enum vring_kind ring_kind)
@@ -128,9 +129,9 @@ TEST(vring_kicks_are_wanted_or_not)
     CHECK(!vring_wants_kick(&ring, kind));
     begin(VRING_PACKED);
     CHECK(vring_wants_kick(&ring, kind));
-    ring.packed.device_event->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+    ring.packed.device_event->fields.flags = VRING_PACKED_EVENT_FLAG_DISABLE;
     CHECK(!vring_wants_kick(&ring, kind));
-    CHECK_EQ(ring.packed.driver_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+    CHECK_EQ(ring.packed.driver_event->fields.flags, VRING_PACKED_EVENT_FLAG_DISABLE);
 }
 
 static void indices_wrap(enum vring_kind ring_kind)

@@ -27,7 +27,7 @@ struct fake_grant {
 
 struct fake_port {
     uint16_t domid;
-    bool used, awake;
+    bool used, awake, pending;
     uint32_t notified;
 };
 

@@ -124,8 +124,11 @@ void xen_yield(void)
 
 bool xen_event_take(uint32_t port)
 {
-    port_of(port);
-    return false;
+    struct fake_port *p = port_of(port);
+    const bool pending = p->pending;
+
+    p->pending = false;
+    return pending;
 }
 
 void xen_event_wake(uint32_t port, bool on)

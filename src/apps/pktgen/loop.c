@@ -173,7 +173,10 @@ static void sample(const struct loop *l, struct report_sample *s)
 {
     struct netdev_queue_stats of;
 
-    *s = (struct report_sample){.now_cycles = l->now, .busy_cycles = l->busy_cycles};
+    *s = (struct report_sample){.now_cycles = l->now,
+                                .busy_cycles = l->busy_cycles,
+                                .waits = l->idle.waits,
+                                .interrupts = boot_interrupts()};
     for (uint16_t q = 0; q < queues(l); q++) {
         if (netdev_rxq_stats(l->dev, q, &of))
             add_stats(&s->rx, &of);
@@ -251,6 +254,60 @@ static bool chores(struct loop *l)
            (l->received > 0 && passed(l, l->last_moved, o->idle_ns));
 }
 
+/* --- sleep --------------------------------------------------------------------------------------
+ */
+
+static void begin_idle(struct loop *l)
+{
+    if (options_round_trip(l->options))
+        l->idle.limit = UINT64_MAX;
+    else /* what comes in while we only send wakes nobody */
+        netdev_idle_init(&l->idle, l->dev, 0, options_sends(l->options) ? 0 : queues(l));
+}
+
+/* Has the loop something to do, though its last step moved nothing? */
+static bool has_work(const struct loop *l)
+{
+    return l->out.at < l->out.end || (options_sends(l->options) && l->pace.interval == 0);
+}
+
+/* Brings a moment forward to `since` + limit_ns. Not if there is no limit. */
+static void no_later(const struct loop *l, uint64_t *moment, uint64_t since, uint64_t limit_ns)
+{
+    if (limit_ns)
+        *moment = MIN(*moment, since + value_cycles(limit_ns, l->hz));
+}
+
+/* When the loop has to do something by itself, in cycles. */
+static uint64_t next_work(const struct loop *l)
+{
+    const struct options *o = l->options;
+    uint64_t next = l->next_link_look;
+
+    if (o->interval_ns)
+        next = MIN(next, l->next_line);
+    if (options_sends(o)) /* awake in time: a rate is kept to the microsecond */
+        next = MIN(next, l->pace.due - l->idle.limit);
+    if (!l->warm)
+        no_later(l, &next, l->start, o->warmup_ns);
+    no_later(l, &next, l->start, o->duration_ns);
+    if (l->received > 0)
+        no_later(l, &next, l->last_moved, o->idle_ns);
+    return next;
+}
+
+static void go_to_sleep(struct loop *l)
+{
+    write_some(l, LOOP_LINE);
+    const uint64_t next = next_work(l), now = clock_cycles();
+    if ((int64_t)(next - now) > 0)
+        netdev_idle_sleep(&l->idle, clock_ns() + value_ns(next - now, clock_cycles_hz()));
+    l->now = clock_cycles();
+}
+
+/* --- the run ------------------------------------------------------------------------------------
+ */
+
 /* Is the count reached, and all of it with the device? */
 static bool complete(const struct loop *l)
 {
@@ -310,6 +367,7 @@ void loop_run(struct loop *l)
     l->last_moved = l->now;
     l->next_line = l->now + value_cycles(o->interval_ns, l->hz);
     pace_init(&l->pace, &o->rate, l->hz, l->now);
+    begin_idle(l);
     account_init(&l->receive.account, !options_sends(o));
     sample(l, &l->base);
     l->last_line = l->base;
@@ -324,6 +382,8 @@ void loop_run(struct loop *l)
             note_moved(l, after);
         next_queue(l);
         l->now = after;
+        if (unlikely(netdev_idle_due(&l->idle, moved > 0 || has_work(l))))
+            go_to_sleep(l);
     }
     finish(l);
 }

@@ -3,6 +3,10 @@
  *
  * loop_run goes on until a limit of the options is reached or the operator ends it. Then it waits,
  * at most a second, for what is on its way, so that a count means packets that were sent.
+ *
+ * With nothing to do it sleeps as the key mode says (idle.h): rx and fwd until a packet comes, tx
+ * with a rate until shortly before the next one is due. latency and pingpong never do, as waking up
+ * would be part of what they measure.
  */
 #ifndef PKTGEN_LOOP_H
 #define PKTGEN_LOOP_H
@@ -11,6 +15,7 @@
 #include "apps/pktgen/pace.h"
 #include "apps/pktgen/report.h"
 #include "apps/pktgen/traffic.h"
+#include "netdev/idle.h"
 
 enum { LOOP_LINE = 320 }; /* bytes of a line a second */
 
@@ -30,6 +35,7 @@ struct loop {
     struct traffic traffic;      /* ready, for modes that make packets */
     struct receive receive;
 
+    struct netdev_idle idle;
     struct pace pace;
     struct loop_outbox out;
     uint16_t queue;          /* of the pair whose turn it is */

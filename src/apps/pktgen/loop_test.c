@@ -18,6 +18,7 @@ static struct {
     struct netbuf_pool *source; /* received packets come from here; NULL: none come */
     uint64_t give_max;
     bool loops_back;
+    uint32_t arms;
 } fake;
 
 static uint32_t fake_rx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
@@ -72,7 +73,15 @@ static bool fake_link_up(struct netdev *dev)
     return dev == &fake.dev;
 }
 
+static int fake_rx_intr(struct netdev *dev, uint16_t q, bool on)
+{
+    CHECK(dev == &fake.dev && q == 0);
+    fake.arms += on;
+    return NETDEV_OK;
+}
+
 static const struct netdev_ops ops = {
+    .rx_intr = fake_rx_intr,
     .rx_burst = fake_rx,
     .tx_burst = fake_tx,
     .tx_reclaim = fake_reclaim,

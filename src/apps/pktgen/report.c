@@ -1,6 +1,7 @@
 /* report.c - what pktgen says; see report.h. */
 #include "apps/pktgen/report.h"
 #include "apps/pktgen/packet.h"
+#include "netdev/idle.h"
 
 enum { NUMBER_TEXT = 32, BITS = 8 };
 
@@ -153,6 +154,7 @@ void report_text(const struct report_run *run)
               decimal(gbps, f[i].wire_bps / 1000, 6),
               decimal(fill, value_ratio(f[i].packets, 10, f[i].bursts), 1), f[i].kicks);
     print("pktgen: %s cycles a packet.\n", decimal(s, packet_cycles(&run->from, &run->to), 1));
+    netdev_idle_print(run->to.waits - run->from.waits, run->to.interrupts - run->from.interrupts);
     if (run->skipped_cycles)
         print("pktgen: the rate was not kept: %s s are missing, in which the queue was full or the "
               "machine stood still.\n",
@@ -212,6 +214,8 @@ void report_json(const struct report_run *run)
         json_flow(&f[i]);
     print(",\"cycles_per_packet\":%s,\"cycles_per_second\":%lu",
           decimal(text, packet_cycles(&run->from, &run->to), 1), run->hz);
+    print(",\"waits\":%lu,\"interrupts\":%lu", run->to.waits - run->from.waits,
+          run->to.interrupts - run->from.interrupts);
     print(",\"skipped_seconds\":%s", decimal(text, value_ns(run->skipped_cycles, run->hz), 9));
     if (counts_numbers(o))
         print(",\"sequence\":{\"first\":%lu,\"unique\":%lu,\"lost\":%lu,\"reordered\":%lu,"

@@ -15,6 +15,8 @@
 struct report_sample {
     uint64_t now_cycles;
     uint64_t busy_cycles; /* of those, spent on steps that moved packets */
+    uint64_t waits;       /* times that it slept, and interrupts that woke it */
+    uint64_t interrupts;
     struct netdev_queue_stats rx, tx;
 };
 

@@ -40,6 +40,9 @@ void device_stats_show(const void *whose, struct reply *reply)
     if (netdev_txq_stats(d->dev, 0, &queue))
         show_queue(reply, "tx0", &queue);
     text_show_number(reply, "tx0:", "drop_no_room", *d->tx_dropped);
+    text_show_number(reply, "idle:", "waits", d->idle->waits);
+    text_show_number(reply, "idle:", "averted", d->idle->averted);
+    text_show_number(reply, "idle:", "interrupts", boot_interrupts());
     text_show_number(reply, "inet:", "arp_replies", d->inet->arp_replies);
     text_show_number(reply, "inet:", "echo_replies", d->inet->echo_replies);
     show_drops(reply, "inet", inet_drop_names, d->inet->drops, INET_DROP_REASONS);

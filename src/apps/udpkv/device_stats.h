@@ -5,10 +5,12 @@
 
 #include "apps/udpkv/text.h"
 #include "netbuf/inet.h"
+#include "netdev/idle.h"
 #include "netdev/netdev.h"
 
 struct device_stats {
     struct netdev *dev;
+    const struct netdev_idle *idle;
     const struct inet *inet;
     const uint64_t *tx_dropped; /* packets for which the transmit ring had no room in time */
 };

@@ -8,6 +8,7 @@
 #include "apps/udpkv/device_stats.h"
 #include "apps/udpkv/server.h"
 #include "boot/boot.h"
+#include "netdev/idle.h"
 #include "netdev/netdev.h"
 
 enum {
@@ -41,7 +42,10 @@ BOOT_KEY_RANGE("udpkv.bench", boot_parse_u64, &bench_keys, "0", "keys",
 
 static struct server server;
 static uint64_t tx_dropped; /* answers for which the transmit ring had no room in time */
-static struct device_stats device_stats = {.inet = &server.inet, .tx_dropped = &tx_dropped};
+static struct netdev_idle idle;
+static uint64_t next_look_ns; /* at the link */
+static struct device_stats device_stats = {
+    .idle = &idle, .inet = &server.inet, .tx_dropped = &tx_dropped};
 static uint64_t clock_base_s;
 
 static const char *parse_allow(const struct boot_key *key, const char *text)
@@ -128,12 +132,10 @@ static void announce(struct netdev *dev)
 /* Looks at the link now and then while nothing comes, which also brings a lost device back. */
 static void look_at_link(struct netdev *dev)
 {
-    static uint64_t next_ns;
-
-    if (clock_ns() < next_ns)
+    if (clock_ns() < next_look_ns)
         return;
     netdev_link_up(dev);
-    next_ns = clock_ns() + LINK_NS;
+    next_look_ns = clock_ns() + LINK_NS;
 }
 
 static void print_size(uint64_t bytes)
@@ -176,6 +178,7 @@ static void print_summary(const struct netdev *dev)
         print("udpkv: received %lu packets, sent %lu with %lu kicks; %lu found no room to be "
               "sent.\n",
               rx.packets, tx.packets, tx.kicks, tx_dropped);
+        netdev_idle_print(idle.waits, boot_interrupts());
         netdev_print_drops("receive queue", netdev_drop_names, rx.drops, NETDEV_DROP_REASONS);
         netdev_print_drops("transmit queue", netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
     }
@@ -220,6 +223,7 @@ int app_main(void)
     device_stats.dev = dev;
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     server_init(&server, &conf);
+    netdev_idle_init(&idle, dev, 0, 1);
     announce(dev);
     print_serves(&info);
 
@@ -231,6 +235,7 @@ int app_main(void)
         } else if ((n = server_burst(&server, in, came, out, OUT_MAX, now_s())) > 0) {
             send(dev, out, n, TX_PATIENCE_NS);
         }
+        netdev_idle(&idle, came > 0, next_look_ns);
         now = clock_cycles();
         server_count_turn(&server, now - before, came > 0);
     }

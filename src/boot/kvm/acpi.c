@@ -1,7 +1,8 @@
 /*
  * acpi.c - just enough of ACPI to notice the power button and to switch the machine off: the fixed
- * description table (FADT), and from the DSDT the sleep type of state S5. (ACPI 6.4: 4.8.3, 5.2.5
- * to 5.2.9, 7.4.2.) The tables are the VMM's: every length is checked before it is used.
+ * description table (FADT), and from the DSDT the sleep type of state S5; and the entries of the
+ * table of interrupt controllers (MADT). (ACPI 6.4: 4.8.3, 5.2.5 to 5.2.9, 5.2.12, 7.4.2.) The
+ * tables are the VMM's: every length is checked before it is used.
  */
 #include "boot/io.h"
 #include "boot/kvm/kvm.h"
@@ -17,9 +18,11 @@ enum {
     FADT_RESET_VALUE = 128,
     FADT_SLEEP_CONTROL = 244
 };
+enum { MADT_ENTRIES = 44 };
 enum { POWER_BUTTON = 1 << 8, SLEEP_ENABLE = 1 << 13, SLEEP_ENABLE_REDUCED = 1 << 5 };
 
 static struct {
+    const uint8_t *rsdp;               /* NULL: the machine has no ACPI */
     uint16_t pm1a_event, pm1a_control; /* ports; 0: none */
     struct acpi_register {
         uint64_t address; /* 0: none */
@@ -38,7 +41,7 @@ static uint64_t field(const uint8_t *table, size_t offset, size_t len)
 }
 
 /* A table with a good length and, unless it is NULL, this signature; or NULL. */
-static const uint8_t *table_at(uint64_t phys, const char *signature)
+RUNS_ONCE static const uint8_t *table_at(uint64_t phys, const char *signature)
 {
     if (phys < PAGE_SIZE || phys > 1ull << 40) /* page zero is never mapped */
         return NULL;
@@ -51,8 +54,12 @@ static const uint8_t *table_at(uint64_t phys, const char *signature)
     return t;
 }
 
-static const uint8_t *find_fadt(const uint8_t *rsdp)
+/* The table that the root pointer leads to under this signature; or NULL. */
+RUNS_ONCE static const uint8_t *find_table(const char *signature)
 {
+    const uint8_t *rsdp = acpi.rsdp;
+    if (!rsdp)
+        return NULL;
     bool extended = rsdp[15] >= 2 && field(rsdp, 24, 8) != 0;
     size_t width = extended ? 8 : 4;
     const uint8_t *root =
@@ -62,7 +69,7 @@ static const uint8_t *find_fadt(const uint8_t *rsdp)
         return NULL;
     size_t len = field(root, 4, 4);
     for (size_t at = HEADER_BYTES; at + width <= len; at += width) {
-        const uint8_t *t = table_at(field(root, at, width), "FACP");
+        const uint8_t *t = table_at(field(root, at, width), signature);
         if (t)
             return t;
     }
@@ -115,15 +122,13 @@ static struct acpi_register read_register(const uint8_t *fadt, size_t offset)
 
 RUNS_ONCE void acpi_init(uint64_t rsdp)
 {
-    const uint8_t *root = NULL;
-
     if (rsdp >= PAGE_SIZE && rsdp < 1ull << 40) {
         paging_map(rsdp, HEADER_BYTES, false);
-        root = (const uint8_t *)(uintptr_t)rsdp;
+        acpi.rsdp = (const uint8_t *)(uintptr_t)rsdp;
     } else {
-        root = search_rsdp();
+        acpi.rsdp = search_rsdp();
     }
-    const uint8_t *fadt = root ? find_fadt(root) : NULL;
+    const uint8_t *fadt = find_table("FACP");
     if (!fadt || field(fadt, 4, 4) < FADT_RESET_REG)
         return;
     const uint8_t *dsdt = table_at(field(fadt, FADT_DSDT, 4), "DSDT");
@@ -136,6 +141,23 @@ RUNS_ONCE void acpi_init(uint64_t rsdp)
     acpi.sleep_control = read_register(fadt, FADT_SLEEP_CONTROL);
     if (acpi.pm1a_event) /* the status bit is set only if the event is enabled */
         outw((uint16_t)(acpi.pm1a_event + fadt[FADT_PM1_EVENT_LEN] / 2), POWER_BUTTON);
+}
+
+RUNS_ONCE bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len)
+{
+    const uint8_t *madt = find_table("APIC");
+    size_t end = madt ? field(madt, 4, 4) : 0;
+
+    for (size_t at = MADT_ENTRIES; at + 2 <= end; at += madt[at + 1]) {
+        size_t entry_len = madt[at + 1];
+        if (entry_len < 2 || entry_len > end - at)
+            break;
+        if (madt[at] == type && entry_len >= len && n-- == 0) {
+            memcpy(entry, madt + at, len);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool acpi_power_button(void)

@@ -11,6 +11,11 @@ void clock_init(void);
 /* acpi.c: reads the tables that the root pointer leads to; 0 searches for it as on a PC. */
 void acpi_init(uint64_t rsdp);
 
+/* acpi.c: copies `len` bytes of the n-th entry of this type, from 0 on, in the table of interrupt
+ * controllers (MADT, ACPI 6.4, 5.2.12). False if there are no more. Finds the table anew each time,
+ * so that who never asks doesn't pay: for start-up. */
+bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len);
+
 /* acpi.c: has the power button been pressed? */
 bool acpi_power_button(void);
 

@@ -1,5 +1,5 @@
 /* linux.h - what a driver may know of the linux platform: where boot_alloc's memory comes from, so
- * that it can be shared with another process. */
+ * that it can be shared with another process, and the files that play the part of interrupts. */
 #ifndef BOOT_LINUX_LINUX_H
 #define BOOT_LINUX_LINUX_H
 
@@ -14,5 +14,18 @@ struct linux_memory {
 };
 
 extern struct linux_memory linux_memory;
+
+/*
+ * Lets `fd` end the boot_wait() calls of this thread when it is readable; off: no longer, also
+ * before it is closed. It is an eventfd that doesn't block (EFD_NONBLOCK): boot_wait reads it, so
+ * one wake-up ends one wait and its owner never looks at it. Makes no system call. At most
+ * LINUX_WAIT_FDS at a time; saying the same twice changes nothing.
+ */
+#define LINUX_WAIT_FDS 64
+void linux_wait_fd(int fd, bool on);
+
+/* Readable once boot_stopping() is true: it ends every thread's waits, whichever took the signal.
+ * Between start.c and wait.c. */
+extern int linux_stop_fd;
 
 #endif

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -34,6 +35,7 @@ BOOT_KEY_RANGE("mem", boot_parse_size, &memory_bytes, "256M", "bytes",
 #define HUGE_PAGE ((size_t)2 << 20)
 
 struct linux_memory linux_memory = {.fd = -1};
+int linux_stop_fd;
 static size_t memory_used;
 static uintptr_t stack_low, stack_high;
 static volatile sig_atomic_t stop_signal;
@@ -45,7 +47,11 @@ void boot_exit(int code)
 
 static void on_signal(int signal)
 {
+    int error = errno;
+
     stop_signal = signal;
+    eventfd_write(linux_stop_fd, 1);
+    errno = error;
 }
 
 bool boot_stopping(void)
@@ -213,6 +219,9 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
 
     find_stack();
+    linux_stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (linux_stop_fd < 0)
+        panic("The kernel gives no eventfd; allow this process more open files.");
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     read_memory_key(argc, argv);

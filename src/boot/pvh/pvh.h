@@ -52,6 +52,13 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached);
 /* Ring 0: descriptor tables, trap vectors and their stacks, all I/O ports open to ring 3. */
 void traps_init(void);
 
+/* Which stack a vector's handler gets: the one in use, or one of its own. */
+enum trap_stack { STACK_SAME, STACK_TRAP, STACK_DOUBLE };
+
+/* Lets `handler`, which is entered as the processor does it, have a vector below 48. Either ring.
+ */
+void trap_gate(unsigned vector, const void *handler, enum trap_stack stack);
+
 /* What the processor and trap_common in entry.S leave on the trap stack. */
 struct trap_frame {
     uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;

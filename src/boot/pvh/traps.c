@@ -1,12 +1,13 @@
 /*
  * traps.c - processor exceptions. None is expected: each prints what happened and ends the image.
  * The handler runs in ring 0 on a stack of its own, so that it works whatever the app did.
+ * Interrupts have gates only where a VMM's folder sets them.
  */
 #include "boot/backtrace.h"
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { VECTORS = 32, DOUBLE_FAULT = 8, PAGE_FAULT = 14, IO_BITMAP_BYTES = 8192 };
+enum { EXCEPTIONS = 32, VECTORS = 48, DOUBLE_FAULT = 8, PAGE_FAULT = 14, IO_BITMAP_BYTES = 8192 };
 
 struct gate { /* Intel SDM volume 3, 6.14.1 */
     uint16_t offset_low, selector;
@@ -32,6 +33,18 @@ void trap(struct trap_frame *frame);
 static struct gate idt[VECTORS];
 static struct task_state tss;
 
+RUNS_ONCE void trap_gate(unsigned vector, const void *handler, enum trap_stack stack)
+{
+    uintptr_t address = (uintptr_t)handler;
+
+    assert(vector < VECTORS);
+    idt[vector].offset_low = (uint16_t)address;
+    idt[vector].offset_middle = (uint16_t)(address >> 16);
+    idt[vector].selector = SELECTOR_CODE0;
+    idt[vector].stack = (uint8_t)stack;
+    idt[vector].type = 0x8e; /* present, interrupt gate */
+}
+
 void traps_init(void)
 {
     struct {
@@ -40,17 +53,11 @@ void traps_init(void)
     } __attribute__((packed)) idtr = {sizeof idt - 1, idt};
     uintptr_t base = (uintptr_t)&tss;
 
-    for (unsigned v = 0; v < VECTORS; v++) {
-        uintptr_t stub = (uintptr_t)trap_vectors + 16 * v;
-        idt[v].offset_low = (uint16_t)stub;
-        idt[v].offset_middle = (uint16_t)(stub >> 16);
-        idt[v].selector = SELECTOR_CODE0;
-        idt[v].stack = v == DOUBLE_FAULT ? 2 : 1;
-        idt[v].type = 0x8e; /* present, interrupt gate */
-    }
+    for (unsigned v = 0; v < EXCEPTIONS; v++)
+        trap_gate(v, trap_vectors + 16 * v, v == DOUBLE_FAULT ? STACK_DOUBLE : STACK_TRAP);
     tss.rsp[0] = (uintptr_t)trap_stack_top;
-    tss.ist[0] = (uintptr_t)trap_stack_top;
-    tss.ist[1] = (uintptr_t)double_stack_top;
+    tss.ist[STACK_TRAP - 1] = (uintptr_t)trap_stack_top;
+    tss.ist[STACK_DOUBLE - 1] = (uintptr_t)double_stack_top;
     tss.io_base = offsetof(struct task_state, io_bitmap);
     tss.io_bitmap[IO_BITMAP_BYTES] = 0xff;
     gdt[SELECTOR_TSS / 8] =

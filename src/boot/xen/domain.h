@@ -56,9 +56,9 @@ uint64_t clock_to_xen_ns(uint64_t ns);
 /* Masks all event channels; sets the callback. */
 void events_connect(void);
 
-/* Waits until there was an event on the port, masked or not, or until clock_ns() is `deadline_ns`;
- * the processor is free for other domains meanwhile. An event since the last wait counts. May
- * return early. */
+/* Waits until there was an event on the port, whatever else wakes, or until clock_ns() is
+ * `deadline_ns`; the processor is free for other domains meanwhile. An event since the last wait
+ * counts. May return early. */
 void events_wait(uint32_t port, uint64_t deadline_ns);
 
 /* --- console.c ------------------------------------------------------------------------------ */

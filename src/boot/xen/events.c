@@ -2,8 +2,9 @@
  * events.c - event channels, of the ABI with two levels (Xen's event_channel.h): a bit a port says
  * "pending", which Xen sets and we clear, another "masked".
  *
- * Interrupts stay off, so no event ever interrupts the app: drivers look at the pending bits, and
- * waits are SCHEDOP_poll, which looks at them, too, and doesn't care for masks.
+ * Interrupts stay off and all channels masked, so no event ever interrupts the app: drivers look at
+ * the pending bits, and waits are SCHEDOP_poll, which looks at them, too, and doesn't care for
+ * masks. Which events wake a core is noted here, core by core.
  */
 #include "boot/xen.h"
 #include "boot/xen/domain.h"
@@ -11,6 +12,11 @@
 #include <xen/event_channel.h>
 
 enum { WORD_BITS = 64, CALLBACK_VECTOR = 0xf3 };
+enum { POLL_PORTS_MAX = 128 };             /* Xen's limit */
+#define POLL_NS_MAX (3600 * 1000000000ull) /* Xen's time is signed */
+
+static xen_ulong_t wakes[BOOT_CORES_MAX][EVTCHN_2L_NR_CHANNELS / WORD_BITS]; /* a bit a port */
+static uint64_t interrupts[BOOT_CORES_MAX];
 
 /* The word of a bitmap that has the port's bit. */
 static xen_ulong_t *word_of(xen_ulong_t *bitmap, uint32_t port)
@@ -22,16 +28,6 @@ static xen_ulong_t *word_of(xen_ulong_t *bitmap, uint32_t port)
 static xen_ulong_t bit_of(uint32_t port)
 {
     return 1ul << port % WORD_BITS;
-}
-
-static void set_mask(uint32_t port, bool masked)
-{
-    xen_ulong_t *word = word_of(xen_shared->evtchn_mask, port);
-
-    if (masked)
-        __atomic_fetch_or(word, bit_of(port), __ATOMIC_SEQ_CST);
-    else
-        __atomic_fetch_and(word, ~bit_of(port), __ATOMIC_SEQ_CST);
 }
 
 /* The vector is never delivered, as interrupts stay off. It is set because the tools take a domain
@@ -46,18 +42,70 @@ void events_connect(void)
 
     for (size_t i = 0; i < ARRAY_LEN(xen_shared->evtchn_mask); i++)
         __atomic_store_n(&xen_shared->evtchn_mask[i], ~0ul, __ATOMIC_RELAXED);
+    memset(wakes, 0, sizeof wakes); /* of channels that a move has ended */
     if (xen_hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, (uintptr_t)&callback, 0) != 0)
         panic("Xen refuses an event callback by vector; use Xen 4.11 or later.");
+}
+
+/* Waits for an event on one of the ports. */
+static void poll(evtchn_port_t *ports, uint32_t count, uint64_t deadline_ns)
+{
+    uint64_t timeout_ns = MIN(deadline_ns, clock_ns() + POLL_NS_MAX);
+    struct sched_poll poll = {.nr_ports = count, .timeout = clock_to_xen_ns(timeout_ns)};
+
+    set_xen_guest_handle(poll.ports, ports);
+    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uintptr_t)&poll, 0);
 }
 
 void events_wait(uint32_t port, uint64_t deadline_ns)
 {
     evtchn_port_t ports[] = {port};
-    struct sched_poll poll = {.nr_ports = 1, .timeout = clock_to_xen_ns(deadline_ns)};
 
-    set_xen_guest_handle(poll.ports, ports);
-    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uintptr_t)&poll, 0);
+    poll(ports, 1, deadline_ns);
     xen_event_take(port);
+}
+
+/* The ports that wake a core. */
+static uint32_t waking_ports(uint32_t core, evtchn_port_t ports[POLL_PORTS_MAX])
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < ARRAY_LEN(wakes[core]); i++) {
+        xen_ulong_t word = __atomic_load_n(&wakes[core][i], __ATOMIC_RELAXED);
+        for (; word != 0; word &= word - 1) {
+            assert(count < POLL_PORTS_MAX);
+            ports[count++] = i * WORD_BITS + (uint32_t)__builtin_ctzl(word);
+        }
+    }
+    return count;
+}
+
+void boot_wait(uint64_t deadline_ns)
+{
+    evtchn_port_t ports[POLL_PORTS_MAX];
+    uint32_t core = boot_core(), count = waking_ports(core, ports);
+    uint64_t before = interrupts[core];
+
+    while (interrupts[core] == before && clock_ns() < deadline_ns) {
+        poll(ports, count, deadline_ns);
+        for (uint32_t i = 0; i < count; i++)
+            interrupts[core] += xen_event_take(ports[i]);
+    }
+}
+
+uint64_t boot_interrupts(void)
+{
+    return interrupts[boot_core()];
+}
+
+static void set_wake(uint32_t core, uint32_t port, bool on)
+{
+    xen_ulong_t *word = word_of(wakes[core], port);
+
+    if (on)
+        __atomic_fetch_or(word, bit_of(port), __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(word, ~bit_of(port), __ATOMIC_RELAXED);
 }
 
 uint32_t xen_event_alloc(uint16_t domid)
@@ -67,7 +115,6 @@ uint32_t xen_event_alloc(uint16_t domid)
     if (xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, (uintptr_t)&alloc,
                       0) != 0)
         return 0;
-    set_mask(alloc.port, true);
     xen_event_take(alloc.port); /* of a channel that had the number before */
     return alloc.port;
 }
@@ -76,7 +123,8 @@ void xen_event_close(uint32_t port)
 {
     struct evtchn_close close = {port};
 
-    set_mask(port, true);
+    for (uint32_t core = 0; core < BOOT_CORES_MAX; core++)
+        set_wake(core, port, false); /* the next channel of that number is another one */
     xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_close, (uintptr_t)&close, 0);
 }
 
@@ -100,7 +148,7 @@ bool xen_event_take(uint32_t port)
 
 void xen_event_wake(uint32_t port, bool on)
 {
-    set_mask(port, !on);
+    set_wake(boot_core(), port, on);
 }
 
 void xen_yield(void)

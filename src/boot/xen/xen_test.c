@@ -148,19 +148,52 @@ TEST(xen_events_arrive_once)
     xen_event_close(far);
 }
 
-TEST(xen_events_are_masked_until_they_may_wake)
+TEST(xen_events_end_waits_where_they_may)
 {
-    const volatile uint64_t *mask = xen_shared->evtchn_mask;
+    uint64_t interrupts = boot_interrupts(), deadline_ns;
     uint32_t near, far;
 
     make_channel(&near, &far);
-    CHECK(mask[near / 64] >> near % 64 & 1);
-    xen_event_wake(near, true);
-    CHECK(!(mask[near / 64] >> near % 64 & 1));
     xen_event_notify(far);
-    CHECK(xen_event_take(near));
+    deadline_ns = clock_ns() + 1000000;
+    boot_wait(deadline_ns);
+    CHECK(clock_ns() >= deadline_ns);
+    CHECK_EQ(boot_interrupts(), interrupts);
+    xen_event_wake(near, true); /* counts at once */
+    boot_wait(UINT64_MAX);
+    CHECK_EQ(boot_interrupts(), interrupts + 1);
+    CHECK(!xen_event_take(near));
+    for (int i = 0; i < 100; i++) {
+        xen_event_notify(far);
+        boot_wait(UINT64_MAX);
+    }
+    CHECK_EQ(boot_interrupts(), interrupts + 101);
     xen_event_wake(near, false);
-    CHECK(mask[near / 64] >> near % 64 & 1);
+    xen_event_notify(far);
+    deadline_ns = clock_ns() + 1000000;
+    boot_wait(deadline_ns);
+    CHECK(clock_ns() >= deadline_ns);
+    CHECK(xen_event_take(near));
+    xen_event_close(near);
+    xen_event_close(far);
+}
+
+/* A channel that is closed takes what was said of it along. */
+TEST(xen_events_of_a_closed_channel_wake_no_more)
+{
+    uint32_t near, far, port;
+
+    make_channel(&near, &far);
+    xen_event_wake(near, true);
+    port = near;
+    xen_event_close(near);
+    xen_event_close(far);
+    make_channel(&near, &far);
+    CHECK(near == port || far == port);
+    xen_event_notify(near == port ? far : near);
+    uint64_t deadline_ns = clock_ns() + 1000000;
+    boot_wait(deadline_ns);
+    CHECK(clock_ns() >= deadline_ns);
     xen_event_close(near);
     xen_event_close(far);
 }

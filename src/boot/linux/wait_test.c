@@ -1,0 +1,49 @@
+/* Tests of what ends boot_wait in a host process: files and signals. */
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "boot/boot.h"
+#include "boot/linux/linux.h"
+#include "boot/test.h"
+
+#define FOREVER UINT64_MAX
+
+TEST(wait_ends_when_a_file_is_readable)
+{
+    int one = eventfd(0, EFD_NONBLOCK), two = eventfd(0, EFD_NONBLOCK);
+    uint64_t interrupts = boot_interrupts();
+
+    linux_wait_fd(one, true);
+    linux_wait_fd(two, true);
+    linux_wait_fd(two, true);
+    eventfd_write(two, 3); /* before the wait: it isn't lost */
+    boot_wait(FOREVER);
+    CHECK_EQ(boot_interrupts() - interrupts, 1);
+    eventfd_write(one, 1);
+    eventfd_write(two, 1);
+    boot_wait(FOREVER);
+    CHECK_EQ(boot_interrupts() - interrupts, 3);
+    linux_wait_fd(one, false);
+    linux_wait_fd(one, false);
+    eventfd_write(one, 1);
+    eventfd_write(two, 1);
+    boot_wait(FOREVER);
+    CHECK_EQ(boot_interrupts() - interrupts, 4);
+    linux_wait_fd(two, false);
+    uint64_t deadline_ns = clock_ns() + 1000000;
+    boot_wait(deadline_ns); /* neither counts: `one` is still readable */
+    CHECK(clock_ns() >= deadline_ns);
+    close(one);
+    close(two);
+}
+
+TEST(wait_for_a_closed_file_is_refused)
+{
+    int fd = eventfd(0, EFD_NONBLOCK);
+
+    linux_wait_fd(fd, true);
+    close(fd);
+    CHECK_PANICS(boot_wait(FOREVER));
+    linux_wait_fd(fd, false);
+}

@@ -1,0 +1,94 @@
+/* idle.c - sleeping when no packets come; see idle.h. */
+#include "netdev/idle.h"
+
+/*
+ * The default of idle.us. IDLE_REASON
+ */
+static enum { MODE_AUTO, MODE_POLL, MODE_INTR } mode;
+static uint64_t idle_us;
+
+static const char *parse_mode(const struct boot_key *key, const char *text)
+{
+    static const char *const names[] = {
+        [MODE_AUTO] = "auto", [MODE_POLL] = "poll", [MODE_INTR] = "intr"};
+
+    (void)key;
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            mode = i;
+            return NULL;
+        }
+    return "auto, poll or intr";
+}
+
+BOOT_KEY("mode", parse_mode, NULL, "auto", "",
+         "when no packets come: poll looks for them all the time, intr sleeps until one does, auto "
+         "polls for idle.us and then sleeps");
+BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "50", "us",
+               "mode=auto sleeps when no packet came for so long", 0, 1000000);
+
+/* Arms all queues, or none: 0, or the error of the one that can't be. */
+static int arm(struct netdev_idle *idle)
+{
+    for (uint16_t i = 0; i < idle->queues; i++) {
+        int error = netdev_rx_intr(idle->dev, (uint16_t)(idle->first_q + i), true);
+        if (error) {
+            while (i-- > 0)
+                netdev_rx_intr(idle->dev, (uint16_t)(idle->first_q + i), false);
+            return error;
+        }
+    }
+    return NETDEV_OK;
+}
+
+static void disarm(struct netdev_idle *idle)
+{
+    for (uint16_t i = 0; i < idle->queues; i++)
+        netdev_rx_intr(idle->dev, (uint16_t)(idle->first_q + i), false);
+}
+
+void netdev_idle_init(struct netdev_idle *idle, struct netdev *dev, uint16_t first_q,
+                      uint16_t queues)
+{
+    const uint64_t limits[] = {
+        [MODE_AUTO] = clock_cycles_hz() / 1000 * idle_us / 1000,
+        [MODE_POLL] = UINT64_MAX,
+        [MODE_INTR] = 0,
+    };
+
+    *idle = (struct netdev_idle){
+        .dev = dev, .first_q = first_q, .queues = queues, .limit = limits[mode]};
+}
+
+static void poll_only(struct netdev_idle *idle)
+{
+    struct netdev_info info;
+
+    idle->limit = UINT64_MAX;
+    netdev_info(idle->dev, &info);
+    print("%s: %s at %s has no interrupts that can be used, so it is polled.\n", boot_app,
+          info.driver, info.where);
+}
+
+void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
+{
+    for (uint16_t i = 0; i < idle->queues; i++)
+        /* What was sent and comes back may be what a receive ring lacks: the next turn refills it,
+         * or else no packet could come that ends the wait. */
+        if (netdev_tx_reclaim(idle->dev, (uint16_t)(idle->first_q + i)) > 0)
+            return;
+    int error = arm(idle);
+    if (error == NETDEV_ENOTSUP)
+        poll_only(idle);
+    idle->averted += error == NETDEV_EAGAIN;
+    if (error)
+        return;
+    idle->waits++;
+    boot_wait(deadline_ns);
+    disarm(idle);
+}
+
+void netdev_idle_print(uint64_t waits, uint64_t interrupts)
+{
+    print("%s: slept %lu times, woken by %lu interrupts.\n", boot_app, waits, interrupts);
+}
