@@ -241,11 +241,11 @@ def latency_tables(rows):
     header = [f"{value} us" for value in LATENCY_STATS[:-1]] + ["lost", "p50 beyond poll's us"]
     first = markdown(["", *header], lines)
     lines = [
-        [name, with_spread(by.get(("idle", name, "processor")), 2), with_spread(by.get(("load", name, "sent"))),
-         with_spread(by.get(("load", name, "dropped")), 2)]
+        [name, with_spread(by.get(("idle", name, "processor")), 2), with_spread(by.get(("load", name, "taken"))),
+         with_spread(by.get(("load", name, "lost")), 2)]
         for name in dict.fromkeys(row["system"] for row in rows)
     ]
-    second = markdown(["", "idle: % of a core", "load: packets/s", "of them dropped %"], lines)
+    second = markdown(["", "idle: % of a core", "load: packets/s taken", "lost %"], lines)
     return f"{first}\n\n{second}"
 
 
