@@ -234,10 +234,11 @@ def latency_tables(rows):
     by = {(row["measure"], row["system"], row["value"]): row for row in rows}
     lines = []
     for measure, system in dict.fromkeys((m, s) for m, s, value in by if value == "p50"):
-        poll = by.get((measure, re.sub("-(intr|auto)$", "-poll", system), "p50"))
-        beyond = poll and poll["system"] != system and by[measure, system, "p50"]["median"] - poll["median"]
         cells = [with_spread(by[measure, system, value]) for value in LATENCY_STATS]
-        lines.append([f"{measure} {system}", *cells, f"{beyond:+.0f}" if beyond else ""])
+        poll = by.get((measure, re.sub("-(intr|auto)$", "-poll", system), "p50"))
+        if poll and poll["system"] != system:
+            cells.append(f"{by[measure, system, 'p50']['median'] - poll['median']:+.0f}")
+        lines.append([f"{measure} {system}", *cells, ""][: len(LATENCY_STATS) + 2])
     header = [f"{value} us" for value in LATENCY_STATS[:-1]] + ["lost", "p50 beyond poll's us"]
     first = markdown(["", *header], lines)
     lines = [

@@ -180,7 +180,7 @@ def bench(script, *words, **environment):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=300,
     )
 
 
