@@ -6,6 +6,7 @@
  */
 static enum { MODE_AUTO, MODE_POLL, MODE_INTR } mode;
 static uint64_t idle_us;
+uint64_t netdev_idle_wake_ns;
 
 static const char *parse_mode(const struct boot_key *key, const char *text)
 {
@@ -21,11 +22,27 @@ static const char *parse_mode(const struct boot_key *key, const char *text)
     return "auto, poll or intr";
 }
 
+static const char *parse_wake(const struct boot_key *key, const char *text)
+{
+    uint64_t ms;
+    const struct boot_key number = {.dst = &ms, .min = key->min, .max = key->max};
+    const char *expected = boot_parse_u64(&number, text);
+
+    if (!expected)
+        netdev_idle_wake_ns = ms * 1000000;
+    return expected;
+}
+
 BOOT_KEY("mode", parse_mode, NULL, "auto", "",
          "when no packets come: poll looks for them all the time, intr sleeps until one does, auto "
          "polls for idle.us and then sleeps");
 BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "50", "us",
                "mode=auto sleeps when no packet came for so long", 0, 1000000);
+
+BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "50", "ms",
+               "look at the link so often, and sleep no longer: then the image also hears that it "
+               "shall end",
+               1, 60000);
 
 /* Arms all queues, or none: 0, or the error of the one that can't be. */
 static int arm(struct netdev_idle *idle)

@@ -1,11 +1,12 @@
 /*
  * idle.h - what a loop does when no packets come: look again, or sleep until one does. For every
- * app alike, with two keys of the command line, which each app that uses this file has:
+ * app alike, with three keys of the command line, which each app that uses this file has:
  *
  *     mode=auto      polls while packets come, and sleeps after idle.us without any (the default)
  *     mode=poll      looks for packets all the time: the shortest answers, and a whole processor
  *     mode=intr      sleeps whenever there are none
  *     idle.us=50     microseconds
+ *     idle.wake=50   milliseconds: nobody sleeps longer
  *
  * A loop calls netdev_idle at the end of each turn:
  *
@@ -13,7 +14,7 @@
  *     while (!boot_stopping()) {
  *         uint32_t came = netdev_rx_burst(dev, 0, packets, BURST);
  *         ...
- *         netdev_idle(&idle, came > 0, deadline_ns);
+ *         netdev_idle(&idle, came > 0, next_look_ns);
  *     }
  *
  * Nothing is lost: a queue is armed, looked at once more, and only then is there a wait, which ends
@@ -26,6 +27,10 @@
 
 #include "boot/boot.h"
 #include "netdev/netdev.h"
+
+/* The key idle.wake: how often an app looks at its link, and so how long it sleeps at most, as then
+ * it also hears of boot_stopping. */
+extern uint64_t netdev_idle_wake_ns;
 
 /* One for each loop; the core that runs it is the one that waits. */
 struct netdev_idle {
@@ -71,9 +76,8 @@ static inline bool netdev_idle_due(struct netdev_idle *idle, bool busy)
 void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns);
 
 /*
- * The end of a turn: sleeps if it is time to, until deadline_ns at most. An app wakes at the latest
- * each 50 ms or so: for boot_stopping and netdev_link_up. A busy turn costs a store, one that moved
- * nothing a look at the cycle counter.
+ * The end of a turn: sleeps if it is time to, until deadline_ns at most: when the app wants to look
+ * at the link again. A busy turn costs a store, one that moved nothing a look at the cycle counter.
  */
 static inline void netdev_idle(struct netdev_idle *idle, bool busy, uint64_t deadline_ns)
 {

@@ -259,38 +259,6 @@ struct vring_packed_desc *fake_slots(uint16_t q)
     return (struct vring_packed_desc *)fake.queues[q].place.desc;
 }
 
-static bool event_idx(void)
-{
-    return fake.driver_features & VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX);
-}
-
-void fake_needs_no_kicks(uint16_t q)
-{
-    fake.queues[q].needs_no_kicks = true;
-    if (fake_kind == VRING_PACKED)
-        ((struct vring_packed_desc_event *)fake.queues[q].place.used)->flags =
-            VRING_PACKED_EVENT_FLAG_DISABLE;
-    else if (event_idx()) /* names what it has seen: the last chain that was published */
-        fake_used(q)->ring[fake.queues[q].place.size].id =
-            ((struct vring_avail *)fake.queues[q].place.avail)->idx - 1u;
-    else
-        fake_used(q)->flags = VRING_USED_F_NO_NOTIFY;
-}
-
-/* Does the driver want an interrupt for the chain that is returned next? */
-static bool wants_interrupt(const struct fake_queue *queue)
-{
-    const struct vring_avail *avail = (const void *)queue->place.avail;
-    const struct vring_packed_desc_event *event = (const void *)queue->place.avail;
-
-    if (fake_kind == VRING_SPLIT)
-        return event_idx() ? avail->ring[queue->place.size] == queue->used_idx : avail->flags == 0;
-    return event->flags == VRING_PACKED_EVENT_FLAG_ENABLE ||
-           (event->flags == VRING_PACKED_EVENT_FLAG_DESC &&
-            event->off_wrap ==
-                (queue->used_idx | queue->used_wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
-}
-
 static bool take_split(struct fake_queue *queue, uint32_t *id)
 {
     const struct vring_avail *avail = (const struct vring_avail *)queue->place.avail;
@@ -298,9 +266,7 @@ static bool take_split(struct fake_queue *queue, uint32_t *id)
     if (load_acquire(&avail->idx) == queue->avail_idx)
         return false;
     CHECK((uint16_t)(avail->idx - queue->avail_idx) <= queue->place.size);
-    CHECK(!event_idx() || avail->flags == 0); /* section 2.6.7.1 */
-    if (event_idx() && !queue->needs_no_kicks)
-        ((struct vring_used *)queue->place.used)->ring[queue->place.size].id = avail->idx;
+    fake_wants_kicks(queue);
     *id = avail->ring[queue->avail_idx++ % queue->place.size];
     return true;
 }
@@ -362,7 +328,7 @@ void fake_use(uint16_t q, uint32_t id, uint32_t len)
 {
     struct fake_queue *queue = &fake.queues[q];
 
-    queue->interrupts += wants_interrupt(queue);
+    queue->interrupts += fake_wants_interrupt(queue);
     if (fake_kind == VRING_PACKED) {
         use_packed(queue, id, len);
         return;

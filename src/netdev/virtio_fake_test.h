@@ -110,6 +110,12 @@ bool fake_take(uint16_t q, uint32_t *id);
 void fake_use(uint16_t q, uint32_t id, uint32_t len);
 void fake_needs_no_kicks(uint16_t q);
 
+/* In virtio_fake_event_test.c: does the driver want an interrupt for the chain that is returned
+ * next? Of a split ring: the device has seen all that was published and wants a kick for the next,
+ * unless it needs none. */
+bool fake_wants_interrupt(const struct fake_queue *queue);
+void fake_wants_kicks(const struct fake_queue *queue);
+
 /* The pieces of a chain that was taken; returns how many. */
 uint32_t fake_chain(uint16_t q, uint32_t id, struct fake_piece *pieces, uint32_t max);
 

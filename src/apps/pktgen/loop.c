@@ -4,7 +4,6 @@
 
 enum {
     PER_S_CHORES = 1000,
-    PER_S_LINK = 20, /* each look stops the loop for some 100 us on a KVM without hardware's help */
     PER_S_FORWARD = 10, /* a forwarded packet waits 100 ms for room; not for ever, as two reflectors
                            could each wait for the other's ring to have room */
     PER_S_ANSWER = 10,  /* pingpong gives an answer up after 100 ms */
@@ -54,6 +53,8 @@ static uint64_t window_room(struct loop *l)
     uint64_t back = account_unique(&l->receive.account) + l->written_off;
     uint64_t in_flight = l->made - MIN(l->made, back);
 
+    if (l->now < l->paused_until)
+        return 0;
     if (in_flight >= window && l->now - l->last_moved > l->hz / PER_S_ANSWER) {
         l->written_off = l->made - account_unique(&l->receive.account);
         in_flight = 0;
@@ -104,6 +105,16 @@ static uint32_t rx_burst(struct loop *l, struct netbuf **bufs)
     return n;
 }
 
+/* Good enough to spread packets: xorshift64 (Marsaglia 2003). */
+static uint64_t random_below(struct loop *l, uint64_t limit)
+{
+    l->random = l->random ? l->random : 88172645463325252ull;
+    l->random ^= l->random << 13;
+    l->random ^= l->random >> 7;
+    l->random ^= l->random << 17;
+    return l->random % MAX(limit, 1u);
+}
+
 static uint32_t step_receive(struct loop *l)
 {
     struct netbuf *in[NETDEV_MAX_BURST];
@@ -111,6 +122,8 @@ static uint32_t step_receive(struct loop *l)
 
     if (n > 0)
         receive_burst(&l->receive, in, n, l->receive.timed ? clock_cycles() : 0);
+    if (n > 0 && l->options->pause_us)
+        l->paused_until = l->now + random_below(l, l->options->pause_us * (l->hz / 1000000));
     return n;
 }
 
@@ -241,7 +254,8 @@ static bool chores(struct loop *l)
     if (!l->warm && l->now - l->start >= value_cycles(o->warmup_ns, l->hz))
         end_warmup(l);
     if (l->now >= l->next_link_look) {
-        l->next_link_look = l->now + l->hz / PER_S_LINK;
+        /* Each look stops the loop for some 100 us on a KVM without hardware's help. */
+        l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
         look_at_link(l);
     }
     if (o->interval_ns && l->now >= l->next_line) {

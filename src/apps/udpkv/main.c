@@ -23,8 +23,6 @@ enum {
 /* How long packets wait for room in the transmit ring before they are dropped. */
 #define TX_PATIENCE_NS       1000000ull
 #define ANNOUNCE_PATIENCE_NS 1000000000ull
-/* How often the link is looked at. */
-#define LINK_NS 50000000ull
 
 static const char *parse_allow(const struct boot_key *key, const char *text);
 
@@ -135,7 +133,7 @@ static void look_at_link(struct netdev *dev)
     if (clock_ns() < next_look_ns)
         return;
     netdev_link_up(dev);
-    next_look_ns = clock_ns() + LINK_NS;
+    next_look_ns = clock_ns() + netdev_idle_wake_ns;
 }
 
 static void print_size(uint64_t bytes)
