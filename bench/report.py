@@ -229,8 +229,8 @@ def with_spread(row, digits=0):
 
 
 def latency_tables(rows):
-    """The latencies, with how much later than in poll mode the median is; what idling costs, and what
-    became of the load."""
+    """The latencies, with how much later than in poll mode the median is; what idling costs, how many
+    interrupts udpkv took, and what became of the load."""
     by = {(row["measure"], row["system"], row["value"]): row for row in rows}
     lines = []
     for measure, system in dict.fromkeys((m, s) for m, s, value in by if value == "p50"):
@@ -241,12 +241,14 @@ def latency_tables(rows):
         lines.append([f"{measure} {system}", *cells, ""][: len(LATENCY_STATS) + 2])
     header = [f"{value} us" for value in LATENCY_STATS[:-1]] + ["lost", "p50 beyond poll's us"]
     first = markdown(["", *header], lines)
+    columns = [("idle", "processor", 2, "idle: % of a core"), ("idle", "interrupts", 0, "interrupts/s: idle")]
+    columns += [(measure, "interrupts", 0, measure) for measure in ("ping", "flood", "loaded")]
+    columns += [("loaded", "taken", 0, "load: packets/s taken"), ("loaded", "load_lost", 2, "lost %")]
     lines = [
-        [name, with_spread(by.get(("idle", name, "processor")), 2), with_spread(by.get(("load", name, "taken"))),
-         with_spread(by.get(("load", name, "lost")), 2)]
-        for name in dict.fromkeys(row["system"] for row in rows)
+        [system, *(with_spread(by.get((measure, system, value)), digits) for measure, value, digits, _ in columns)]
+        for system in dict.fromkeys(row["system"] for row in rows)
     ]
-    second = markdown(["", "idle: % of a core", "load: packets/s taken", "lost %"], lines)
+    second = markdown(["", *(title for *_, title in columns)], lines)
     return f"{first}\n\n{second}"
 
 

@@ -130,7 +130,7 @@ def test_the_latency_table_has_medians_their_spread_and_the_difference_to_poll()
         samples.update({("ping", name, value, "us"): rounds for value in report.LATENCY_STATS})
     rows = report.latency_rows(samples, names)
     assert [row["system"] for row in rows if row["measure"] == "idle"] == names
-    poll, auto, linux = [line for line in report.latency_tables(rows).splitlines() if "| ping" in line]
+    poll, auto, linux = [line for line in report.latency_tables(rows).splitlines() if line.startswith("| ping ")]
     assert "20 (10-30)" in poll and poll.split("|")[-2].strip() == ""
     assert auto.split("|")[-2].strip() == "+40"
     assert "500 (400-600)" in linux and linux.split("|")[-2].strip() == ""
@@ -262,7 +262,11 @@ def test_latency_has_rows_for_ours_and_for_linux(tmp_path):
         for name in names if measure != "get" else names[:-1]:
             seen = {row["value"]: row["median"] for row in rows if (row["measure"], row["system"]) == (measure, name)}
             assert 0 < seen["min"] <= seen["p50"] <= seen["p99"] <= seen["max"], (measure, name)
-    idle = {row["system"]: row["median"] for row in rows if row["measure"] == "idle"}
+    idle = {row["system"]: row["median"] for row in rows if row["value"] == "processor"}
     assert list(idle) == names
+    interrupts = {row["system"]: row["median"] for row in rows
+                  if (row["measure"], row["value"]) == ("flood", "interrupts")}
+    assert list(interrupts) == names[:-1]
+    assert interrupts["ringloop-tcg-poll"] == 0 < interrupts["ringloop-tcg-intr"]
     assert max(idle["linux-tcg"], idle["ringloop-tcg-auto"]) < idle["ringloop-tcg-poll"]
     assert (tmp_path / "latency.csv").read_text().count("\n") == len(rows) + 1
