@@ -240,3 +240,36 @@ def test_the_clock_runs_like_the_hosts(machine, accel):
     assert drift_ns <= tolerance * (host2 - host1) + slack_ns
     date = [int(match[2]) for match, _ in told if match][-1]
     assert abs(date - time.time()) <= 2
+
+
+# --- waiting ------------------------------------------------------------------------------------
+
+
+def processor_ticks(process):
+    """What a process has used so far, all its threads together."""
+    with open(f"/proc/{process.pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def sleeping_beside_polling(vm):
+    """The processor time of the image's sleep, as a part of that of as long a time of polling."""
+    ticks = []
+    for line in ("^polls$", "^sleeps$", "^slept, "):
+        vm.expect(line)
+        ticks.append(processor_ticks(vm.process))
+    return (ticks[2] - ticks[1]) / (ticks[1] - ticks[0])
+
+
+@pytest.mark.parametrize("ring", ["0", "3"])
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_an_image_that_waits_leaves_the_processor_to_others(machine, accel, ring):
+    with boot("selftest", f"sleep=1 ring={ring}", machine=machine, accel=accel) as vm:
+        assert sleeping_beside_polling(vm) < 0.2
+        assert vm.exit_code() == 0
+
+
+def test_a_process_that_waits_leaves_the_processor_to_others():
+    with Vm([str(image("selftest", "linux")), "sleep=1", "mem=16M"]) as process:
+        assert sleeping_beside_polling(process) < 0.2
+        assert process.status() == 0

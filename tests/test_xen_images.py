@@ -53,6 +53,15 @@ def test_a_fault_is_a_crash_for_xen(xen):
         assert selftest.reason == "crash"
 
 
+@pytest.mark.parametrize("only", ["xen_", "wait_"])
+def test_unit_tests_of_the_platform_pass(xen, only):
+    with xen.domain(image("selftest", "xen"), f"only={only}") as selftest:
+        result = selftest.expect(r"^(\d+) passed, (\d+) failed, 0 skipped$")
+        assert result[2] == "0", selftest.console()
+        assert int(result[1]) > 0
+        assert selftest.exit_code() == 0
+
+
 @pytest.mark.parametrize("verb, reason", [("shutdown", "poweroff"), ("reboot", "reboot")])
 def test_an_operators_wish_ends_it_in_order(xen, verb, reason):
     with xen.domain(image("udpkv", "xen"), vif=VIF) as domain:
@@ -119,6 +128,20 @@ class TestServer:
         told = packets_told(xen.run(f"packets ping {GUEST_IP} size=0 to=1472", deadline_s=120))
         assert told["received"] == told["sent"] == 1473
         assert told["wrong"] == 0
+
+
+@pytest.mark.parametrize("mode", ["intr", "auto"])
+def test_it_sleeps_and_hears_of_every_packet(xen, mode):
+    """It would wake by itself after five seconds only, and each ping is answered within one."""
+    with xen.domain(image("udpkv", "xen"), f"mode={mode} idle.wake=5000", vif=VIF) as domain:
+        domain.expect("^udpkv: serves ")
+        answers_soon(xen)
+        told = packets_told(xen.run(f"packets ping {GUEST_IP} count=500 deadline=1", deadline_s=60))
+        assert told["received"] == told["sent"] == 500
+        domain.shutdown()
+        slept = domain.expect(r"^udpkv: slept (\d+) times, woken by (\d+) interrupts")
+        assert 0 < int(slept[2]) <= int(slept[1])
+        assert domain.exit_code() == 0
 
 
 def pktgen(xen, keys, **options):

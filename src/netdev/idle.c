@@ -2,7 +2,11 @@
 #include "netdev/idle.h"
 
 /*
- * The default of idle.us. IDLE_REASON
+ * idle.us is 100 because waking up costs about that where it costs most. On a KVM that emulates
+ * ring 0, half of the answers of a loop that slept came 80 to 100 us later than of one that polled
+ * (requests 100 us apart over QEMU's user network); on TCG it was 10 us, and a host process slept
+ * in ppoll for 20 us longer than it had to. Who polls for as long as waking up would take, and only
+ * then sleeps, never spends more than twice the time, or the processor, of the best choice.
  */
 static enum { MODE_AUTO, MODE_POLL, MODE_INTR } mode;
 static uint64_t idle_us;
@@ -24,7 +28,7 @@ static const char *parse_mode(const struct boot_key *key, const char *text)
 
 static const char *parse_wake(const struct boot_key *key, const char *text)
 {
-    uint64_t ms;
+    uint64_t ms = 0;
     const struct boot_key number = {.dst = &ms, .min = key->min, .max = key->max};
     const char *expected = boot_parse_u64(&number, text);
 
@@ -36,7 +40,7 @@ static const char *parse_wake(const struct boot_key *key, const char *text)
 BOOT_KEY("mode", parse_mode, NULL, "auto", "",
          "when no packets come: poll looks for them all the time, intr sleeps until one does, auto "
          "polls for idle.us and then sleeps");
-BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "50", "us",
+BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "100", "us",
                "mode=auto sleeps when no packet came for so long", 0, 1000000);
 
 BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "50", "ms",

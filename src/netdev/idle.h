@@ -5,7 +5,7 @@
  *     mode=auto      polls while packets come, and sleeps after idle.us without any (the default)
  *     mode=poll      looks for packets all the time: the shortest answers, and a whole processor
  *     mode=intr      sleeps whenever there are none
- *     idle.us=50     microseconds
+ *     idle.us=100    microseconds
  *     idle.wake=50   milliseconds: nobody sleeps longer
  *
  * A loop calls netdev_idle at the end of each turn:

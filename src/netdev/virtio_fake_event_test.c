@@ -26,17 +26,16 @@ void fake_needs_no_kicks(uint16_t q)
         fake_used(q)->flags = VRING_USED_F_NO_NOTIFY;
 }
 
-bool fake_wants_interrupt(const struct fake_queue *queue)
+bool fake_wants_interrupt(const struct fake_queue *queue, uint16_t at, bool wrap)
 {
     const struct vring_avail *avail = (const void *)queue->place.avail;
     const struct vring_packed_desc_event *event = (const void *)queue->place.avail;
 
     if (fake_kind == VRING_SPLIT)
-        return event_idx() ? avail->ring[queue->place.size] == queue->used_idx : avail->flags == 0;
+        return event_idx() ? avail->ring[queue->place.size] == at : avail->flags == 0;
     return event->flags == VRING_PACKED_EVENT_FLAG_ENABLE ||
            (event->flags == VRING_PACKED_EVENT_FLAG_DESC &&
-            event->off_wrap ==
-                (queue->used_idx | queue->used_wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
+            event->off_wrap == (at | wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
 }
 
 void fake_wants_kicks(const struct fake_queue *queue)

@@ -125,8 +125,7 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 {
     void (*const hook)(void) = fake.on_arm;
 
-    (void)t;
-    CHECK_EQ(q, VIRTIO_NET_RX);
+    CHECK(t && q == VIRTIO_NET_RX);
     fake.queues[q].armed = on;
     if (on && hook) {
         fake.on_arm = NULL;
@@ -327,15 +326,22 @@ static void use_packed(struct fake_queue *queue, uint32_t id, uint32_t len)
 void fake_use(uint16_t q, uint32_t id, uint32_t len)
 {
     struct fake_queue *queue = &fake.queues[q];
+    const uint16_t at = queue->used_idx;
+    const bool wrap = queue->used_wrap;
 
-    queue->interrupts += fake_wants_interrupt(queue);
     if (fake_kind == VRING_PACKED) {
         use_packed(queue, id, len);
-        return;
+    } else {
+        struct vring_used *used = fake_used(q);
+        used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
+        store_release(&used->idx, queue->used_idx);
     }
-    struct vring_used *used = fake_used(q);
-    used->ring[queue->used_idx++ % queue->place.size] = (struct vring_used_elem){id, len};
-    store_release(&used->idx, queue->used_idx);
+    full_fence(); /* the driver sees the chain before we look whether it wants to be told of it */
+    if (!fake_wants_interrupt(queue, at, wrap))
+        return;
+    queue->interrupts++;
+    if (fake.on_interrupt)
+        fake.on_interrupt();
 }
 
 uint32_t fake_chain(uint16_t q, uint32_t id, struct fake_piece *pieces, uint32_t max)

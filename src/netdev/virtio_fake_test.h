@@ -76,7 +76,8 @@ struct fake {
     uint32_t resets, generation;
     uint32_t promisc; /* commands for it that were answered, and the last value */
     bool promisc_on;
-    void (*on_arm)(void); /* called before a ring is armed, but not for good */
+    void (*on_arm)(void);       /* called once, before a ring is armed */
+    void (*on_interrupt)(void); /* called for each */
     /* Switches. */
     bool refuses_features; /* FEATURES_OK doesn't stick */
     bool needs_mergeable;  /* ... unless mergeable buffers are taken */
@@ -110,10 +111,10 @@ bool fake_take(uint16_t q, uint32_t *id);
 void fake_use(uint16_t q, uint32_t id, uint32_t len);
 void fake_needs_no_kicks(uint16_t q);
 
-/* In virtio_fake_event_test.c: does the driver want an interrupt for the chain that is returned
- * next? Of a split ring: the device has seen all that was published and wants a kick for the next,
- * unless it needs none. */
-bool fake_wants_interrupt(const struct fake_queue *queue);
+/* In virtio_fake_event_test.c: does the driver want an interrupt for the chain that was returned at
+ * the index `at`, packed: in a round of that wrap counter? Of a split ring: the device has seen all
+ * that was published and wants a kick for the next, unless it needs none. */
+bool fake_wants_interrupt(const struct fake_queue *queue, uint16_t at, bool wrap);
 void fake_wants_kicks(const struct fake_queue *queue);
 
 /* The pieces of a chain that was taken; returns how many. */

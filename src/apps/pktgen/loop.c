@@ -53,8 +53,6 @@ static uint64_t window_room(struct loop *l)
     uint64_t back = account_unique(&l->receive.account) + l->written_off;
     uint64_t in_flight = l->made - MIN(l->made, back);
 
-    if (l->now < l->paused_until)
-        return 0;
     if (in_flight >= window && l->now - l->last_moved > l->hz / PER_S_ANSWER) {
         l->written_off = l->made - account_unique(&l->receive.account);
         in_flight = 0;
@@ -105,16 +103,6 @@ static uint32_t rx_burst(struct loop *l, struct netbuf **bufs)
     return n;
 }
 
-/* Good enough to spread packets: xorshift64 (Marsaglia 2003). */
-static uint64_t random_below(struct loop *l, uint64_t limit)
-{
-    l->random = l->random ? l->random : 88172645463325252ull;
-    l->random ^= l->random << 13;
-    l->random ^= l->random >> 7;
-    l->random ^= l->random << 17;
-    return l->random % MAX(limit, 1u);
-}
-
 static uint32_t step_receive(struct loop *l)
 {
     struct netbuf *in[NETDEV_MAX_BURST];
@@ -122,8 +110,6 @@ static uint32_t step_receive(struct loop *l)
 
     if (n > 0)
         receive_burst(&l->receive, in, n, l->receive.timed ? clock_cycles() : 0);
-    if (n > 0 && l->options->pause_us)
-        l->paused_until = l->now + random_below(l, l->options->pause_us * (l->hz / 1000000));
     return n;
 }
 

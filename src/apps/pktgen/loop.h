@@ -38,11 +38,10 @@ struct loop {
     struct netdev_idle idle;
     struct pace pace;
     struct loop_outbox out;
-    uint16_t queue;                /* of the pair whose turn it is */
-    uint32_t tx_room_full;         /* descriptors that are free when nothing is in flight */
-    uint64_t made, received;       /* packets */
-    uint64_t written_off;          /* pingpong: packets that are no longer waited for */
-    uint64_t paused_until, random; /* pingpong with a pause */
+    uint16_t queue;          /* of the pair whose turn it is */
+    uint32_t tx_room_full;   /* descriptors that are free when nothing is in flight */
+    uint64_t made, received; /* packets */
+    uint64_t written_off;    /* pingpong: packets that are no longer waited for */
     uint64_t forward_drops;
     uint64_t now, start; /* in cycles, as all moments here */
     uint64_t next_chores, next_line, next_link_look;

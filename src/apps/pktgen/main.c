@@ -51,9 +51,6 @@ BOOT_KEY_RANGE("warmup", value_parse_seconds, &options.warmup_ns, NULL, "s",
                "leave this time at the beginning out of rates and latency", 0, SECONDS_MAX);
 BOOT_KEY_RANGE("window", boot_parse_u64, &options.window, NULL, "packets",
                "pingpong: packets in flight; 1 if not given", 1, 65536);
-BOOT_KEY_RANGE("pause", boot_parse_u64, &options.pause_us, NULL, "us",
-               "pingpong: wait a random time up to this before the next packet; none if not given",
-               0, 1000000);
 BOOT_KEY("src.mac", value_parse_macs, &options.src_mac, NULL, "",
          "source MAC address or range; the device's if not given");
 BOOT_KEY("dst.mac", value_parse_macs, &options.dst_mac, "02:00:00:00:00:00", "",

@@ -28,8 +28,6 @@ const char *options_problem(const struct options *o)
         return "mode=pingpong sends when an answer comes, so it has no rate; use mode=latency";
     if (!pingpong && o->window)
         return "window, the packets in flight, is for mode=pingpong";
-    if (!pingpong && o->pause_us)
-        return "pause, a random time between an answer and the next packet, is for mode=pingpong";
     if (options_round_trip(o) && !o->seq)
         return "seq=off is not possible with mode=latency and mode=pingpong: packets that come "
                "back are known by their numbers";

@@ -20,7 +20,7 @@ struct options {
     struct value_range src_mac, dst_mac, src_ip, dst_ip, src_port, dst_port;
     struct value_rate rate;
     bool seq;
-    uint64_t burst, window, pause_us;
+    uint64_t burst, window;
     uint64_t count, duration_ns, idle_ns, warmup_ns; /* 0: none */
     uint64_t interval_ns;
     uint64_t queues;                   /* pairs, which take turns */

@@ -1,8 +1,8 @@
 /*
  * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
- * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Two keys make it do
+ * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Three keys make it do
  * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
- * host.
+ * host, `sleep` what it costs the host to wait.
  */
 #include "apps/selftest/fault.h"
 #include "boot/boot.h"
@@ -20,6 +20,10 @@ BOOT_KEY("fault", boot_parse_string, &fault, "", "",
 static uint64_t clock_s;
 BOOT_KEY_RANGE("clock", boot_parse_u64, &clock_s, "0", "s",
                "show the clock for that long instead of running tests", 0, 3600);
+
+static uint64_t sleep_s;
+BOOT_KEY_RANGE("sleep", boot_parse_u64, &sleep_s, "0", "s",
+               "poll for that long, then sleep as long, instead of running tests", 0, 3600);
 
 static void *next_test[5]; /* where test_failed goes on */
 
@@ -59,6 +63,22 @@ static int show_clock(void)
     return 0;
 }
 
+/* Says when it begins what, so that the host can see what each costs. Wakes up now and then to look
+ * at the machine, as an app does. */
+static int show_sleep(void)
+{
+    const uint64_t look_ns = 50000000, end_ns = clock_ns() + 2 * sleep_s * 1000000000ull;
+
+    print("polls\n");
+    while (clock_ns() < end_ns - sleep_s * 1000000000ull && !boot_stopping())
+        ;
+    print("sleeps\n");
+    for (uint64_t now; (now = clock_ns()) < end_ns && !boot_stopping();)
+        boot_wait(MIN(end_ns, now + look_ns));
+    print("slept, and was interrupted %lu times\n", boot_interrupts());
+    return 0;
+}
+
 int app_main(void)
 {
     static uint32_t passed, failed; /* static: kept over the jump */
@@ -67,6 +87,8 @@ int app_main(void)
         return fault_provoke(fault) ? 0 : 1;
     if (clock_s)
         return show_clock();
+    if (sleep_s)
+        return show_sleep();
     for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {
         if (strncmp(test->name, only, strlen(only)) != 0)
             continue;

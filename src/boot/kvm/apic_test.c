@@ -30,14 +30,18 @@ TEST(apic_interrupts_of_one_wait_are_one)
     CHECK_EQ(boot_interrupts(), interrupts + 1);
 }
 
-/* A timer that was set for a wait which an interrupt ended doesn't end a later one. */
+/* The timer of a wait that an interrupt ended goes off later, and doesn't end the next one. */
 TEST(apic_timer_of_an_earlier_wait_is_no_deadline)
 {
-    apic_send(apic_id(), APIC_VECTOR_WAKE);
-    uint64_t early_ns = clock_ns() + 1000000, deadline_ns = early_ns + 5000000;
-    boot_wait(early_ns);
-    boot_wait(deadline_ns);
-    CHECK(clock_ns() >= deadline_ns);
+    for (int i = 0; i < 10; i++) {
+        apic_send(apic_id(), APIC_VECTOR_WAKE);
+        uint64_t early_ns = clock_ns() + 1000000, deadline_ns = early_ns + 5000000;
+        boot_wait(early_ns);
+        while (clock_ns() < early_ns + 1000000)
+            ;
+        boot_wait(deadline_ns);
+        CHECK(clock_ns() >= deadline_ns);
+    }
 }
 
 /* The serial port raises its line when it may be written to and its interrupt is switched on. */

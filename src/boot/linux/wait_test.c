@@ -1,6 +1,8 @@
 /* Tests of what ends boot_wait in a host process: files and signals. */
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "boot/boot.h"
@@ -46,4 +48,28 @@ TEST(wait_for_a_closed_file_is_refused)
     close(fd);
     CHECK_PANICS(boot_wait(FOREVER));
     linux_wait_fd(fd, false);
+}
+
+/* Another process waits, as the signal is for good. It comes before, while and after it begins to.
+ */
+TEST(wait_ends_by_a_signal_whenever_it_comes)
+{
+    for (int i = 0; i < 100; i++) {
+        uint64_t signal_ns = clock_ns() + (uint64_t)i * 10000;
+        eventfd_t told;
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            boot_wait(FOREVER);
+            _exit(boot_stopping() ? 0 : 1);
+        }
+        CHECK(pid > 0);
+        while (clock_ns() < signal_ns)
+            ;
+        kill(pid, i % 2 ? SIGINT : SIGTERM);
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+        CHECK_EQ(WEXITSTATUS(status), 0);
+        eventfd_read(linux_stop_fd, &told); /* the file is ours, too */
+    }
 }

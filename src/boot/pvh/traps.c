@@ -33,16 +33,20 @@ void trap(struct trap_frame *frame);
 static struct gate idt[VECTORS];
 static struct task_state tss;
 
-RUNS_ONCE void trap_gate(unsigned vector, const void *handler, enum trap_stack stack)
+/* Inline, as each instruction counts where ring 0 is emulated. */
+static inline void set_gate(unsigned vector, uintptr_t handler, enum trap_stack stack)
 {
-    uintptr_t address = (uintptr_t)handler;
-
-    assert(vector < VECTORS);
-    idt[vector].offset_low = (uint16_t)address;
-    idt[vector].offset_middle = (uint16_t)(address >> 16);
+    idt[vector].offset_low = (uint16_t)handler;
+    idt[vector].offset_middle = (uint16_t)(handler >> 16);
     idt[vector].selector = SELECTOR_CODE0;
     idt[vector].stack = (uint8_t)stack;
     idt[vector].type = 0x8e; /* present, interrupt gate */
+}
+
+void trap_gate(unsigned vector, const void *handler, enum trap_stack stack)
+{
+    assert(vector < VECTORS);
+    set_gate(vector, (uintptr_t)handler, stack);
 }
 
 void traps_init(void)
@@ -54,7 +58,8 @@ void traps_init(void)
     uintptr_t base = (uintptr_t)&tss;
 
     for (unsigned v = 0; v < EXCEPTIONS; v++)
-        trap_gate(v, trap_vectors + 16 * v, v == DOUBLE_FAULT ? STACK_DOUBLE : STACK_TRAP);
+        set_gate(v, (uintptr_t)trap_vectors + 16 * v,
+                 v == DOUBLE_FAULT ? STACK_DOUBLE : STACK_TRAP);
     tss.rsp[0] = (uintptr_t)trap_stack_top;
     tss.ist[STACK_TRAP - 1] = (uintptr_t)trap_stack_top;
     tss.ist[STACK_DOUBLE - 1] = (uintptr_t)double_stack_top;
