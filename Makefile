@@ -148,7 +148,7 @@ $(BUILD)/bench/udpkv_dpdk: bench/peers/udpkv_dpdk.c $(peer_parts) bench/peers/ud
 		$(filter %.c %.o %.a,$^) $(dpdk_libs)
 
 .PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-xen \
-	bench-driver bench-udpkv kvload bench-programs
+	bench-latency bench-driver bench-udpkv kvload bench-programs
 kvload: $(BUILD)/bench/kvload
 bench-programs: $(bench_programs)
 FORCE:
@@ -167,6 +167,7 @@ help:
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
 	@echo 'make bench-udpkv           the key-value table, into bench/results (QUICK=1: one load)'
 	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
+	@echo 'make bench-latency         pings and idle cost beside a Linux guest, into bench/results (root)'
 	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
 	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
 	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
@@ -187,7 +188,7 @@ test:
 
 # bench/README.md tells how to read what these write. QUICK, PEER and PEER_ARGS reach them as
 # variables of the environment.
-bench-pktgen bench-boot bench-udpkv bench-xen: bench-%:
+bench-pktgen bench-boot bench-udpkv bench-latency bench-xen: bench-%:
 	@bench/$*
 
 debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)

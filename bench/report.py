@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -189,6 +190,69 @@ def kv_table(rows, about, ours=None):
             cells.append(f"{best / row['reqs_per_s_median']:.1f}" if best else "")
         lines.append([name, *cells])
     return markdown(header, lines)
+
+
+# --- bench/latency: samples are {(measure, system, value, unit): [a number a round]} ----------------
+
+LATENCY_STATS = ("min", "avg", "p50", "p99", "max", "lost")
+
+
+def ping_times_us(output):
+    """The round trips that iputils' ping tells, a line each; second answers to one echo are left out."""
+    return [float(ms) * 1000 for ms in re.findall(r"icmp_seq=\d+ .*time=([\d.]+) ms$", output, re.M)]
+
+
+def latency_stats(times_us, sent):
+    """LATENCY_STATS of the answers that came; at least one did."""
+    times, n = sorted(times_us), len(times_us)
+    values = times[0], sum(times) / n, times[n // 2], times[n * 99 // 100], times[-1], sent - n
+    return dict(zip(LATENCY_STATS, values))
+
+
+def latency_rows(samples, systems):
+    """A row a measure, system and value; measures together, systems in their order."""
+    rows = [
+        {"measure": measure, "system": system, "value": value, "unit": unit,
+         "median": rounded(statistics.median(seen)), "lowest": rounded(min(seen)), "highest": rounded(max(seen))}
+        for (measure, system, value, unit), seen in samples.items()
+    ]
+    measures = list(dict.fromkeys(row["measure"] for row in rows))
+    return sorted(rows, key=lambda row: (measures.index(row["measure"]), systems.index(row["system"])))
+
+
+def with_spread(row, digits=0):
+    """The median; the lowest and the highest round beside it if they differ."""
+    if row is None:
+        return ""
+    median, low, high = (f"{row[key]:.{digits}f}" for key in ("median", "lowest", "highest"))
+    return median if low == high else f"{median} ({low}-{high})"
+
+
+def latency_tables(rows):
+    """The latencies, with how much later than in poll mode the median is; what idling costs, how many
+    interrupts udpkv took, and what became of the load."""
+    by = {(row["measure"], row["system"], row["value"]): row for row in rows}
+    lines = []
+    for measure, system in dict.fromkeys((m, s) for m, s, value in by if value == "p50"):
+        cells = [with_spread(by[measure, system, value]) for value in LATENCY_STATS]
+        poll = by.get((measure, re.sub("-(intr|auto)$", "-poll", system), "p50"))
+        if poll and poll["system"] != system:
+            cells.append(f"{by[measure, system, 'p50']['median'] - poll['median']:+.0f}")
+        lines.append([f"{measure} {system}", *cells, ""][: len(LATENCY_STATS) + 2])
+    header = [f"{value} us" for value in LATENCY_STATS[:-1]] + ["lost", "p50 beyond poll's us"]
+    first = markdown(["", *header], lines)
+    columns = [("idle", "processor", 2, "idle: % of a core"), ("idle", "interrupts", 0, "interrupts/s: idle")]
+    columns += [(measure, "interrupts", 0, measure) for measure in ("ping", "flood", "loaded")]
+    columns += [("loaded", "taken", 0, "load: packets/s taken"), ("loaded", "load_lost", 2, "lost %")]
+    lines = [
+        [system, *(with_spread(by.get((measure, system, value)), digits) for measure, value, digits, _ in columns)]
+        for system in dict.fromkeys(row["system"] for row in rows)
+    ]
+    second = markdown(["", *(title for *_, title in columns)], lines)
+    return f"{first}\n\n{second}"
+
+
+# --- plots and the machine ------------------------------------------------------------------------
 
 
 def plot_bars(path, rows, title):

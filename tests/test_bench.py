@@ -109,6 +109,33 @@ def test_rows_of_the_key_value_table_are_medians():
     assert "x dpdk" in table and "not run" in table and "8.000" in table
 
 
+PINGED = """PING 10.0.2.15 (10.0.2.15) 56(84) bytes of data.
+64 bytes from 10.0.2.15: icmp_seq=1 ttl=64 time=0.074 ms
+64 bytes from 10.0.2.15: icmp_seq=2 ttl=64 time=12.5 ms
+64 bytes from 10.0.2.15: icmp_seq=2 ttl=64 time=99.9 ms (DUP!)
+From 10.0.2.1 icmp_seq=3 Destination Host Unreachable
+"""
+
+
+def test_first_answers_of_ping_are_read():
+    assert report.ping_times_us(PINGED) == [74, 12500]
+
+
+def test_the_latency_table_has_medians_their_spread_and_the_difference_to_poll():
+    stats = report.latency_stats(list(range(200, 0, -1)), 203)
+    assert stats == {"min": 1, "avg": 100.5, "p50": 101, "p99": 199, "max": 200, "lost": 3}
+    names = ["ringloop-kvm-poll", "ringloop-kvm-auto", "linux-kvm"]
+    samples = {("idle", name, "processor", "% of a core"): [0.5] for name in names}
+    for name, rounds in zip(names, ([10, 30, 20], [50, 60, 70], [600, 500, 400])):
+        samples.update({("ping", name, value, "us"): rounds for value in report.LATENCY_STATS})
+    rows = report.latency_rows(samples, names)
+    assert [row["system"] for row in rows if row["measure"] == "idle"] == names
+    poll, auto, linux = [line for line in report.latency_tables(rows).splitlines() if line.startswith("| ping ")]
+    assert "20 (10-30)" in poll and poll.split("|")[-2].strip() == ""
+    assert auto.split("|")[-2].strip() == "+40"
+    assert "500 (400-600)" in linux and linux.split("|")[-2].strip() == ""
+
+
 def test_only_the_text_between_the_markers_is_replaced(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- x begin -->\nold\n<!-- x end -->\nafter\n")
@@ -153,12 +180,13 @@ def bench(script, *words, **environment):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=300,
     )
 
 
 @pytest.mark.parametrize(
-    "script", ["account", "boot", "hitrate", "paced", "pktgen", "profile", "soak", "udpkv", "zero-loss"]
+    "script",
+    ["account", "boot", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
@@ -218,3 +246,28 @@ def test_every_one_of_a_million_packets_is_accounted_for(tmp_path, option):
         assert row["unexplained"] == row["reordered"] == row["duplicates"] == 0
         assert row["lost_by_numbers"] <= dropped
         assert option == "--lossy" or dropped < 1000  # a stalled machine's: the image waits 100 ms
+
+
+def test_latency_has_rows_for_ours_and_for_linux(tmp_path):
+    done = bench("latency", "--no-build", "--no-install", "--quick", "--accel=tcg", "--systems=ringloop,linux",
+                 "--pings=10", "--floods=100", "--idle=0.5", f"--results={tmp_path}")
+    if os.geteuid() != 0:
+        assert done.returncode == 1 and "Run it as root." in done.stdout
+        return
+    if "no network namespace" in done.stdout or "ip tuntap" in done.stdout:
+        pytest.skip(done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "latency.json").read_text())
+    names = ["ringloop-tcg-poll", "ringloop-tcg-intr", "ringloop-tcg-auto", "linux-tcg"]
+    for measure in ("ping", "flood", "loaded", "get"):
+        for name in names if measure != "get" else names[:-1]:
+            seen = {row["value"]: row["median"] for row in rows if (row["measure"], row["system"]) == (measure, name)}
+            assert 0 < seen["min"] <= seen["p50"] <= seen["p99"] <= seen["max"], (measure, name)
+    idle = {row["system"]: row["median"] for row in rows if row["value"] == "processor"}
+    assert list(idle) == names
+    interrupts = {row["system"]: row["median"] for row in rows
+                  if (row["measure"], row["value"]) == ("flood", "interrupts")}
+    assert list(interrupts) == names[:-1]
+    assert interrupts["ringloop-tcg-poll"] == 0 < interrupts["ringloop-tcg-intr"]
+    assert max(idle["linux-tcg"], idle["ringloop-tcg-auto"]) < idle["ringloop-tcg-poll"]
+    assert (tmp_path / "latency.csv").read_text().count("\n") == len(rows) + 1

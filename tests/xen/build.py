@@ -3,6 +3,7 @@
     Xen and dom0's kernel, unpacked          build/xen-bed/xen, dom0-kernel
     dom0's initramfs: busybox, xl, modules   build/xen-bed/dom0.cpio
     a Linux guest to compare with            build/xen-bed/linux-kernel, linux.cpio
+    the same outside of Xen, for virtio      build/xen-bed/linux-virtio.cpio
 
 Packages are kept in $XDG_CACHE_HOME/ringloop (default: ~/.cache/ringloop), so that `make clean`
 doesn't throw them away. All else is made anew when a package's version or a file of ours changed.
@@ -48,7 +49,8 @@ DOM0_MODULES = (
     "xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-netback virtio_pci virtio_console"
     " 9pnet_virtio 9p bridge virtio_net"
 ).split()
-LINUX_MODULES = ["xen-netfront"]
+LINUX_MODULES = {"linux.cpio": ["xen-netfront"],
+                 "linux-virtio.cpio": ["virtio_pci", "virtio_mmio", "virtio_net"]}
 DLOPENED = ["libgcc_s.so.1"]  # glibc loads it when a thread ends
 
 
@@ -296,9 +298,9 @@ def make(files, folder):
         folders = ["-I", ROOT / "src", "-I", HERE / "packets"]
         subprocess.run(["gcc", *flags, "-s", *folders, "-o", packets, *PACKETS], check=True)
         dom0_initramfs(tree / "tools", dom0, packets, folder / "dom0.cpio")
-        linux_modules = modules_for(cloud, LINUX_MODULES)
-        base(tree / "tools/bin/busybox", "linux_init", linux_modules, [packets]).write(
-            folder / "linux.cpio")
+        for name, wanted in LINUX_MODULES.items():
+            modules = modules_for(cloud, wanted)
+            base(tree / "tools/bin/busybox", "linux_init", modules, [packets]).write(folder / name)
 
 
 def ingredients():

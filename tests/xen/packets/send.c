@@ -88,14 +88,15 @@ static void number_packet(struct packet *p, uint64_t number, uint64_t sum, bool 
 int packets_send(const char *interface)
 {
     check_keys(" size burst count seconds rate dst.mac src.mac src.ip dst.ip src.port dst.port csum"
-               " buffer bypass ");
+               " buffer bypass lossy ");
     size_t size = (size_t)number_of("size", 60);
     unsigned burst = (unsigned)number_of("burst", 32);
-    uint64_t count = (uint64_t)number_of("count", 0), sent = 0, busy = 0;
+    uint64_t count = (uint64_t)number_of("count", 0), sent = 0, busy = 0, lost = 0;
     double limit = number_of("seconds", count ? 3600 : 10), rate = number_of("rate", 0);
     bool csum = number_of("csum", 1) != 0;
     int fd = packet_socket(interface, 0), buffer = (int)number_of("buffer", 200000);
     int bypass = number_of("bypass", 1) != 0;
+    bool lossy = number_of("lossy", 0) != 0;
 
     if (size < sizeof(struct packet) || size > FRAME_MAX || burst < 1 || burst > BURST_MAX) {
         fprintf(stderr, "packets: size is 58 to %d, burst 1 to %d\n", FRAME_MAX, BURST_MAX);
@@ -117,7 +118,7 @@ int packets_send(const char *interface)
     while (!over && (!count || sent < count) && now - start < limit) {
         unsigned n = count && count - sent < burst ? (unsigned)(count - sent) : burst;
 
-        if (rate > 0 && (double)sent > (now - start) * rate) {
+        if (rate > 0 && (double)(sent + lost) > (now - start) * rate) {
             struct timespec wait = {0, 100000};
             nanosleep(&wait, NULL);
             now = seconds();
@@ -130,14 +131,17 @@ int packets_send(const char *interface)
             sent += (unsigned)done;
         } else if (errno == ENOBUFS || errno == EAGAIN) {
             busy++; /* the driver has stopped its queue */
-            sched_yield();
+            lost += lossy;
+            if (!lossy)
+                sched_yield();
         } else if (errno != EINTR) {
             fail("sendmmsg");
         }
         now = seconds();
     }
     double took = now - start;
-    printf("{\"sent\":%lu,\"size\":%zu,\"seconds\":%.3f,\"pps\":%.0f,\"busy\":%lu}\n", sent, size,
-           took, took > 0 ? (double)sent / took : 0, busy);
+    printf("{\"sent\":%lu,\"size\":%zu,\"seconds\":%.3f,\"pps\":%.0f,\"busy\":%lu,"
+           "\"lost\":%lu}\n",
+           sent, size, took, took > 0 ? (double)sent / took : 0, busy, lost);
     return 0;
 }
