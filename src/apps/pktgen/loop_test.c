@@ -216,3 +216,25 @@ TEST(loop_forwards_and_drops_what_finds_no_room_in_time)
     CHECK_EQ(r.to.rx.packets, 100);
     CHECK(r.forward_drops > 0 && r.forward_drops <= 50);
 }
+
+/* In milliseconds, so a wait of 100 us without packets is long enough to go to sleep. */
+TEST(loop_sleeps_when_it_has_nothing_to_do)
+{
+    prepare(OPTIONS_RX);
+    fake.source = pool();
+    fake.give_max = 100;
+    options.idle_ns = 5000000000;
+    struct report_run r = run();
+    CHECK_EQ(r.to.rx.packets, 100);
+    CHECK(r.to.waits > 0 && fake.arms >= r.to.waits);
+    prepare(OPTIONS_TX); /* between packets: what comes in wakes nobody */
+    options.rate.per_s = 1;
+    options.count = 5;
+    r = run();
+    CHECK_EQ(fake.taken, 5);
+    CHECK(r.to.waits > 0 && fake.arms == 0);
+    prepare(OPTIONS_LATENCY); /* waking up would be part of what it measures */
+    options.rate.per_s = 1;
+    options.count = 5;
+    CHECK_EQ(run().to.waits, 0);
+}
