@@ -211,11 +211,6 @@ INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
         publish(q, kind);
 }
 
-void virtio_net_refill(struct virtio_net_queue *q)
-{
-    refill(q, q->ring.kind);
-}
-
 /* Looks at the batch's buffers, the first of which were prefetched by reap. */
 INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct netbuf **bufs,
                          uint64_t *bytes)
@@ -408,4 +403,13 @@ uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **b
 uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
 {
     return tx_reclaim(base, VRING_PACKED);
+}
+
+/* A burst of nothing is a refill: no copy of that code for each kind. */
+void virtio_net_refill(struct virtio_net_queue *q)
+{
+    if (q->ring.kind == VRING_PACKED)
+        virtio_net_rx_burst_packed(&q->base, NULL, 0);
+    else
+        virtio_net_rx_burst_split(&q->base, NULL, 0);
 }
