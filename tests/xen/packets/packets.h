@@ -12,8 +12,8 @@
  * send and sink speak pktgen's packets (apps/pktgen/packet.h) on an AF_PACKET socket, below bridge
  * and firewall. send is held back by the interface: a packet counts towards `buffer` until the
  * driver has let go of it, so that nothing is dropped on this side. With bypass=0 packets go by the
- * interface's queueing discipline, which waits where the driver has no room. With lossy=1, and bursts of
- * one, a packet that finds no room is lost instead of sent again.
+ * interface's queueing discipline, which waits where the driver has no room. With lossy=1, and
+ * bursts of one, a packet that finds no room is lost instead of sent again.
  *
  * sink counts what comes *in* by the interface until `count` different numbers came, `seconds` are
  * over, or none came for `idle` seconds after the first.
