@@ -112,7 +112,7 @@ def system_command(system, app, keys, socket):
 @pytest.mark.testpmd
 @pytest.mark.parametrize("system", ["linux", "microvm", "q35"])
 def test_under_load_it_polls(tmp_path, system):
-    """testpmd sends all the time: far fewer interrupts than packets."""
+    """testpmd sends all the time: far fewer interrupts than packets, also where it has to share a core."""
     keys = "mode=rx mode=auto count=300k seq=off report=json report.interval=0"
     socket = tmp_path / "vhost"
     with back_end([socket], options=["--forward-mode=txonly", "--auto-start"]):
@@ -120,7 +120,7 @@ def test_under_load_it_polls(tmp_path, system):
             summary = json.loads(app.expect(r"^\{.*\}$")[0])
             assert app.status() == (0 if system == "linux" else 1), app.console()
     assert summary["rx"]["packets"] >= 300000
-    assert summary["interrupts"] < summary["rx"]["packets"] / 100
+    assert summary["interrupts"] < summary["rx"]["packets"] / 20
     assert summary["interrupts"] <= summary["waits"] + 1
 
 
