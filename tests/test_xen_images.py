@@ -5,9 +5,11 @@ bridge, or at the interface itself.
 """
 
 import contextlib
+import re
 
 import pytest
 
+import linearizable
 from memcached_compare import compare
 from memcached_peer import Memcached
 from udpkv_client import EVERY_COMMAND, Client, many_requests
@@ -284,6 +286,16 @@ def test_two_queues_carry_what_is_sent(xen, two_queues):
         came = packets_told(sink.output)
         assert came["unique"] + came["lost"] + came["first"] == 10000
         assert came["duplicates"] == came["csum_bad"] == 0
+
+
+def test_udpkv_serves_on_two_vcpus(xen, two_queues, from_outside):
+    """On which queue a request comes is netback's choice."""
+    with udpkv(xen, "cores=2", vcpus=2), Client(HOST, from_outside) as client:
+        counts = linearizable.check((HOST, from_outside), rounds=3)
+        assert counts["operations"] == 3 * 8 * 30
+        assert client.stats()["threads"] == 2
+        packets = re.findall(r"STAT rx\d:packets (\d+)", client.ask(b"stats netdev\r\n").decode())
+        assert len(packets) == 2 and sum(map(int, packets)) > counts["operations"]
 
 
 @pytest.mark.parametrize("which", ["queues", "cores"])
