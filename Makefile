@@ -84,8 +84,8 @@ selftest_extra = $(call of_plat,$(1),$(tests) \
 # --- rules for each platform, then for each app on it ---------------------------------------------
 define plat_rules
 $(BUILD)/obj-$(1)/flags: FORCE
-	@mkdir -p $$(@D); echo '$(CC) $(CFLAGS) $($(1).cflags) $(hot) $(LDFLAGS) $($(1).ldflags)' | \
-		cmp -s - $$@ || echo '$(CC) $(CFLAGS) $($(1).cflags) $(hot) $(LDFLAGS) $($(1).ldflags)' > $$@
+	@mkdir -p $$(@D); echo '$(CC) $(CFLAGS) $($(1).cflags) $(file_cflags) $(hot) $(LDFLAGS) $($(1).ldflags)' | \
+		cmp -s - $$@ || echo '$(CC) $(CFLAGS) $($(1).cflags) $(file_cflags) $(hot) $(LDFLAGS) $($(1).ldflags)' > $$@
 $(BUILD)/obj-$(1)/%.c.o: src/%.c $(BUILD)/obj-$(1)/flags
 	@mkdir -p $$(@D)
 	$(Q)$(CC) $(CFLAGS) $($(1).cflags) $$(call file_cflags,$(1),$$<) -MMD -MP -c -o $$@ $$<
@@ -114,7 +114,7 @@ endef
 # set up, which may use general registers only. What moves packets or requests is made fast, all
 # else small.
 hot := src/boot/lib.c src/boot/pvh/string.c src/netbuf/% src/netdev/virtio_net_burst.c \
-	src/netdev/netfront.c src/apps/pktgen/% src/apps/driverbench/% \
+	src/netdev/netfront.c src/apps/pktgen/% src/apps/driverbench/% src/apps/selftest/% \
 	$(patsubst %,src/apps/udpkv/%.c,server store index log hash line text text_item reply)
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
 	$(if $(filter $(hot),$(2)),,-Os)
