@@ -300,6 +300,12 @@ static uint32_t finish_one(struct server *server, struct netbuf *nb,
     return 1;
 }
 
+/* Brings a cache line here as the only copy, so that the first write to it needn't wait. */
+static inline void prefetch_to_write(const uint8_t *at)
+{
+    __asm__ volatile("prefetchw %0" : : "m"(*at));
+}
+
 static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t room)
 {
@@ -307,11 +313,13 @@ static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, str
     const uint32_t lag = MIN(n, (uint32_t)LAG);
     uint32_t sent = 0;
 
+    /* Packets lie in the cache of who wrote them, and are answered in place: ask for all of them at
+     * once, to write to. */
+    for (uint32_t i = 0; i < n; i++) {
+        prefetch_to_write(in[i]->data);
+        prefetch_to_write(in[i]->data + CACHE_LINE);
+    }
     for (uint32_t i = 0; i < n + 2 * lag; i++) {
-        if (i + 1 < n) {
-            __builtin_prefetch(in[i + 1]->data);
-            __builtin_prefetch(in[i + 1]->data + CACHE_LINE);
-        }
         if (i < n)
             look_at(server, in[i], &pending[i]);
         if (i >= lag && i - lag < n && likely(pending[i - lag].verdict == INET_UDP))
