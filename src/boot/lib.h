@@ -110,4 +110,11 @@ static inline void store_be32(void *p, uint32_t v)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define full_fence()        __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
+/* Asks for a cache line that another core may have, as the only copy of it: the first write to it
+ * needn't wait then, nor all those behind it, which go to memory in order. */
+static inline void prefetch_to_write(const void *at)
+{
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));
+}
+
 #endif

@@ -22,7 +22,6 @@
 enum {
     BULK = 64, /* buffers taken from a ring or a pool, or given back, at a time */
     PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
-    AHEAD = 4, /* packets ahead whose header the receive loop prefetches */
 };
 
 /* The header as two words, so that it is read once, whatever its alignment. */
@@ -187,6 +186,7 @@ INLINE uint32_t post_empty(struct virtio_net_queue *q, enum vring_kind kind, uin
 
     do {
         want = MIN(missing, (uint32_t)BULK);
+        vring_prefetch(&q->ring, kind, want);
         n = netbuf_alloc_bulk(q->pool, fresh, want);
         for (uint32_t i = 0; i < n; i++) {
             const struct vring_piece piece = {fresh[i]->data - VIRTIO_NET_HEADER,
@@ -211,15 +211,16 @@ INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
         publish(q, kind);
 }
 
-/* Looks at the batch's buffers, the first of which were prefetched by reap. */
+/* Looks at the batch's buffers, which were prefetched by reap. */
 INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct netbuf **bufs,
                          uint64_t *bytes)
 {
     uint32_t got = 0;
 
+    /* Where the header is the frame begins, and whoever gets the packet writes there, as a rule. */
+    for (uint32_t i = b->next; q->header_counts && i < b->count; i++)
+        prefetch_to_write(b->bufs[i]->data - VIRTIO_NET_HEADER);
     while (b->next < b->count) {
-        if (q->header_counts && b->next + AHEAD < b->count)
-            __builtin_prefetch(b->bufs[b->next + AHEAD]->data - VIRTIO_NET_HEADER);
         struct netbuf *packet = rx_take(q, b);
         if (likely(packet)) {
             *bytes += likely(!packet->next) ? packet->len : netbuf_packet_len(packet);
@@ -356,7 +357,10 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 {
     struct virtio_net_queue *q = queue_of(base);
 
-    reclaim(q, kind);
+    vring_prefetch(&q->ring, kind, n);
+    /* Not each time: what the device is just finishing lies in cache lines that it still writes. */
+    if (vring_room(&q->ring, kind) < MAX(n, q->descs / 2u))
+        reclaim(q, kind);
     if (unlikely(base->broken))
         return 0;
     uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));

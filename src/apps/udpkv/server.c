@@ -300,12 +300,6 @@ static uint32_t finish_one(struct server *server, struct netbuf *nb,
     return 1;
 }
 
-/* Brings a cache line here as the only copy, so that the first write to it needn't wait. */
-static inline void prefetch_to_write(const uint8_t *at)
-{
-    __asm__ volatile("prefetchw %0" : : "m"(*at));
-}
-
 static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t room)
 {
