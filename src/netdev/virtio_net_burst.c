@@ -357,13 +357,14 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 {
     struct virtio_net_queue *q = queue_of(base);
 
+    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
     vring_prefetch(&q->ring, kind, n);
     /* Not each time: what the device is just finishing lies in cache lines that it still writes. */
     if (vring_room(&q->ring, kind) < MAX(n, q->descs / 2u))
         reclaim(q, kind);
     if (unlikely(base->broken))
         return 0;
-    uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
+    uint32_t taken = post_packets(q, kind, bufs, n);
     base->room = vring_room(&q->ring, kind);
     return taken;
 }
