@@ -3,51 +3,11 @@
  * tests/memcached_random.py holds random sequences of them against memcached itself.
  */
 #include "apps/udpkv/base64.h"
-#include "apps/udpkv/store_test.h"
-#include "apps/udpkv/text.h"
-#include "boot/test.h"
-
-struct exchange {
-    const char *request, *answer;
-};
-
-static struct text text;
-
-static bool no_more(struct reply *reply)
-{
-    (void)reply;
-    return false;
-}
-
-static void fresh(void)
-{
-    text = (struct text){
-        .shards = test_shards(1, STORE_MIN_BYTES), .next = &text, .start_s = TEST_NOW_S};
-}
-
-static void run(const struct exchange *exchanges, size_t count)
-{
-    static uint8_t answer[8 << 10];
-
-    for (size_t i = 0; i < count; i++) {
-        struct reply reply = {.at = answer, .end = answer + sizeof answer - 1, .more = no_more};
-        const char *request = exchanges[i].request;
-        CHECK_EQ(text_run(&text, (const uint8_t *)request, strlen(request), NULL, &reply),
-                 TEXT_WHOLE);
-        *reply.at = 0;
-        CHECK_STR((const char *)answer, exchanges[i].answer);
-    }
-}
-
-#define RUN(...)                                                                                   \
-    do {                                                                                           \
-        static const struct exchange exchanges_[] = {__VA_ARGS__};                                 \
-        run(exchanges_, ARRAY_LEN(exchanges_));                                                    \
-    } while (0)
+#include "apps/udpkv/text_test.h"
 
 TEST(meta_get_shows_what_is_asked_for)
 {
-    fresh();
+    test_fresh();
     RUN({"mg a v k Ox\r\n", "EN ka Ox\r\n"}, {"mg a q\r\n", ""}, {"mg\r\n", "ERROR\r\n"},
         {"ms a 3 F7 T60\r\nabc\r\n", "HD\r\n"}, {"mg a h l u\r\n", "HD h0 l0\r\n"},
         {"mg a h\r\n", "HD h0\r\n"},
@@ -56,13 +16,13 @@ TEST(meta_get_shows_what_is_asked_for)
         {"mg a t\r\n", "HD t-1\r\n"}, {"mg a T-1\r\n", "HD\r\n"}, {"mg a\r\n", "EN\r\n"},
         {"mn\r\n", "MN\r\n"}, {"mx a\r\n", "ERROR\r\n"});
     RUN({"ms b 0\r\n\r\n", "HD\r\n"});
-    shards_tick(&text.shards, TEST_NOW_S + 7);
+    shards_tick(&test_text.shards, TEST_NOW_S + 7);
     RUN({"mg b l\r\n", "HD l7\r\n"}, {"mg b l\r\n", "HD l0\r\n"});
 }
 
 TEST(meta_get_lets_one_client_win)
 {
-    fresh();
+    test_fresh();
     RUN({"mg a N30 t v\r\n", "VA 0 t30 W\r\n\r\n"}, {"mg a N30 v\r\n", "VA 0 Z\r\n\r\n"},
         {"ms a 1 T30\r\nx\r\n", "HD\r\n"}, {"mg a R30\r\n", "HD\r\n"}, {"mg a R31\r\n", "HD W\r\n"},
         {"mg a R31\r\n", "HD Z\r\n"}, {"md a I T60\r\n", "HD\r\n"},
@@ -73,7 +33,7 @@ TEST(meta_get_lets_one_client_win)
 
 TEST(meta_set_has_modes_and_compares_ids)
 {
-    fresh();
+    test_fresh();
     RUN({"ms a 1 MR k\r\nx\r\n", "NS ka\r\n"}, {"ms a 1 MA\r\nx\r\n", "NS\r\n"},
         {"ms a 1 C5 c\r\nx\r\n", "NF c0\r\n"}, {"ms a 1 ME c\r\nx\r\n", "HD c1\r\n"},
         {"ms a 1 ME\r\nx\r\n", "NS\r\n"}, {"ms a 1 MA C9\r\n>\r\n", "EX\r\n"},
@@ -91,7 +51,7 @@ TEST(meta_set_has_modes_and_compares_ids)
 
 TEST(meta_delete_and_arithmetic)
 {
-    fresh();
+    test_fresh();
     RUN({"md a q k O1\r\n", "NF ka O1\r\n"}, {"ma a\r\n", "NF\r\n"},
         {"ma a N60 J9 v t q\r\n", "VA 1 t60\r\n9\r\n"}, {"ma a v c\r\n", "VA 2 c2\r\n10\r\n"},
         {"ma a MD D4 v T0 t\r\n", "VA 2 t-1\r\n6 \r\n"}, {"ma a M- D9 v\r\n", "VA 2\r\n0 \r\n"},
@@ -105,7 +65,7 @@ TEST(meta_delete_and_arithmetic)
 
 TEST(meta_binary_keys)
 {
-    fresh();
+    test_fresh();
     RUN({"ms AAEC/w== 1 b k c\r\nx\r\n", "HD kAAEC/w== b c1\r\n"},
         {"mg AAEC/w== b k v\r\n", "VA 1 kAAEC/w== b\r\nx\r\n"}, {"ms YWJj 1 b\r\nx\r\n", "HD\r\n"},
         {"mg abc k\r\n", "HD kYWJj b\r\n"}, {"get abc\r\n", "VALUE abc 0 1\r\nx\r\nEND\r\n"},
@@ -117,7 +77,7 @@ TEST(meta_binary_keys)
 
 TEST(meta_errors)
 {
-    fresh();
+    test_fresh();
     RUN({"mg a v v\r\n", "CLIENT_ERROR duplicate flag\r\n"},
         {"mg a \xff\r\n", "CLIENT_ERROR duplicate flag\r\n"},
         {"mg a y\r\n", "CLIENT_ERROR invalid flag\r\n"},
@@ -138,7 +98,7 @@ TEST(meta_errors)
 
 TEST(meta_debug_tells_no_class)
 {
-    fresh();
+    test_fresh();
     RUN({"me\r\n", "CLIENT_ERROR bad command line format\r\n"}, {"me a\r\n", "EN\r\n"},
         {"ms YQ== 1 b T60\r\nx\r\n", "HD\r\n"},
         {"me a\r\n", "ME YQ== exp=-60 la=0 cas=1 fetch=no size=32\r\n"},

@@ -3,20 +3,14 @@
  * tests/memcached_compare.py asks many more, of both servers; here are those that show the rules,
  * and those that memcached can't be asked over UDP.
  */
-#include "apps/udpkv/store_test.h"
-#include "apps/udpkv/text.h"
-#include "boot/test.h"
+#include "apps/udpkv/text_test.h"
 
 #define K10  "kkkkkkkkkk"
 #define K50  K10 K10 K10 K10 K10
 #define K250 K50 K50 K50 K50 K50
 #define BAD  "CLIENT_ERROR bad command line format\r\n"
 
-struct exchange {
-    const char *request, *answer;
-};
-
-static struct text text;
+struct text test_text;
 static uint8_t answer[16 << 10];
 
 static bool no_more(struct reply *reply)
@@ -25,14 +19,13 @@ static bool no_more(struct reply *reply)
     return false;
 }
 
-static void fresh(void)
+void test_fresh(void)
 {
-    text = (struct text){
-        .shards = test_shards(1, STORE_MIN_BYTES), .next = &text, .start_s = TEST_NOW_S};
+    test_text = (struct text){
+        .shards = test_shards(1, STORE_MIN_BYTES), .next = &test_text, .start_s = TEST_NOW_S};
 }
 
-/* Runs a request in memory of its exact length, so that reading past it is seen by ASan. */
-static const char *ask(const void *request, size_t len, enum text_end end)
+const char *test_ask(const void *request, size_t len, enum text_end end)
 {
     static uint8_t memory[4096];
     uint8_t *copy = memory + sizeof memory - len;
@@ -40,27 +33,21 @@ static const char *ask(const void *request, size_t len, enum text_end end)
 
     assert(len <= sizeof memory);
     memcpy(copy, request, len);
-    CHECK_EQ(text_run(&text, copy, len, NULL, &reply), end);
+    CHECK_EQ(text_run(&test_text, copy, len, NULL, &reply), end);
     *reply.at = 0;
     return (const char *)answer;
 }
 
-static void run(const struct exchange *exchanges, size_t count)
+void test_run(const struct exchange *exchanges, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        CHECK_STR(ask(exchanges[i].request, strlen(exchanges[i].request), TEXT_WHOLE),
+        CHECK_STR(test_ask(exchanges[i].request, strlen(exchanges[i].request), TEXT_WHOLE),
                   exchanges[i].answer);
 }
 
-#define RUN(...)                                                                                   \
-    do {                                                                                           \
-        static const struct exchange exchanges_[] = {__VA_ARGS__};                                 \
-        run(exchanges_, ARRAY_LEN(exchanges_));                                                    \
-    } while (0)
-
 TEST(text_get_and_set)
 {
-    fresh();
+    test_fresh();
     RUN({"get a\r\n", "END\r\n"}, {"set a 5 0 3\r\nabc\r\n", "STORED\r\n"},
         {"get a\r\n", "VALUE a 5 3\r\nabc\r\nEND\r\n"},
         {"gets a\n", "VALUE a 5 3 1\r\nabc\r\nEND\r\n"}, {"set b 0 0 0\r\n\r\n", "STORED\r\n"},
@@ -73,7 +60,7 @@ TEST(text_get_and_set)
 
 TEST(text_data_blocks)
 {
-    fresh();
+    test_fresh();
     RUN({"set a 0 0 3\r\nabcde\r\n", "CLIENT_ERROR bad data chunk\r\nERROR\r\n"},
         {"set a 0 0 3 noreply\r\nabcde\r\n", "ERROR\r\n"},
         {"set a 0 0 5\r\nabc\r\n", "CLIENT_ERROR bad data chunk\r\n"},
@@ -88,7 +75,7 @@ TEST(text_data_blocks)
 
 TEST(text_storage_commands)
 {
-    fresh();
+    test_fresh();
     RUN({"replace a 0 0 1\r\nx\r\n", "NOT_STORED\r\n"},
         {"append a 0 0 1\r\nx\r\n", "NOT_STORED\r\n"}, {"cas a 0 0 1 1\r\nx\r\n", "NOT_FOUND\r\n"},
         {"add a 1 0 1\r\nx\r\n", "STORED\r\n"}, {"add a 1 0 1\r\nx\r\n", "NOT_STORED\r\n"},
@@ -100,7 +87,7 @@ TEST(text_storage_commands)
 
 TEST(text_delete_incr_decr)
 {
-    fresh();
+    test_fresh();
     RUN({"delete a\r\n", "NOT_FOUND\r\n"}, {"incr a 1\r\n", "NOT_FOUND\r\n"},
         {"set a 0 0 2\r\n99\r\n", "STORED\r\n"}, {"incr a 1\r\n", "100\r\n"},
         {"decr a 98\r\n", "2\r\n"}, {"get a\r\n", "VALUE a 0 3\r\n2  \r\nEND\r\n"},
@@ -118,7 +105,7 @@ TEST(text_delete_incr_decr)
 
 TEST(text_keys_of_250_bytes_and_no_more)
 {
-    fresh();
+    test_fresh();
     RUN({"set " K250 " 0 0 1\r\nx\r\n", "STORED\r\n"},
         {"get " K250 "\r\n", "VALUE " K250 " 0 1\r\nx\r\nEND\r\n"},
         {"set " K250 "k 0 0 1\r\nx\r\n", BAD "ERROR\r\n"}, {"get " K250 " " K250 "k\r\n", BAD},
@@ -128,20 +115,20 @@ TEST(text_keys_of_250_bytes_and_no_more)
 
 TEST(text_times)
 {
-    fresh();
+    test_fresh();
     RUN({"set a 0 10 1\r\nx\r\n", "STORED\r\n"}, {"set b 0 1700000020 1\r\nx\r\n", "STORED\r\n"},
         {"set c 0 -1 1\r\nx\r\n", "STORED\r\n"}, {"set d 0 2592001 1\r\nx\r\n", "STORED\r\n"},
         {"get a b c d\r\n", "VALUE a 0 1\r\nx\r\nVALUE b 0 1\r\nx\r\nEND\r\n"});
-    shards_tick(&text.shards, TEST_NOW_S + 10);
+    shards_tick(&test_text.shards, TEST_NOW_S + 10);
     RUN({"get a b\r\n", "VALUE b 0 1\r\nx\r\nEND\r\n"}, {"touch a 5\r\n", "NOT_FOUND\r\n"},
         {"touch b 60\r\n", "TOUCHED\r\n"},
         {"touch b x\r\n", "CLIENT_ERROR invalid exptime argument\r\n"});
-    shards_tick(&text.shards, TEST_NOW_S + 69);
+    shards_tick(&test_text.shards, TEST_NOW_S + 69);
     RUN({"gat 1 b\r\n", "VALUE b 0 1\r\nx\r\nEND\r\n"});
-    shards_tick(&text.shards, TEST_NOW_S + 70);
+    shards_tick(&test_text.shards, TEST_NOW_S + 70);
     RUN({"get b\r\n", "END\r\n"}, {"set a 0 0 1\r\nx\r\n", "STORED\r\n"},
         {"flush_all 10\r\n", "OK\r\n"}, {"get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n"});
-    shards_tick(&text.shards, TEST_NOW_S + 80);
+    shards_tick(&test_text.shards, TEST_NOW_S + 80);
     RUN({"get a\r\n", "END\r\n"}, {"set a 0 0 1\r\nx\r\n", "STORED\r\n"},
         {"flush_all noreply\r\n", ""}, {"get a\r\n", "END\r\n"},
         {"flush_all x\r\n", "CLIENT_ERROR invalid exptime argument\r\n"});
@@ -149,28 +136,28 @@ TEST(text_times)
 
 TEST(text_several_commands_and_a_cut_one)
 {
-    fresh();
+    test_fresh();
     RUN({"set a 0 0 1\r\nx\r\nget a\r\nfoo\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\nERROR\r\n"},
         {"verbosity 0 noreply\r\ndelete a noreply\r\n", ""},
         {"get a\r\nquit\r\nget a\r\n", "END\r\n"});
-    CHECK_STR(ask("get a\r\nget a", 12, TEXT_CUT), "END\r\n");
-    CHECK_STR(ask("", 0, TEXT_WHOLE), "");
-    CHECK_STR(ask("a", 1, TEXT_CUT), "");
+    CHECK_STR(test_ask("get a\r\nget a", 12, TEXT_CUT), "END\r\n");
+    CHECK_STR(test_ask("", 0, TEXT_WHOLE), "");
+    CHECK_STR(test_ask("a", 1, TEXT_CUT), "");
     RUN({"set a 0 0 1\r\nx\r\n", "STORED\r\n"});
     /* the line ends at the zero */
-    CHECK_STR(ask("get a\0b c\r\n", 11, TEXT_WHOLE), "VALUE a 0 1\r\nx\r\nEND\r\n");
-    CHECK_STR(ask("\0\r\n", 3, TEXT_WHOLE), "ERROR\r\n");
+    CHECK_STR(test_ask("get a\0b c\r\n", 11, TEXT_WHOLE), "VALUE a 0 1\r\nx\r\nEND\r\n");
+    CHECK_STR(test_ask("\0\r\n", 3, TEXT_WHOLE), "ERROR\r\n");
 }
 
 TEST(text_stats_are_lines)
 {
-    fresh();
+    test_fresh();
     RUN({"get a\r\n", "END\r\n"}, {"stats foo\r\n", "ERROR\r\n"});
-    const char *lines = ask("stats\r\n", 7, TEXT_WHOLE);
+    const char *lines = test_ask("stats\r\n", 7, TEXT_WHOLE);
     CHECK(strncmp(lines, "STAT pid 1\r\nSTAT uptime 0\r\nSTAT time 1700000000\r\n", 48) == 0);
-    CHECK(text.stats.get_misses == 1 && text.commands == 3);
+    CHECK(test_text.stats.get_misses == 1 && test_text.commands == 3);
     RUN({"stats reset\r\n", "RESET\r\n"});
-    CHECK_EQ(text_sum_stats(&text).get_misses, 0);
+    CHECK_EQ(text_sum_stats(&test_text).get_misses, 0);
 }
 
 /* An answer that finds no room ends; what comes after isn't run. */
@@ -180,10 +167,10 @@ TEST(text_stops_when_the_reply_breaks)
     uint8_t small[20];
     struct reply reply = {.at = small, .end = small + sizeof small, .more = no_more};
 
-    fresh();
-    text_run(&text, (const uint8_t *)request, sizeof request - 1, NULL, &reply);
+    test_fresh();
+    text_run(&test_text, (const uint8_t *)request, sizeof request - 1, NULL, &reply);
     CHECK(reply.broken);
-    CHECK_EQ(text.shards.first->stats.items, 1);
+    CHECK_EQ(test_text.shards.first->stats.items, 1);
 }
 
 /* Mutated requests: no crash, no reading or writing outside (ASan watches). */
@@ -195,7 +182,7 @@ TEST(text_takes_anything)
         "delete a 0\r\nflush_all 1\r\nverbosity 1\r\ntouch a 1\r\nstats\r\n";
     uint64_t random = 7;
 
-    fresh();
+    test_fresh();
     for (uint32_t i = 0; i < 30000; i++) {
         char request[sizeof seed];
         size_t len = test_random(&random) % sizeof seed;
@@ -204,7 +191,7 @@ TEST(text_takes_anything)
             request[test_random(&random) % sizeof seed] =
                 "\r\n 0-9a\0\xff"[test_random(&random) % 9];
         struct reply reply = {.at = answer, .end = answer + sizeof answer, .more = no_more};
-        text_run(&text, (const uint8_t *)request + sizeof seed - 1 - len, len, NULL, &reply);
+        text_run(&test_text, (const uint8_t *)request + sizeof seed - 1 - len, len, NULL, &reply);
     }
-    CHECK(text.commands > 30000);
+    CHECK(test_text.commands > 30000);
 }
