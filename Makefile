@@ -113,7 +113,7 @@ endef
 # Flags for single files: P.general_regs names the files that run in ring 0 before the processor is
 # set up, which may use general registers only. What moves packets or requests is made fast, all
 # else small.
-hot := src/boot/lib.c src/boot/pvh/string.c src/netbuf/% src/netdev/virtio_net_burst.c \
+hot := src/boot/pvh/string.c src/netbuf/% src/netdev/virtio_net_burst.c \
 	src/netdev/netfront.c src/apps/pktgen/% src/apps/driverbench/% src/apps/selftest/% \
 	$(patsubst %,src/apps/udpkv/%.c,server store index log hash line text text_item reply)
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import random
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -64,6 +66,19 @@ def test_an_idle_server_uses_almost_no_processor(machine, accel):
         assert int(auto_slept[1]) > 0
         assert polls.end() == 0
         assert "udpkv: slept 0 times, woken by 0 interrupts." in polls.console()
+
+
+@pytest.mark.parametrize("mode", lost_wakeups.MODES)
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_the_end_is_heard_while_packets_come(machine, accel, mode):
+    """Each interrupt puts off the look for Ctrl-C; so many of them must not do it for ever."""
+    with served(machine, accel, mode) as (app, client), ThreadPoolExecutor() as pool:
+        ended = pool.submit(app.end)
+        while not ended.done():
+            with contextlib.suppress(ConnectionRefusedError):  # it has ended meanwhile
+                client.send(b"version\r\n")
+            time.sleep(random.uniform(0, 0.005))
+        assert ended.result() == 0
 
 
 def test_a_machine_without_interrupts_is_polled(accel):

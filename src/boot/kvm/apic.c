@@ -26,10 +26,9 @@ enum apic_register {
 };
 enum { ENABLED = 1 << 8, MASKED = 1 << 16, SENDING = 1 << 12, ONE_TO_ONE = 0xb, ID_SHIFT = 24 };
 enum { PROTECTION = 13 }; /* the exception */
-enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1 };
+enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1, PIT_COUNT = 0x40, PIT_MODE = 0x43, ONCE = 0x30 };
 enum { IOAPIC_VERSION = 1, IOAPIC_LINES = 0x10, MADT_IOAPIC = 1, MADT_IOAPIC_BYTES = 12 };
 
-/* Interrupts are counted by wait_wake. */
 static struct core {
     uint64_t interrupts;
     bool started;
@@ -38,7 +37,7 @@ static struct core {
 uint32_t apic_ids[BOOT_CORES_MAX];
 static uint64_t timer_hz;
 
-void wait_halt(uint64_t *interrupts, volatile uint32_t *eoi);
+bool wait_halt(void);
 extern const char wait_protection[], wait_wake[], wait_timer[], wait_spurious[];
 
 static volatile uint32_t *apic(enum apic_register reg)
@@ -87,8 +86,12 @@ static void start_first(void)
         panic(
             "The processor has no local APIC to wake it up; with QEMU, leave out -cpu ...,-apic.");
     boot_map_device(APIC, PAGE_SIZE);
-    outb(PIC1_MASK, 0xff); /* a PC's firmware leaves its timer on */
+    outb(PIC1_MASK, 0xff);
     outb(PIC2_MASK, 0xff);
+    outb(PIT_MODE,
+         ONCE); /* a PC's firmware lets it tick, which costs the host 18 wake-ups a second */
+    outb(PIT_COUNT, 0);
+    outb(PIT_COUNT, 0);
     trap_gate(PROTECTION, wait_protection, STACK_TRAP);
     trap_gate(APIC_VECTOR_WAKE, wait_wake, STACK_SAME);
     trap_gate(APIC_VECTOR_TIMER, wait_timer, STACK_SAME);
@@ -150,13 +153,19 @@ static void set_timer(uint64_t ns)
 void boot_wait(uint64_t deadline_ns)
 {
     struct core *core = started_core();
-    uint64_t interrupts = core->interrupts, now_ns;
+    uint64_t now_ns;
+    bool interrupted = false;
 
+    if (stopping_before_sleep())
+        return;
     /* The timer may also be an earlier wait's. */
-    while (core->interrupts == interrupts && (now_ns = clock_ns()) < deadline_ns) {
+    while (!interrupted && (now_ns = clock_ns()) < deadline_ns) {
+        *apic(EOI) = 0; /* of the interrupt that ended the last wait; without one it does nothing */
         set_timer(deadline_ns - now_ns);
-        wait_halt(&core->interrupts, apic(EOI));
+        interrupted = wait_halt();
     }
+    core->interrupts += interrupted;
+    stopping_woke();
 }
 
 uint64_t boot_interrupts(void)

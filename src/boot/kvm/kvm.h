@@ -9,6 +9,12 @@ void clock_init_ring0(void);
 void clock_init(void);
 void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 
+/* start.c: boot_stopping looks at the hardware once in 10 ms, which takes some 100 us under KVM. So
+ * that no packet waits for that, boot_wait has the look before it sleeps (true: core 0 shall end,
+ * so there is no sleep), and after it woke up there is none for 10 ms. */
+bool stopping_before_sleep(void);
+void stopping_woke(void);
+
 /* acpi.c: reads the tables that the root pointer leads to; 0 searches for it as on a PC. */
 void acpi_init(uint64_t rsdp);
 

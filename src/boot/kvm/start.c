@@ -62,21 +62,46 @@ void boot_console_write(const char *text, size_t len)
     }
 }
 
-bool boot_stopping(void)
-{
-    static bool stopping;
-    static uint64_t next_look;
-    uint64_t now = clock_cycles();
+static bool stopping;
+static uint64_t last_look, last_wake; /* cycles */
 
-    if (stopping || now < next_look || boot_core() != 0)
-        return stopping;
-    next_look = now + clock_cycles_hz() / 100;
+static void look(uint64_t now)
+{
+    last_look = now;
     uint8_t status = inb(UART_LSR);
     if (status != LSR_ABSENT && status & LSR_RECEIVED && inb(UART_DATA) == CTRL_C)
         stopping = true;
     if (acpi_power_button())
         stopping = true;
+}
+
+static bool due(uint64_t now, uint64_t since)
+{
+    return boot_core() == 0 && now - since >= clock_cycles_hz() / 100;
+}
+
+bool boot_stopping(void)
+{
+    uint64_t now = clock_cycles();
+
+    if (!stopping && due(now, MAX(last_look, last_wake)))
+        look(now);
     return stopping;
+}
+
+bool stopping_before_sleep(void)
+{
+    uint64_t now = clock_cycles();
+
+    if (!stopping && due(now, last_look))
+        look(now);
+    return stopping && boot_core() == 0;
+}
+
+void stopping_woke(void)
+{
+    if (boot_core() == 0)
+        last_wake = clock_cycles();
 }
 
 void boot_exit(int code)

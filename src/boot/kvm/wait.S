@@ -8,12 +8,14 @@
  */
         .section .text.wait, "ax", @progbits
 
-/* wait_halt(rdi: the count of interrupts, rsi: the local APIC's EOI register): sleeps until an
- * interrupt was handled. */
+/* bool wait_halt(void): sleeps until an interrupt was handled; false if it was only the timer's.
+ * The handlers say so in eax, and leave it to the next wait to tell the local APIC that they are
+ * done: after waking up nothing is emulated that can wait. */
         .globl  wait_halt
 wait_halt:
-        movl    %cs, %eax
-        testb   $3, %al
+        movl    %cs, %ecx
+        xorl    %eax, %eax
+        testb   $3, %cl
         jnz     wait_halt_ring3
         sti
         hlt
@@ -28,19 +30,17 @@ wait_halt_ring3:                        /* hlt isn't allowed here: it ends up in
 wait_protection:                        /* on the stack: error code, rip, ... */
         cmpq    $wait_halt_ring3, 8(%rsp)
         jne     trap_vectors + 16 * 13
+        addq    $8, %rsp
+        incq    (%rsp)                  /* hlt is one byte long */
         sti
         hlt
-        cli
-        incq    8(%rsp)                 /* hlt is one byte long */
-        addq    $8, %rsp
-        iretq
+        iretq                           /* which also turns interrupts off again */
 
         .globl  wait_wake, wait_timer, wait_spurious
 wait_wake:
-        incq    (%rdi)
+        movl    $1, %eax
 wait_timer:
-        movl    $0, (%rsi)
-wait_spurious:                          /* wants no EOI (Intel SDM volume 3, 11.9) */
+wait_spurious:
         iretq
 
         .section .note.GNU-stack, "", @progbits
