@@ -43,7 +43,7 @@ BOOT_KEY("mode", parse_mode, NULL, "auto", "",
 BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "100", "us",
                "mode=auto sleeps when no packet came for so long", 0, 1000000);
 
-BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "50", "ms",
+BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "100", "ms",
                "look at the link so often, and sleep no longer: then the image also hears that it "
                "shall end",
                1, 60000);

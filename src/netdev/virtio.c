@@ -54,6 +54,10 @@ bool virtio_needs_reset(struct virtio_transport *t)
 bool virtio_config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes,
                    uint32_t count, uint32_t *fields)
 {
+    if (count == 1) { /* a single field is never read half changed */
+        *fields = t->ops->config(t, offset, width_bytes);
+        return true;
+    }
     for (uint32_t tries = 0; tries < CONFIG_TRIES; tries++) {
         uint32_t generation = t->ops->config_generation(t);
         for (uint32_t i = 0; i < count; i++)

@@ -77,8 +77,9 @@ void virtio_driver_ok(struct virtio_transport *t);
 bool virtio_needs_reset(struct virtio_transport *t);
 
 /*
- * Reads `count` fields of width_bytes each from the device's configuration, all of one generation
- * (section 2.4.1): fields[i] is at offset + i * width_bytes. False if it changed all the time.
+ * Reads `count` fields of width_bytes each, at most 4, from the device's configuration, all of one
+ * generation (section 2.4.1): fields[i] is at offset + i * width_bytes. A single field is whole
+ * anyway. False if it changed all the time.
  */
 bool virtio_config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes,
                    uint32_t count, uint32_t *fields);

@@ -323,7 +323,7 @@ FAKE_TEST(virtio_net_config_that_never_holds_still)
 {
     fake_begin();
     fake.never_still = true;
-    CHECK(!netdev_link_up(fake_dev));
+    CHECK(netdev_link_up(fake_dev)); /* one field is read as it is */
     CHECK_EQ(fake_examine(), NETDEV_EDEVICE);
     fake_end();
 }
