@@ -246,7 +246,7 @@ def latency_tables(rows):
     columns += [("loaded", "taken", 0, "load: packets/s taken"), ("loaded", "load_lost", 2, "lost %")]
     lines = [
         [system, *(with_spread(by.get((measure, system, value)), digits) for measure, value, digits, _ in columns)]
-        for system in dict.fromkeys(row["system"] for row in rows)
+        for system in dict.fromkeys(row["system"] for row in rows if row["measure"] == "idle")
     ]
     second = markdown(["", *(title for *_, title in columns)], lines)
     return f"{first}\n\n{second}"
