@@ -269,10 +269,9 @@ static inline uint32_t netdev_rx_burst(struct netdev *dev, uint16_t q, struct ne
 }
 
 /*
- * Sends packets bufs[0] to bufs[n - 1], reclaiming finished ones first if the ring is more than
- * half full. Returns how many it took: those belong to the queue now; the rest are still the app's
- * (the ring was full, or n more than NETDEV_MAX_BURST). A packet that can never be sent is taken,
- * counted and freed. At most one kick.
+ * Sends packets bufs[0] to bufs[n - 1], reclaiming finished ones first. Returns how many it took:
+ * those belong to the queue now; the rest are still the app's (the ring was full, or n more than
+ * NETDEV_MAX_BURST). A packet that can never be sent is taken, counted and freed. At most one kick.
  */
 static inline uint32_t netdev_tx_burst(struct netdev *dev, uint16_t q, struct netbuf **bufs,
                                        uint32_t n)

@@ -359,9 +359,7 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 
     n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
     vring_prefetch(&q->ring, kind, n);
-    /* Not each time: what the device is just finishing lies in cache lines that it still writes. */
-    if (vring_room(&q->ring, kind) < MAX(n, q->descs / 2u))
-        reclaim(q, kind);
+    reclaim(q, kind);
     if (unlikely(base->broken))
         return 0;
     uint32_t taken = post_packets(q, kind, bufs, n);
