@@ -110,6 +110,16 @@ def rate_table(rows, samples, frame_bytes, failures):
     return markdown(header, lines)
 
 
+def interrupt_table(rates, directions):
+    """Interrupts a second of those who tell them: rates[system, direction], None where one didn't."""
+    def cell(rate):
+        return "?" if rate is None else f"{rate:.1f}"
+
+    names = dict.fromkeys(name for name, _ in rates)
+    lines = [[name, *(cell(rates.get((name, direction))) for direction in directions)] for name in names]
+    return markdown(["interrupts/s while measured", *directions], lines)
+
+
 def short_table(rows, sizes, systems):
     """For the README: a line a direction and size; ours, DPDK's best, and the ratio."""
     ours = [name for name in systems if not name.startswith(PEER_PREFIX)]

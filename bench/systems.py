@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
@@ -20,6 +21,7 @@ from testpmd import BURST, Testpmd, TestpmdError, eal_memory  # noqa: E402
 
 RING_SIZE = 256
 IMIX = "imix"
+END_S = 10  # for a program that was asked to end
 # Segments of testpmd, which with `txsplit rand` sends the first, the first two, or all three of
 # them in one frame: 64, 570 or 1500 bytes.
 IMIX_SEGMENTS = (64, 506, 930)
@@ -78,6 +80,7 @@ class Dpdk:
     sizes in single buffers, so for that peers/dpdk_peer takes its place on the same driver."""
 
     runs_at_once = False  # not before testpmd is told to `start`
+    tells_interrupts = False
     FORWARD_MODES = {"tx": "txonly", "rx": "rxonly", "fwd": "macswap"}
 
     def __init__(self, name, socket, core, huge):
@@ -141,6 +144,7 @@ class Program:
     """
 
     runs_at_once = True
+    tells_interrupts = False
 
     def __init__(self, name, socket, core, app, rings=(RING_SIZE, RING_SIZE), keys=""):
         self.name, self.socket = name, socket
@@ -149,6 +153,8 @@ class Program:
         self._own_keys = keys
         self._process = None
         self._keys = None
+        self._ran_s = self._runs_since = 0
+        self._counted = []  # (interrupts, seconds) of each process that told them
         self.command = ""
 
     def command_line(self, keys):
@@ -181,6 +187,7 @@ class Program:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._ran_s, self._runs_since = 0, time.monotonic()
 
     def ready(self):
         self._check()
@@ -188,10 +195,23 @@ class Program:
     def resume(self):
         self._check()
         os.kill(self._process.pid, signal.SIGCONT)
+        self._runs_since = time.monotonic()
 
     def pause(self):
         os.kill(self._process.pid, signal.SIGSTOP)
+        self._ran_s += time.monotonic() - self._runs_since
         self._check()
+
+    def interrupt(self):
+        """Asks it to end, for those that then tell what they have counted."""
+
+    def count_interrupts(self):
+        """Ends the program. Returns the interrupts a second that it, and those before it that had
+        other keys, took while they weren't paused; None if none told."""
+        self.close()
+        interrupts, seconds = map(sum, zip((0, 0), *self._counted))
+        self._counted = []
+        return interrupts / seconds if seconds else None
 
     def _check(self):
         if self._process.poll() is not None:
@@ -202,6 +222,8 @@ class Program:
     def close(self):
         if not self._process:
             return
+        if self.tells_interrupts and self._process.poll() is None:
+            self._end()
         if self._process.poll() is None:
             self._process.kill()  # ends a stopped process, too
         self._process.wait()
@@ -210,8 +232,23 @@ class Program:
         self._process = None
 
 
+    def _end(self):
+        try:
+            os.kill(self._process.pid, signal.SIGCONT)
+            self.interrupt()
+            self._process.wait(END_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        self._log.seek(0)
+        told = re.search(rb"woken by (\d+) interrupts", self._log.read())
+        if told:
+            self._counted.append((int(told[1]), self._ran_s))
+
+
 class Image(Program):
     """The image under QEMU, its network card a vhost-user one."""
+
+    tells_interrupts = True
 
     def __init__(self, name, socket, core, accel, machine="microvm", huge=False, **more):
         super().__init__(name, socket, core, vm.image("pktgen"), **more)
@@ -236,9 +273,15 @@ class Image(Program):
             + ("-chardev", f"socket,id=c0,path={self.socket}"),
         )
 
+    def interrupt(self):
+        self._process.stdin.write(vm.CTRL_C)
+        self._process.stdin.flush()
+
 
 class Port(Program):
     """The same application and driver as a host process: PLAT=linux."""
+
+    tells_interrupts = True
 
     def __init__(self, name, socket, core, **more):
         super().__init__(name, socket, core, vm.image("pktgen", "linux"), **more)
@@ -246,6 +289,9 @@ class Port(Program):
     def command_line(self, keys):
         command = ["taskset", "-c", str(self._core), str(self._app), f"vhost={self.socket}"]
         return command + self.with_rings(keys).split()
+
+    def interrupt(self):
+        self._process.send_signal(signal.SIGINT)
 
 
 class DpdkPeer(Program):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -206,6 +207,7 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
         return
     assert done.returncode == 0, done.stdout
     rows = json.loads((tmp_path / "pktgen.json").read_text())
+    assert re.search(r"^\| ringloop-\S+ +\|( +\d+\.\d \|)+$", (tmp_path / "pktgen.md").read_text(), re.M)
     systems = {row["system"] for row in rows}
     assert "dpdk-split" in systems and len(systems) == 4
     assert len(rows) == 3 * len(systems)
