@@ -166,3 +166,22 @@ def test_what_is_in_order_is_linearizable():
 ])
 def test_what_cant_be_is_not_linearizable(broken):
     assert not linearizable(broken)
+
+
+def measured(keys):
+    with Vm([str(image("udpkv", "linux")), *keys.split()]) as app:
+        return app.status(), app.console()
+
+
+def test_the_step_alone_is_measured_on_each_core():
+    status, told = measured("cores=2 mem=64M udpkv.mem=16M udpkv.bench=1000")
+    assert status == 0, told
+    lines = re.findall(r"^(\d),(software|offload),1000,([01]),(\d+),(\d+)$", told, re.M)
+    assert len({line[:3] for line in lines}) == len(lines) == 5 * 2 * 2, told
+    assert all(int(median) > 0 and int(mean) > 0 for *_, median, mean in lines), told
+
+
+def test_a_wrong_answer_ends_the_measuring():
+    status, told = measured("cores=2 mem=64M udpkv.mem=4M udpkv.bench=200000")
+    assert status == 1
+    assert "udpkv: an answer was wrong; is there memory for 200000 keys?" in told

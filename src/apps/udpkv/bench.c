@@ -13,29 +13,38 @@ enum { BURST = 32, VALUE = 32, TEXT = 128, ROUNDS = 5, ROUND_BURSTS = 40000, MOS
 
 static const uint8_t client_mac[6] = {0x52, 0x54, 0, 0, 0, 2};
 
-static struct server *server;
-static struct netbuf_pool *pool;
-static struct inet client;
-static struct inet_peer to_server;
-static uint64_t random_state = 88172645463325252;
+/* What one core has for itself. */
+struct bench {
+    struct server *server;
+    struct inet client;
+    struct inet_peer to_server;
+    uint64_t random_state;
+    bool right; /* each answer was */
+    struct netbuf *in[BURST], *out[BURST];
+    char wanted[BURST][TEXT]; /* what must be answered */
+    uint32_t bursts[MOST];    /* by their cycles a request */
+};
 
-/* The requests of a burst, and what must be answered. */
-static struct netbuf *in[BURST], *out[BURST];
-static char wanted[BURST][TEXT];
+static struct bench *benches; /* boot_cores() of them */
 
-static uint64_t random_below(uint64_t limit)
+/* The measurement that all cores are at. */
+static uint64_t keys;
+static uint32_t turn;
+static bool summed;
+
+static uint64_t random_below(struct bench *b, uint64_t limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (random_state >> 32) * limit >> 32;
+    b->random_state ^= b->random_state << 13;
+    b->random_state ^= b->random_state >> 7;
+    b->random_state ^= b->random_state << 17;
+    return (b->random_state >> 32) * limit >> 32;
 }
 
 /* Every value holds its key's number, so that a wrong one is noticed. */
-static RUNS_ONCE void make_request(uint32_t i, uint64_t key, bool set, bool summed)
+static RUNS_ONCE void make_request(struct bench *b, uint32_t i, uint64_t key, bool set)
 {
     static const uint8_t header[SERVER_HEADER_BYTES] = {0, 1, 0, 0, 0, 1, 0, 0};
-    struct netbuf *nb = netbuf_alloc(pool);
+    struct netbuf *nb = netbuf_alloc(b->server->conf.pool);
 
     assert(nb);
     uint8_t *payload = nb->data + INET_UDP_HEADROOM;
@@ -44,50 +53,51 @@ static RUNS_ONCE void make_request(uint32_t i, uint64_t key, bool set, bool summ
     size_t len =
         set ? format(text, TEXT, "set memtier-%lu 0 0 %d\r\n%0*lu\r\n", key, VALUE, VALUE, key)
             : format(text, TEXT, "get memtier-%lu\r\n", key);
-    inet_udp_build(&client, nb, &to_server, (uint32_t)(sizeof header + len), !summed);
-    in[i] = nb;
+    inet_udp_build(&b->client, nb, &b->to_server, (uint32_t)(sizeof header + len), !summed);
+    b->in[i] = nb;
     if (set)
-        format(wanted[i], TEXT, "STORED\r\n");
+        format(b->wanted[i], TEXT, "STORED\r\n");
     else
-        format(wanted[i], TEXT, "VALUE memtier-%lu 0 %d\r\n%0*lu\r\nEND\r\n", key, VALUE, VALUE,
+        format(b->wanted[i], TEXT, "VALUE memtier-%lu 0 %d\r\n%0*lu\r\nEND\r\n", key, VALUE, VALUE,
                key);
 }
 
 /* Compares and frees the answers. */
-static RUNS_ONCE bool answers_right(uint32_t n)
+static RUNS_ONCE bool answers_right(struct bench *b, uint32_t n)
 {
     const uint32_t before = INET_UDP_HEADROOM + SERVER_HEADER_BYTES;
     bool right = n == BURST;
 
     for (uint32_t i = 0; right && i < n; i++) {
-        size_t len = strlen(wanted[i]);
-        right = out[i]->len == before + len && memcmp(out[i]->data + before, wanted[i], len) == 0;
+        size_t len = strlen(b->wanted[i]);
+        right = b->out[i]->len == before + len &&
+                memcmp(b->out[i]->data + before, b->wanted[i], len) == 0;
     }
-    netbuf_free_bulk(out, n);
+    netbuf_free_bulk(b->out, n);
     return right;
 }
 
 /* One burst; returns its cycles. The counter is read once all before it is done, and before
  * anything after it begins. */
-static uint64_t timed_burst(uint32_t now_s, uint32_t *n)
+static uint64_t timed_burst(struct bench *b, uint32_t *n)
 {
     __builtin_ia32_lfence();
     uint64_t start = clock_cycles();
     __builtin_ia32_lfence();
-    *n = server_burst(server, in, BURST, out, BURST, now_s);
+    *n = server_burst(b->server, b->in, BURST, b->out, BURST, b->server->conf.now_s);
     __builtin_ia32_lfence();
     return clock_cycles() - start;
 }
 
 /* Makes the store hold the keys. */
-static RUNS_ONCE bool fill(uint64_t keys)
+static RUNS_ONCE bool fill(struct bench *b)
 {
     for (uint64_t key = 0; key < keys; key += BURST) {
         uint32_t n;
         for (uint32_t i = 0; i < BURST; i++)
-            make_request(i, MIN(key + i, keys - 1), true, true);
-        timed_burst(server->conf.now_s, &n);
-        if (!answers_right(n))
+            make_request(b, i, MIN(key + i, keys - 1), true);
+        timed_burst(b, &n);
+        if (!answers_right(b, n))
             return false;
     }
     return true;
@@ -104,43 +114,67 @@ static RUNS_ONCE uint32_t median(const uint32_t bursts[MOST])
     return at;
 }
 
-static RUNS_ONCE bool measure(uint32_t round, uint64_t keys, bool summed)
+/* A round of one core, beside the others'. */
+static RUNS_ONCE void measure(uint32_t core)
 {
-    static uint32_t bursts[MOST]; /* by their cycles a request */
+    struct bench *b = &benches[core];
     uint64_t cycles = 0;
 
-    memset(bursts, 0, sizeof bursts);
-    server->conf.csum_offload = !summed;
-    for (uint32_t b = 0; b < ROUND_BURSTS; b++) {
+    memset(b->bursts, 0, sizeof b->bursts);
+    b->server->conf.csum_offload = !summed;
+    for (uint32_t bursts = 0; bursts < ROUND_BURSTS; bursts++) {
         uint32_t n;
         for (uint32_t i = 0; i < BURST; i++)
-            make_request(i, random_below(keys), random_below(10) == 0, summed);
-        uint64_t burst = timed_burst(server->conf.now_s, &n);
+            make_request(b, i, random_below(b, keys), random_below(b, 10) == 0);
+        uint64_t burst = timed_burst(b, &n);
         cycles += burst;
-        bursts[MIN(burst / BURST, (uint64_t)MOST - 1)]++;
-        if (!answers_right(n))
-            return false;
+        b->bursts[MIN(burst / BURST, (uint64_t)MOST - 1)]++;
+        b->right &= answers_right(b, n);
+        if (!b->right)
+            return;
     }
-    print("%u,%s,%lu,%u,%lu\n", round, summed ? "software" : "offload", keys, median(bursts),
-          cycles / ((uint64_t)ROUND_BURSTS * BURST));
-    return true;
+    print("%u,%s,%lu,%u,%u,%lu\n", turn, summed ? "software" : "offload", keys, core,
+          median(b->bursts), cycles / ((uint64_t)ROUND_BURSTS * BURST));
 }
 
-RUNS_ONCE int bench_run(struct server *measured, uint64_t keys)
+/* On all cores at once; false if one had a wrong answer. */
+static RUNS_ONCE bool measure_all(bool with_checksums)
 {
-    bool right;
+    bool right = true;
 
-    server = measured;
-    pool = server->conf.pool;
-    inet_init(&client, client_mac,
-              (struct ipv4_prefix){server->conf.ip.address ^ 1, server->conf.ip.len});
-    to_server = (struct inet_peer){
-        .ip = server->conf.ip.address, .port = server->conf.port, .local_port = 40000};
-    memcpy(to_server.mac, server->conf.mac, sizeof to_server.mac);
-    right = fill(keys);
-    print("round,checksums,keys,cycles_median,cycles_mean\n");
-    for (uint32_t round = 0; right && round < ROUNDS; round++)
-        right = measure(round, keys, true) && measure(round, keys, false);
+    summed = with_checksums;
+    boot_run(measure);
+    for (uint32_t i = 0; i < boot_cores(); i++)
+        right &= benches[i].right;
+    return right;
+}
+
+static RUNS_ONCE void init(struct bench *b, struct server *server, uint32_t core)
+{
+    const struct server_conf *conf = &server->conf;
+
+    b->server = server;
+    inet_init(&b->client, client_mac, (struct ipv4_prefix){conf->ip.address ^ 1, conf->ip.len});
+    b->to_server = (struct inet_peer){
+        .ip = conf->ip.address, .port = conf->port, .local_port = (uint16_t)(40000 + core)};
+    memcpy(b->to_server.mac, conf->mac, sizeof b->to_server.mac);
+    b->random_state = 88172645463325252 + core;
+    b->right = true;
+}
+
+RUNS_ONCE int bench_run(struct server *const servers[], uint64_t key_count)
+{
+    benches = boot_alloc(boot_cores() * sizeof *benches, CACHE_LINE);
+    if (!benches)
+        panic("This machine has no memory left to measure with; give it more, or udpkv.mem= less.");
+    for (uint32_t i = 0; i < boot_cores(); i++)
+        init(&benches[i], servers[i], i);
+    keys = key_count;
+    summed = true;
+    bool right = fill(&benches[0]);
+    print("round,checksums,keys,core,cycles_median,cycles_mean\n");
+    for (turn = 0; right && turn < ROUNDS; turn++)
+        right = measure_all(true) && measure_all(false);
     if (!right)
         print("udpkv: an answer was wrong; is there memory for %lu keys?\n", keys);
     return right && netbuf_pools_report() ? 0 : 1;

@@ -7,8 +7,9 @@
 
 #include "apps/udpkv/server.h"
 
-/* Fills the server's store with `keys` items, then measures; prints a line of CSV for each round.
- * Returns an exit code: 1 if an answer was wrong. */
-int bench_run(struct server *measured, uint64_t keys);
+/* Fills the store with `keys` items by the first server, then measures all servers at once, one on
+ * each core; prints a line of CSV for each round and core. Returns an exit code: 1 if an answer was
+ * wrong. */
+int bench_run(struct server *const servers[], uint64_t keys);
 
 #endif

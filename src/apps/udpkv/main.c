@@ -287,23 +287,35 @@ static RUNS_ONCE void print_summary(void)
     print_device_summary();
 }
 
-/* Core 0's server, without a device, measured; the exit code. */
+static RUNS_ONCE void init_server(uint32_t core)
+{
+    conf.pool = cores[core].pool;
+    server_init(&cores[core].server, &conf);
+    if (core > 0)
+        server_join(&cores[0].server, &cores[core].server);
+}
+
+/* The servers without a device, measured; the exit code. */
 static RUNS_ONCE int bench(void)
 {
     static const struct netbuf_pool_conf pool = {
         .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 64};
     static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 1};
+    struct server *servers[BOOT_CORES_MAX];
 
-    conf.pool = netbuf_pool_create(&pool);
-    if (!conf.pool)
-        panic("This machine has no memory for packet buffers; give it 8 MiB.");
+    for (uint32_t i = 0; i < boot_cores(); i++)
+        if (!(cores[i].pool = netbuf_pool_create(&pool)))
+            panic("This machine has no memory for packet buffers; give it 8 MiB.");
     create_store();
     memcpy(conf.mac, mac, sizeof mac);
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
     conf.now_s = (uint32_t)clock_unix_s();
-    server_init(&cores[0].server, &conf);
-    return bench_run(&cores[0].server, bench_keys);
+    for (uint32_t i = 0; i < boot_cores(); i++) {
+        servers[i] = &cores[i].server;
+        init_server(i);
+    }
+    return bench_run(servers, bench_keys);
 }
 
 static RUNS_ONCE void init_servers(const struct netdev_info *info)
@@ -317,10 +329,7 @@ static RUNS_ONCE void init_servers(const struct netdev_info *info)
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     device_stats.dev = dev;
     for (uint32_t i = 0; i < boot_cores(); i++) {
-        conf.pool = cores[i].pool;
-        server_init(&cores[i].server, &conf);
-        if (i > 0)
-            server_join(&cores[0].server, &cores[i].server);
+        init_server(i);
         device_stats.inets[i] = &cores[i].server.inet;
         device_stats.tx_dropped[i] = &cores[i].tx_dropped;
         device_stats.idles[i] = &cores[i].idle;
