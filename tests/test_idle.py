@@ -14,7 +14,7 @@ import lost_wakeups
 from testpmd import back_end
 from udpkv_client import Client
 from vm import (
-    DEADLINE_S, MACHINES, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev)
+    CTRL_C, DEADLINE_S, MACHINES, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev)
 
 
 @pytest.mark.parametrize("mode", lost_wakeups.MODES)
@@ -79,6 +79,16 @@ def test_the_end_is_heard_while_packets_come(machine, accel, mode):
                 client.send(b"version\r\n")
             time.sleep(random.uniform(0, 0.005))
         assert ended.result() == 0
+
+
+def test_the_end_is_heard_behind_other_input(accel):
+    """All that was typed is read at once, however seldom it looks."""
+    port = free_udp_port()
+    command = qemu_command(image("udpkv"), "idle.wake=2000", accel=accel, netdev=user_netdev(port))
+    with Vm(command) as app:
+        app.expect("udpkv: serves")
+        app.send(b"x" * 40 + CTRL_C)
+        assert app.exit_code() == 0
 
 
 def test_a_machine_without_interrupts_is_polled(accel):

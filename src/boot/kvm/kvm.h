@@ -10,8 +10,8 @@ void clock_init(void);
 void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 
 /* start.c: boot_stopping looks at the hardware once in 10 ms, which takes some 100 us under KVM. So
- * that no packet waits for that, boot_wait has the look before it sleeps (true: core 0 shall end,
- * so there is no sleep), and after it woke up there is none for 10 ms. */
+ * that no packet waits for that, boot_wait has the look before it sleeps (true: there was the wish
+ * to end, so this time there is no sleep), and after it woke up there is none for 10 ms. */
 bool stopping_before_sleep(void);
 void stopping_woke(void);
 

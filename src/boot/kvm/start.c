@@ -15,7 +15,14 @@ enum {
     UART_MCR = UART + 4,
     UART_LSR = UART + 5
 };
-enum { LSR_RECEIVED = 0x01, LSR_EMPTY = 0x20, LSR_ABSENT = 0xff, FIFO_BYTES = 16, CTRL_C = 3 };
+enum {
+    LSR_RECEIVED = 0x01,
+    LSR_EMPTY = 0x20,
+    LSR_ABSENT = 0xff,
+    FIFO_BYTES = 16,
+    CTRL_C = 3,
+    TYPED_MAX = 64
+};
 enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff };
 
 const char boot_platform[] = "kvm";
@@ -32,7 +39,7 @@ void machine_init(const struct hvm_start_info *info)
     outb(UART_IER, 0);
     outb(UART_LCR, 0x03); /* 8 bits, no parity */
     outb(UART_IER, 0);    /* no interrupts */
-    outb(UART_FCR, 0x07); /* FIFOs on and empty */
+    outb(UART_FCR, 0xc7); /* FIFOs on and empty; QEMU only takes input up to the mark, here 14 */
     outb(UART_MCR, 0x03);
     clock_init();
     acpi_init(info->rsdp_paddr);
@@ -67,10 +74,15 @@ static uint64_t last_look, last_wake; /* cycles */
 
 static void look(uint64_t now)
 {
+    uint8_t status;
+
     last_look = now;
-    uint8_t status = inb(UART_LSR);
-    if (status != LSR_ABSENT && status & LSR_RECEIVED && inb(UART_DATA) == CTRL_C)
-        stopping = true;
+    for (int i = 0; i < TYPED_MAX; i++) {
+        status = inb(UART_LSR);
+        if (status == LSR_ABSENT || !(status & LSR_RECEIVED))
+            break;
+        stopping |= inb(UART_DATA) == CTRL_C;
+    }
     if (acpi_power_button())
         stopping = true;
 }
@@ -93,9 +105,10 @@ bool stopping_before_sleep(void)
 {
     uint64_t now = clock_cycles();
 
-    if (!stopping && due(now, last_look))
-        look(now);
-    return stopping && boot_core() == 0;
+    if (stopping || !due(now, last_look))
+        return false;
+    look(now);
+    return stopping;
 }
 
 void stopping_woke(void)
