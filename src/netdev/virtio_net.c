@@ -226,6 +226,7 @@ static int configure(struct netdev *dev, const struct netdev_conf *conf)
     struct virtio_net *net = net_of(dev);
 
     net->offloads = conf->offloads;
+    net->promisc = PROMISC_UNSET;
     for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
         clear_queue(&net->rx[q]);
         clear_queue(&net->tx[q]);
@@ -299,6 +300,14 @@ static int negotiate(struct virtio_net *net)
     return error;
 }
 
+static int send_promisc(struct virtio_net *net, bool on)
+{
+    const uint8_t value = on;
+
+    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &value,
+                              sizeof value);
+}
+
 int virtio_net_begin(struct virtio_net *net)
 {
     const uint16_t pairs = net->base.queue_pairs;
@@ -318,7 +327,10 @@ int virtio_net_begin(struct virtio_net *net)
         net->tx[q].base.room = net->tx[q].descs;
         virtio_net_refill(&net->rx[q]);
     }
-    return virtio_net_use_pairs(net);
+    error = virtio_net_use_pairs(net);
+    if (!error && net->promisc != PROMISC_UNSET)
+        error = send_promisc(net, net->promisc == PROMISC_ON);
+    return error;
 }
 
 static int start(struct netdev *dev)
@@ -379,12 +391,12 @@ static int set_promisc(struct netdev *dev, bool on)
 {
     struct virtio_net *net = net_of(dev);
 
-    const uint8_t value = on;
-
     if (!(net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX)))
         return NETDEV_ENOTSUP;
-    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &value,
-                              sizeof value);
+    int error = send_promisc(net, on);
+    if (!error)
+        net->promisc = on ? PROMISC_ON : PROMISC_OFF;
+    return error;
 }
 
 /* --- a new device --------------------------------------------------------------------------- */

@@ -81,7 +81,8 @@ struct virtio_net {
     uint16_t mtu_bytes, mtu_max_bytes;
     uint16_t rx_descs_max, tx_descs_max;
     uint8_t mac[6];
-    bool has_control;      /* the device takes commands */
+    bool has_control;                                        /* the device takes commands */
+    enum { PROMISC_UNSET, PROMISC_OFF, PROMISC_ON } promisc; /* what the app set since configure */
     uint16_t pairs_device; /* queue pairs that it has: the control queue is behind the last */
     uint16_t pairs_max;    /* that we can use */
     uint32_t hash_types;   /* by which it can steer (RSS); 0: it steers by itself */

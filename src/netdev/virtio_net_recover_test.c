@@ -156,3 +156,20 @@ TEST(virtio_net_recovers_nothing_that_is_not_started)
     check_traffic();
     fake_end();
 }
+
+TEST(virtio_net_recovers_with_the_mode_that_was_set)
+{
+    begin();
+    fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    CHECK(link_up());
+    CHECK_EQ(fake.promisc, 0); /* the app never asked */
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK_EQ(netdev_set_promisc(fake_dev, i % 2 == 0), 0);
+        fake.promisc_on = i % 2; /* what a reset does to it is the device's business */
+        fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        CHECK(link_up());
+        CHECK_EQ(fake.promisc, 2 * (i + 1));
+        CHECK_EQ(fake.promisc_on, i % 2 == 0);
+    }
+    fake_end();
+}
