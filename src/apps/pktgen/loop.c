@@ -270,7 +270,8 @@ static uint64_t next_work(const struct loop *l)
     if (!l->warm)
         no_later(l, &next, l->start, o->warmup_ns);
     no_later(l, &next, l->start, o->duration_ns);
-    if (l->received > 0)
+    /* What is past, other loops still receive. */
+    if (l->received > 0 && !passed(l, l->last_moved, o->idle_ns))
         no_later(l, &next, l->last_moved, o->idle_ns);
     return next;
 }
