@@ -1,6 +1,8 @@
 /* idle.c - sleeping when no packets come; see idle.h. */
 #include "netdev/idle.h"
 
+#define EMPTY_NS 1000000ull /* no longer asleep while a receive ring is empty */
+
 /*
  * idle.us is 100 because waking up costs about that where it costs most. On a KVM that emulates
  * ring 0, half of the answers of a loop that slept came 80 to 100 us later than of one that polled
@@ -77,6 +79,8 @@ void netdev_idle_init(struct netdev_idle *idle, struct netdev *dev, uint16_t fir
         [MODE_INTR] = 0,
     };
 
+    if (dev->queue_pairs > 1)
+        netdev_idle_wake_ns = MIN(netdev_idle_wake_ns, NETDEV_LOOK_NS);
     *idle = (struct netdev_idle){
         .dev = dev, .first_q = first_q, .queues = queues, .limit = limits[mode]};
 }
@@ -93,11 +97,15 @@ static void poll_only(struct netdev_idle *idle)
 
 void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
 {
-    for (uint16_t i = 0; i < idle->queues; i++)
-        /* What was sent and comes back may be what a receive ring lacks: the next turn refills it,
-         * or else no packet could come that ends the wait. */
-        if (netdev_tx_reclaim(idle->dev, (uint16_t)(idle->first_q + i)) > 0)
+    for (uint16_t i = 0; i < idle->queues; i++) {
+        const uint16_t q = (uint16_t)(idle->first_q + i);
+        /* What was sent and comes back may be what a receive ring lacks: the next turn refills it.
+         * Nothing tells when it comes back, and into an empty ring no packet comes. */
+        if (netdev_tx_reclaim(idle->dev, q) > 0)
             return;
+        if (idle->dev->rxq[q]->empty)
+            deadline_ns = MIN(deadline_ns, clock_ns() + EMPTY_NS);
+    }
     int error = arm(idle);
     if (error == NETDEV_ENOTSUP)
         poll_only(idle);

@@ -6,7 +6,7 @@
  *     mode=poll      looks for packets all the time: the shortest answers, and a whole processor
  *     mode=intr      sleeps whenever there are none
  *     idle.us=100    microseconds
- *     idle.wake=100  milliseconds: nobody sleeps longer
+ *     idle.wake=100  milliseconds: nobody sleeps longer; no more than 100 with several queue pairs
  *
  * A loop calls netdev_idle at the end of each turn:
  *

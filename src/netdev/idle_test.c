@@ -5,6 +5,8 @@
 
 enum { FRAME = 100, DESCS = 16, QUEUES = 3, SOON_NS = 1000000 };
 
+#define LONG_NS 10000000000ull
+
 static struct netdev_idle idle;
 static struct netbuf *bufs[NETDEV_MAX_BURST];
 
@@ -13,6 +15,7 @@ static struct netbuf *bufs[NETDEV_MAX_BURST];
 /* A device of three queues, of which one may have packets or no interrupts. */
 static struct {
     struct netdev dev;
+    struct netdev_queue rx[QUEUES];
     bool armed[QUEUES];
     uint32_t arms, reclaimed;
     int errors[QUEUES];
@@ -48,6 +51,8 @@ static void begin_mock(uint16_t queues)
 
     memset(&mock, 0, sizeof mock);
     mock.dev = (struct netdev){.ops = &ops, .state = NETDEV_STARTED, .queue_pairs = QUEUES};
+    for (uint32_t q = 0; q < QUEUES; q++)
+        mock.dev.rxq[q] = &mock.rx[q];
     netdev_idle_init(&idle, &mock.dev, 0, queues);
     idle.limit = 0;
 }
@@ -109,6 +114,19 @@ TEST(idle_takes_a_turn_when_buffers_came_back)
     CHECK_EQ(mock.arms, 0);
     sleep_once();
     CHECK_EQ(idle.waits, 1);
+}
+
+/* What would fill it comes back without an interrupt. */
+TEST(idle_does_not_sleep_for_long_beside_an_empty_ring)
+{
+    for (uint32_t q = 0; q < QUEUES; q++) {
+        begin_mock(QUEUES);
+        mock.rx[q].empty = true;
+        const uint64_t deadline_ns = clock_ns() + LONG_NS;
+        netdev_idle(&idle, false, deadline_ns);
+        CHECK(clock_ns() < deadline_ns);
+        CHECK_EQ(idle.waits, 1);
+    }
 }
 
 /* --- when ------------------------------------------------------------------------------------- */

@@ -144,6 +144,7 @@ struct netdev_queue {
     uint32_t more; /* rx: packets known to wait after the last rx burst */
     uint32_t room; /* tx: descriptors free after the last tx burst or reclaim */
     bool broken;   /* the device broke the protocol: the queue stands still until stop */
+    bool empty;    /* rx: the ring has no buffer, as the pool had none: no packet can come */
     struct netdev_queue_stats stats;
 };
 
@@ -195,6 +196,9 @@ void netdev_probe_platform(void);
 bool netdev_hold_others(void);
 void netdev_let_go(void);
 
+/* For drivers, in link_up, where the others needn't stop any more though they were asked to. */
+void netdev_ask_no_more(void);
+
 /* For netdev_link_up on the other cores: waits, if that is asked for, while core 0 does so. */
 void netdev_meet(void);
 
@@ -220,6 +224,9 @@ int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_r
  * machine has too little memory. */
 struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
                                        uint32_t count, uint32_t room_bytes);
+
+/* Where several cores use queues, none looks at the link less often: they have to meet there. */
+#define NETDEV_LOOK_NS 100000000ull
 
 /*
  * True if packets can go. An app asks now and then, ten times a second or so, at the latest when

@@ -13,8 +13,7 @@
 #include "boot/boot.h"
 #include "netdev/netdev.h"
 
-/* Twice the time between two looks at the link that netdev.h asks for. */
-#define WAIT_NS 200000000ull
+#define WAIT_NS (2 * NETDEV_LOOK_NS) /* so that looks that alternate meet */
 
 enum { RUNS, WAITS, HELD };
 
@@ -51,12 +50,18 @@ bool netdev_hold_others(void)
     return holding;
 }
 
+void netdev_ask_no_more(void)
+{
+    if (!holding)
+        store_release(&asked, false);
+}
+
 void netdev_let_go(void)
 {
     if (!holding)
         return;
     holding = false;
-    store_release(&asked, false);
+    netdev_ask_no_more();
     let_all_wait();
 }
 

@@ -152,8 +152,11 @@ static bool rx_refill(struct netfront_rx *q)
     if (missing == 0)
         return false;
     const uint32_t lacking = rx_post(q, missing);
-    if (unlikely(lacking > 0))
+    q->base.empty = false;
+    if (unlikely(lacking > 0)) {
         q->base.stats.drops[NETDEV_DROP_NO_BUF]++;
+        q->base.empty = lacking == q->descs;
+    }
     return lacking < missing && ring_publish(&q->ring);
 }
 

@@ -211,6 +211,7 @@ static bool step_up(struct netfront *nf)
 
     if (state == XenbusStateConnected || state == XenbusStateReconfiguring ||
         state == XenbusStateReconfigured || state == NO_NEWS) {
+        netdev_ask_no_more(); /* it may have wavered */
         netfront_read_carrier(nf);
         return false;
     }

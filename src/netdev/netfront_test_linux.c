@@ -93,8 +93,10 @@ TEST(netfront_refills_what_is_missing)
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), DESCS);
     CHECK_EQ(fake_drops_rx(NETDEV_DROP_NO_BUF), 1);
     CHECK(!netback_next(0, &slot));
+    CHECK(fake_vif->rxq[0]->empty);
     netbuf_free_bulk(bufs, DESCS);
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 0);
+    CHECK(!fake_vif->rxq[0]->empty);
     for (uint32_t i = 0; i < DESCS; i++)
         CHECK(netback_send(0, 0, FRAME, 0));
     netbuf_free_bulk(taken, rest);

@@ -205,8 +205,11 @@ INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
     if (missing == 0)
         return;
     uint32_t lacking = post_empty(q, kind, missing);
-    if (unlikely(lacking > 0))
+    q->base.empty = false;
+    if (unlikely(lacking > 0)) {
         q->base.stats.drops[NETDEV_DROP_NO_BUF]++;
+        q->base.empty = lacking == q->descs;
+    }
     if (lacking < missing)
         publish(q, kind);
 }

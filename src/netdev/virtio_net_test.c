@@ -201,6 +201,7 @@ FAKE_TEST(virtio_net_dry_pool_recovers)
     CHECK_EQ(receive(bufs), 16);
     CHECK_EQ(fake_rx_drops(NETDEV_DROP_NO_BUF), 1);
     CHECK(!fake_receive(NULL, 0, FRAME)); /* the ring is dry */
+    CHECK(fake_dev->rxq[0]->empty);
     uint32_t kicks = fake.queues[VIRTIO_NET_RX].kicks;
     CHECK_EQ(receive(bufs), 0);
     CHECK_EQ(fake.queues[VIRTIO_NET_RX].kicks, kicks); /* nothing was added */
@@ -208,6 +209,7 @@ FAKE_TEST(virtio_net_dry_pool_recovers)
     netbuf_free_bulk(bufs, 3);
     CHECK_EQ(receive(bufs), 0); /* fills what it can although nothing came */
     CHECK_EQ(fake_rx_drops(NETDEV_DROP_NO_BUF), 3);
+    CHECK(!fake_dev->rxq[0]->empty);
     for (uint8_t i = 0; i < 3; i++)
         CHECK(fake_receive(NULL, i, FRAME));
     CHECK(!fake_receive(NULL, 3, FRAME));
