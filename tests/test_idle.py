@@ -60,6 +60,7 @@ def test_an_idle_server_uses_almost_no_processor(machine, accel):
         assert used < 0.1, f"{used} s while the other one used 1 s"
         assert client.ask(b"version\r\n").startswith(b"VERSION")  # awake again
         stats = client.ask(b"stats netdev\r\n").decode()
+        assert "STAT idle:mode auto\r\n" in stats
         assert int(re.search(r"idle:waits (\d+)", stats)[1]) > 0
         assert auto.end() == 0  # Ctrl-C is heard asleep
         auto_slept = re.search(r"udpkv: slept (\d+) times", auto.console())

@@ -501,6 +501,18 @@ def beside_testpmd(tmp_path, mode, keys, accel, machine="microvm"):
 
 
 @pytest.mark.testpmd
+def test_a_device_that_takes_nothing_is_named(tmp_path):
+    """testpmd has one queue pair, though its vhost side says that it has more."""
+    path = tmp_path / "vhost"
+    with back_end([path], options=["--forward-mode=rxonly", "--auto-start"]):
+        command = [str(image("pktgen", "linux")), f"vhost={path}", "mode=tx", "cores=2", "report.interval=0"]
+        with Vm(command) as vm:
+            vm.expect("^pktgen: the device has taken nothing from transmit queue 1 for a second; ")
+            vm.interrupt()
+            assert vm.status() == 0
+
+
+@pytest.mark.testpmd
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 @pytest.mark.parametrize("seq", ["on", "off"])
 def test_testpmd_gets_exactly_what_was_sent(tmp_path, accel, machine, seq):

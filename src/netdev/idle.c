@@ -11,17 +11,16 @@
  * then sleeps, never spends more than twice the time, or the processor, of the best choice.
  */
 static enum { MODE_AUTO, MODE_POLL, MODE_INTR } mode;
+static const char *const mode_names[] = {
+    [MODE_AUTO] = "auto", [MODE_POLL] = "poll", [MODE_INTR] = "intr"};
 static uint64_t idle_us;
 uint64_t netdev_idle_wake_ns;
 
 static const char *parse_mode(const struct boot_key *key, const char *text)
 {
-    static const char *const names[] = {
-        [MODE_AUTO] = "auto", [MODE_POLL] = "poll", [MODE_INTR] = "intr"};
-
     (void)key;
-    for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
-        if (strcmp(text, names[i]) == 0) {
+    for (uint32_t i = 0; i < ARRAY_LEN(mode_names); i++)
+        if (strcmp(text, mode_names[i]) == 0) {
             mode = i;
             return NULL;
         }
@@ -116,6 +115,11 @@ void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
     boot_wait(deadline_ns);
     idle->interrupts = boot_interrupts();
     disarm(idle);
+}
+
+const char *netdev_idle_mode(void)
+{
+    return mode_names[mode];
 }
 
 void netdev_idle_print(uint64_t waits, uint64_t interrupts)

@@ -86,6 +86,9 @@ static inline void netdev_idle(struct netdev_idle *idle, bool busy, uint64_t dea
         netdev_idle_sleep(idle, deadline_ns);
 }
 
+/* The key mode: "auto", "poll" or "intr". */
+const char *netdev_idle_mode(void);
+
 /* Prints "app: slept 12 times, woken by 10 interrupts." for the sum over a few loops. */
 void netdev_idle_print(uint64_t waits, uint64_t interrupts);
 

@@ -207,6 +207,19 @@ static bool passed(const struct loop *l, uint64_t since, uint64_t limit_ns)
     return limit_ns && l->now - since >= value_cycles(limit_ns, l->hz);
 }
 
+/* The one sign of a queue that the other end doesn't serve; the link is up all the same. */
+static void tell_if_stuck(struct loop *l)
+{
+    if (l->told_stuck || l->link_down || l->out.at >= l->out.end ||
+        l->now - MAX(l->last_moved, l->start) < l->hz)
+        return;
+    l->told_stuck = true;
+    write_some(l, LOOP_LINE);
+    print("pktgen: the device has taken nothing from transmit queue %u for a second; see that its "
+          "other end runs and serves so many queue pairs.\n",
+          l->queue);
+}
+
 /* All that a burst need not know of, once in a millisecond. True at the end of the run. */
 static bool chores(struct loop *l)
 {
@@ -220,6 +233,7 @@ static bool chores(struct loop *l)
         l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
         look_at_link(l);
     }
+    tell_if_stuck(l);
     if (o->interval_ns && l->now >= l->next_line && team_leads(l)) {
         l->next_line += value_cycles(o->interval_ns, l->hz);
         make_line(l);

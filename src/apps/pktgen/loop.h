@@ -56,7 +56,7 @@ struct loop {
     uint64_t now, start; /* in cycles, as all moments here */
     uint64_t next_chores, next_line, next_link_look;
     uint64_t first_moved, last_moved, busy_cycles;
-    bool warm, link_down;
+    bool warm, link_down, told_stuck;
     bool done; /* its count is reached; the other loops look at it */
     struct report_sample base, last_line;
     char line[LOOP_LINE]; /* from line_at to line_end still to be written */

@@ -64,6 +64,7 @@ static RUNS_ONCE void show_idle(struct reply *reply, const struct device_stats *
         averted += d->idles[i]->averted;
         interrupts += d->idles[i]->interrupts;
     }
+    text_show_text(reply, "idle:", "mode", netdev_idle_mode());
     text_show_number(reply, "idle:", "waits", waits);
     text_show_number(reply, "idle:", "averted", averted);
     text_show_number(reply, "idle:", "interrupts", interrupts);
