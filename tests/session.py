@@ -4,7 +4,6 @@ import argparse
 import errno
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -213,6 +212,9 @@ def run_on_linux(args):
             return process.wait()
         except KeyboardInterrupt:
             pass  # the process got it, too, and ends in order
+        except SystemExit:
+            process.terminate()
+            raise
 
 
 def megabytes(text):
@@ -272,7 +274,7 @@ def run_on_xen(args, serves):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
+    vm.end_on_signals()
     args = arguments()
     serves = args.app == "udpkv" and args.plat in ("kvm", "xen") and args.keys != "help"
     if serves:

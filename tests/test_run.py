@@ -111,6 +111,21 @@ def ctrl_c_after(text, words):
     return said
 
 
+def test_nothing_stays_when_the_terminal_closes():
+    port = free_udp_port()
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+        os.execvp(ROOT / "run", ["./run", "--no-install", f"--port={port}"])
+    said, end = b"", time.monotonic() + RUN_DEADLINE_S
+    while b"until Ctrl-C" not in said and select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+        said += os.read(terminal, 65536)
+    os.close(terminal)  # the kernel sends SIGHUP
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129, said.decode()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", port))  # QEMU had it
+
+
 def test_ctrl_c_in_a_terminal_ends_the_image_in_order():
     said = ctrl_c_after(b"until Ctrl-C", ["./run", "--no-install", f"--port={free_udp_port()}"])
     assert b"every pool is whole" in said
