@@ -143,9 +143,21 @@ def show_clients(port, requests=50000):
     show_memcaslap(port, requests)
 
 
+def keys_of(args):
+    return dict(word.partition("=")[::2] for word in args.keys.split())
+
+
+def check_cores(args):
+    cores = keys_of(args).get("cores", "1")
+    where = {"kvm": 'src/apps/udpkv/README.md, "Cores",', "xen": "docs/xen.md"}.get(args.plat)
+    if where and cores.isdecimal() and int(cores) > 1:
+        fail(f"cores={cores} can't be had here: what ./run starts has one processor, and its user network"
+             f" one queue pair. {where} tells how to start one with more.")
+
+
 def netdev_for(args):
     """Leads to where the image was told to serve."""
-    keys = dict(word.partition("=")[::2] for word in args.keys.split())
+    keys = keys_of(args)
     return user_netdev(
         args.port,
         keys.get("udpkv.port", vm.GUEST_PORT),
@@ -276,6 +288,7 @@ def run_on_xen(args, serves):
 def main():
     vm.end_on_signals()
     args = arguments()
+    check_cores(args)
     serves = args.app == "udpkv" and args.plat in ("kvm", "xen") and args.keys != "help"
     if serves:
         args.port = args.port or vm.GUEST_PORT

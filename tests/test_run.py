@@ -72,6 +72,13 @@ def test_the_status_is_the_images_when_it_cant_serve():
     assert "there is no key 'nope'" in said
 
 
+@pytest.mark.parametrize("plat", ["kvm", "xen"])
+def test_more_cores_than_it_can_give_are_refused(plat):
+    status, said = run("udpkv", plat, "cores=2")
+    assert status == 1
+    assert said.startswith("run: cores=2 can't be had here") and said.count("\n") == 1
+
+
 def test_on_linux_it_says_what_udpkv_needs():
     status, said = run("udpkv", "linux")
     assert status == 1
