@@ -220,9 +220,10 @@ def run_on_linux(args):
     if args.app == "udpkv" and not re.search(r"(^| )(vhost=|help$)", args.keys):
         fail(
             "udpkv on linux needs a network device, which is a vhost-user back end that listens on"
-            " a UNIX socket.\nStart one in another terminal (package dpdk-dev), for example\n"
-            "  dpdk-testpmd --no-pci --no-huge -m 256 --vdev net_vhost0,iface=/tmp/vhost.sock"
-            " -- -i --total-num-mbufs=2048\nand name its socket: ./run udpkv linux"
+            " a UNIX socket.\nStart one in another terminal, for example a load generator (its packages:"
+            " tests/install bench)\n  make kvload\n  build/bench/kvload --vhost=/tmp/vhost.sock"
+            " --connect-timeout-ms=60000 --test-time=10 --hide-histogram --populate --key-maximum=100000"
+            " -- --no-huge -m 256\nand name its socket within a minute: ./run udpkv linux"
             " vhost=/tmp/vhost.sock"
         )
     command = [str(image(args.app, "linux")), *args.keys.split()]
