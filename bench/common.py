@@ -69,8 +69,8 @@ def conditions():
 
 def ignore_signals():
     """From here on a second Ctrl-C doesn't keep anything from being ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def write(args, name, title, facts, table, notes, commands, rows):
@@ -91,7 +91,7 @@ def write(args, name, title, facts, table, notes, commands, rows):
 
 def run(main):
     """Runs a script's main(): its result is the status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    vm.end_on_signals()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

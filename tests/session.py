@@ -4,7 +4,6 @@ import argparse
 import errno
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from vm import ROOT, Vm, image, kvm_problem, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
 CLIENT_DEADLINE_S = 60
+IDLE_WAKE_MAX_S = 60  # of the key idle.wake
 
 
 def say(text=""):
@@ -144,14 +144,36 @@ def show_clients(port, requests=50000):
     show_memcaslap(port, requests)
 
 
+def keys_of(args):
+    return dict(word.partition("=")[::2] for word in args.keys.split())
+
+
+def check_cores(args):
+    cores = keys_of(args).get("cores", "1")
+    where = {"kvm": 'src/apps/udpkv/README.md, "Cores",', "xen": "docs/xen.md"}.get(args.plat)
+    if where and cores.isdecimal() and int(cores) > 1:
+        fail(f"cores={cores} can't be had here: what ./run starts has one processor, and its user network"
+             f" one queue pair. {where} tells how to start one with more.")
+
+
 def netdev_for(args):
     """Leads to where the image was told to serve."""
-    keys = dict(word.partition("=")[::2] for word in args.keys.split())
+    keys = keys_of(args)
     return user_netdev(
         args.port,
         keys.get("udpkv.port", vm.GUEST_PORT),
         keys.get("net.ip", vm.GUEST_IP).partition("/")[0],
     )
+
+
+def end_in_order(machine):
+    """Types Ctrl-C; returns the image's exit code."""
+    machine.send(vm.CTRL_C)
+    try:
+        machine.process.wait(1)
+    except subprocess.TimeoutExpired:
+        say("Waiting for the image: while it sleeps it hears Ctrl-C within idle.wake. Ctrl-C again ends QEMU.")
+    return machine.exit_code(IDLE_WAKE_MAX_S + vm.DEADLINE_S)
 
 
 def serve(args, accel):
@@ -174,9 +196,7 @@ def serve(args, accel):
                 machine.process.wait()
             except KeyboardInterrupt:
                 say()
-        if machine.process.poll() is None:
-            machine.send(vm.CTRL_C)
-        return machine.exit_code()
+        return end_in_order(machine) if machine.process.poll() is None else machine.exit_code()
 
 
 def boot(args, accel):
@@ -191,7 +211,7 @@ def boot(args, accel):
         try:
             machine.process.wait()
         except KeyboardInterrupt:
-            machine.send(vm.CTRL_C)
+            return end_in_order(machine)
         return machine.exit_code()
 
 
@@ -200,9 +220,10 @@ def run_on_linux(args):
     if args.app == "udpkv" and not re.search(r"(^| )(vhost=|help$)", args.keys):
         fail(
             "udpkv on linux needs a network device, which is a vhost-user back end that listens on"
-            " a UNIX socket.\nStart one in another terminal (package dpdk-dev), for example\n"
-            "  dpdk-testpmd --no-pci --no-huge -m 256 --vdev net_vhost0,iface=/tmp/vhost.sock"
-            " -- -i --total-num-mbufs=2048\nand name its socket: ./run udpkv linux"
+            " a UNIX socket.\nStart one in another terminal, for example a load generator (its packages:"
+            " tests/install bench)\n  make kvload\n  build/bench/kvload --vhost=/tmp/vhost.sock"
+            " --connect-timeout-ms=60000 --test-time=10 --hide-histogram --populate --key-maximum=100000"
+            " -- --no-huge -m 256\nand name its socket within a minute: ./run udpkv linux"
             " vhost=/tmp/vhost.sock"
         )
     command = [str(image(args.app, "linux")), *args.keys.split()]
@@ -213,6 +234,9 @@ def run_on_linux(args):
             return process.wait()
         except KeyboardInterrupt:
             pass  # the process got it, too, and ends in order
+        except SystemExit:
+            process.terminate()
+            raise
 
 
 def megabytes(text):
@@ -272,8 +296,9 @@ def run_on_xen(args, serves):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
+    vm.end_on_signals()
     args = arguments()
+    check_cores(args)
     serves = args.app == "udpkv" and args.plat in ("kvm", "xen") and args.keys != "help"
     if serves:
         args.port = args.port or vm.GUEST_PORT

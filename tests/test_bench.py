@@ -187,7 +187,7 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "boot", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "zero-loss"],
+    ["account", "boot", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0

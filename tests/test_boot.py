@@ -96,7 +96,7 @@ def test_selftest_without_a_test_fails():
         ("ring=3 ring=3", r"ring is given twice"),
         ("ring", r"'ring' isn't of the form key=value"),
         ("=3", r"no key '' in this image"),
-        ("helpme", r"'helpme' isn't of the form key=value"),
+        ("helpme", r"'helpme' isn't of the form key=value\. The word help alone explains the keys\.$"),
         ("nonsense=" + "x" * 3000, r"no key 'nonsense' in this image"),
         ("ring=" + "x" * 3000, r"the value of ring is longer than \d+ bytes"),
     ],

@@ -72,6 +72,13 @@ def test_the_status_is_the_images_when_it_cant_serve():
     assert "there is no key 'nope'" in said
 
 
+@pytest.mark.parametrize("plat", ["kvm", "xen"])
+def test_more_cores_than_it_can_give_are_refused(plat):
+    status, said = run("udpkv", plat, "cores=2")
+    assert status == 1
+    assert said.startswith("run: cores=2 can't be had here") and said.count("\n") == 1
+
+
 def test_on_linux_it_says_what_udpkv_needs():
     status, said = run("udpkv", "linux")
     assert status == 1
@@ -86,14 +93,16 @@ def test_another_app_shows_its_console():
     assert "Hello from Ringloop" in said
 
 
-def ctrl_c_after(text, words):
-    """Runs a command in a terminal, types Ctrl-C once it has printed `text`; what it printed."""
+def ctrl_c_after(text, words, again=None, expected=0):
+    """Runs a command in a terminal, types Ctrl-C once it has printed `text`, and again after the text
+    `again` if that is given. Returns what it printed."""
     child, terminal = pty.fork()
     if child == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
         os.chdir(ROOT)
         os.execvp(words[0], words)
-    said, asked, end = b"", False, time.monotonic() + RUN_DEADLINE_S
+    texts = [text, again] if again else [text]
+    said, end = b"", time.monotonic() + RUN_DEADLINE_S
     while time.monotonic() < end:
         if not select.select([terminal], [], [], DEADLINE_S)[0]:
             os.kill(child, signal.SIGKILL)
@@ -102,18 +111,38 @@ def ctrl_c_after(text, words):
             said += os.read(terminal, 65536)
         except OSError:  # the other end is closed
             break
-        if not asked and text in said:
+        if texts and texts[0] in said:
             os.write(terminal, CTRL_C)
-            asked = True
+            del texts[0]
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.close(terminal)
-    assert asked and status == 0, said.decode()
+    assert not texts and status == expected, said.decode()
     return said
+
+
+def test_nothing_stays_when_the_terminal_closes():
+    port = free_udp_port()
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+        os.execvp(ROOT / "run", ["./run", "--no-install", f"--port={port}"])
+    said, end = b"", time.monotonic() + RUN_DEADLINE_S
+    while b"until Ctrl-C" not in said and select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+        said += os.read(terminal, 65536)
+    os.close(terminal)  # the kernel sends SIGHUP
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129, said.decode()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", port))  # QEMU had it
 
 
 def test_ctrl_c_in_a_terminal_ends_the_image_in_order():
     said = ctrl_c_after(b"until Ctrl-C", ["./run", "--no-install", f"--port={free_udp_port()}"])
     assert b"every pool is whole" in said
+
+
+def test_ctrl_c_while_the_image_sleeps_long():
+    words = ["./run", "--no-install", f"--port={free_udp_port()}", "idle.wake=60000"]
+    ctrl_c_after(b"until Ctrl-C", words, again=b"Ctrl-C again ends QEMU", expected=130)
 
 
 @pytest.mark.parametrize("page", ["README.md", "src/apps/udpkv/README.md"])

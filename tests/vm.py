@@ -47,6 +47,20 @@ def kvm_problem():
     return None
 
 
+def end_on_signals():
+    """SIGTERM, and SIGHUP as of a terminal that closes, raise SystemExit, so that what was started
+    is ended, too; status 143 and 129. Once, so that a second one can't interrupt that."""
+
+    def end(number, _):
+        for other in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(other, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, end)
+
+
 def qemu_command(
     image,
     keys="",

@@ -9,9 +9,14 @@
 #include "port.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_arp.h>
 #include <rte_eal.h>
@@ -253,6 +258,20 @@ static void start_device(struct dpdk_port *p)
         die("the DPDK port can't be started; does its memory suffice?");
 }
 
+/* The socket of an earlier run would be in the way; one that somebody listens on stays. */
+static void remove_leftover(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct stat status;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    if (fd >= 0 && stat(path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+        connect(fd, (struct sockaddr *)&name, sizeof name) < 0 && errno == ECONNREFUSED)
+        unlink(path);
+    close(fd);
+}
+
 static void start_eal(const struct options *o)
 {
     static char vdev[512];
@@ -260,6 +279,7 @@ static void start_eal(const struct options *o)
     int count = 1;
 
     if (o->vhost) {
+        remove_leftover(o->vhost);
         snprintf(vdev, sizeof vdev, "--vdev=net_vhost0,iface=%s,queues=1", o->vhost);
         words[count++] = "--no-pci";
         words[count++] = vdev;

@@ -56,7 +56,7 @@ _Noreturn static void unknown(const char *word, size_t len)
     print("command line: there is no key '%.*s' in this image. Keys: help", (int)len, word);
     for (size_t i = 0; i < key_count(); i++)
         print(" %.*s", (int)name_len(&__start_boot_keys[i]), __start_boot_keys[i].name);
-    print(". The word help alone explains them.\n");
+    print(". The word help alone explains the keys.\n");
     boot_exit(BOOT_EXIT_USAGE);
 }
 
@@ -86,7 +86,9 @@ static void take_word(const char *word, size_t len, bool *given)
     if (len == 4 && strncmp(word, "help", 4) == 0)
         help();
     if (!equals) {
-        print("command line: '%.*s' isn't of the form key=value.\n", (int)len, word);
+        print("command line: '%.*s' isn't of the form key=value"
+              ". The word help alone explains the keys.\n",
+              (int)len, word);
         boot_exit(BOOT_EXIT_USAGE);
     }
     size_t klen = (size_t)(equals - word), vlen = len - klen - 1;

@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ sys.path += [str(HERE), str(HERE.parent)]
 import build  # noqa: E402
 from domain import Domain, Job  # noqa: E402
 from qmp import Qmp, connect  # noqa: E402
-from vm import DEADLINE_S, Vm  # noqa: E402
+from vm import DEADLINE_S, Vm, end_on_signals  # noqa: E402
 
 BOOT_DEADLINE_S = 120
 PORTS = 16  # commands that dom0 can run at a time; each running domain needs one
@@ -346,7 +345,7 @@ def main():
     cut = words.index("--") if "--" in words else len(words)
     args = parser.parse_args(words[:cut])
     args.keys = words[cut + 1 :]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QEMU is ended then, too
+    end_on_signals()
     try:
         if args.verb == "build":
             with Bed():
