@@ -186,7 +186,6 @@ INLINE uint32_t post_empty(struct virtio_net_queue *q, enum vring_kind kind, uin
 
     do {
         want = MIN(missing, (uint32_t)BULK);
-        vring_prefetch(&q->ring, kind, want);
         n = netbuf_alloc_bulk(q->pool, fresh, want);
         for (uint32_t i = 0; i < n; i++) {
             const struct vring_piece piece = {fresh[i]->data - VIRTIO_NET_HEADER,
@@ -361,7 +360,6 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
     struct virtio_net_queue *q = queue_of(base);
 
     n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
-    vring_prefetch(&q->ring, kind, n);
     reclaim(q, kind);
     if (unlikely(base->broken))
         return 0;

@@ -73,13 +73,6 @@ static inline uint32_t vring_room(const struct vring_queue *r, enum vring_kind k
     return kind == VRING_PACKED ? vring_packed_room(&r->packed) : vring_split_room(&r->split);
 }
 
-/* For who will post about n descriptors soon. The split ring's are written by us alone. */
-static inline void vring_prefetch(const struct vring_queue *r, enum vring_kind kind, uint32_t n)
-{
-    if (kind == VRING_PACKED)
-        vring_packed_prefetch(&r->packed, n);
-}
-
 /*
  * Post: writes a chain of n pieces (1 up to vring_room) into the ring, unseen by the device as yet.
  * `owner` comes back from reap once the device is done with all of them; not NULL.

@@ -146,15 +146,6 @@ vring_packed_post(struct vring_packed *r, const struct vring_piece *pieces, uint
     }
 }
 
-/* Asks for the memory of the next n descriptors, which the device has written last. */
-static inline void vring_packed_prefetch(const struct vring_packed *r, uint32_t n)
-{
-    enum { PER_LINE = CACHE_LINE / sizeof(union vring_packed_slot) };
-
-    for (uint32_t i = 0; i < n + PER_LINE - 1; i += PER_LINE)
-        prefetch_to_write(&r->slots[(r->avail_idx + i) & r->flight.mask]);
-}
-
 static inline void vring_packed_publish(struct vring_packed *r)
 {
     if (r->published == r->avail_idx)
