@@ -375,6 +375,8 @@ static bool link_up(struct netdev *dev)
     if ((virtio_needs_reset(net->transport) || net->lost.noticed) &&
         !(dev->state == NETDEV_STARTED && virtio_net_recover(net)))
         return false;
+    if (dev->state == NETDEV_STARTED)
+        virtio_net_kick_again(net);
     if (!offers(net, VIRTIO_NET_F_STATUS))
         return true;
     return virtio_config(net->transport, CONFIG_OFFSET(status), 2, 1, &status) &&

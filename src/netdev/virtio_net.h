@@ -48,6 +48,7 @@ struct virtio_net_queue {
     uint32_t frame_max_bytes; /* tx: longest frame that may be sent */
     uint16_t index;           /* the queue's number at the device */
     uint16_t descs;
+    uint16_t kicked_at; /* vring_posted when core 0 kicked the device to be sure */
     bool mergeable;     /* rx: a packet may be spread over several buffers */
     bool header_counts; /* rx: something was negotiated that the header tells; if not it isn't read,
                            which spares fetching its cache line from the device's processor */
@@ -149,6 +150,14 @@ int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
  * the console when it went and when it is back. True if it is.
  */
 bool virtio_net_recover(struct virtio_net *net);
+
+/*
+ * For a started device: a kick too many for each queue into which something was posted since the
+ * last of these. A queue whose kick was lost would stand still for ever. One is lost where the
+ * device sees our index late and the wish that we read is old: QEMU 7.2 leaves out the fence
+ * between them when it emulates a single processor (TCG; docs/debugging.md).
+ */
+void virtio_net_kick_again(struct virtio_net *net);
 
 /* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
 int virtio_net_begin(struct virtio_net *net);

@@ -4,7 +4,8 @@
  *
  * When it can be reset and negotiated with again, it gets new rings, whatever their kind. What it
  * had in flight is given back to the pools and counted: nothing that a device that died left in a
- * ring has to be trusted or understood, no packet is sent twice.
+ * ring has to be trusted or understood, no packet is sent twice. And a device that didn't hear of
+ * what was posted.
  */
 #include "boot/boot.h"
 #include "netdev/virtio_net.h"
@@ -99,4 +100,22 @@ bool virtio_net_recover(struct virtio_net *net)
           lost->packets);
     *lost = (struct virtio_net_lost){.next_try_ns = lost->next_try_ns};
     return true;
+}
+
+static void kick_again(struct virtio_net_queue *q)
+{
+    uint16_t posted = vring_posted(&q->ring, q->ring.kind);
+
+    if (posted == q->kicked_at || q->base.broken)
+        return;
+    q->kicked_at = posted;
+    q->transport->ops->kick(q->transport, q->index);
+}
+
+void virtio_net_kick_again(struct virtio_net *net)
+{
+    for (uint16_t q = 0; q < net->base.queue_pairs; q++) {
+        kick_again(&net->rx[q]);
+        kick_again(&net->tx[q]);
+    }
 }

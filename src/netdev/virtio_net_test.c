@@ -187,6 +187,31 @@ FAKE_TEST(virtio_net_kicks_at_most_once_a_burst)
     fake_end();
 }
 
+/* Whatever became of the kicks before. */
+FAKE_TEST(virtio_net_kicks_again_when_the_link_is_looked_at)
+{
+    fake_begin();
+    CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t looks = 0; looks < 3; looks++)
+            CHECK(netdev_link_up(fake_dev));
+        const uint32_t rx = fake.queues[VIRTIO_NET_RX].kicks, tx = fake.queues[VIRTIO_NET_TX].kicks;
+        fake_needs_no_kicks(VIRTIO_NET_TX);
+        struct netbuf *packet = fake_packet(0, FRAME);
+        CHECK_EQ(netdev_tx_burst(fake_dev, 0, &packet, 1), 1);
+        CHECK_EQ(fake.queues[VIRTIO_NET_TX].kicks, tx);
+        for (uint32_t looks = 0; looks < 3; looks++)
+            CHECK(netdev_link_up(fake_dev));
+        CHECK_EQ(fake.queues[VIRTIO_NET_TX].kicks, tx + 1); /* once: nothing was posted since */
+        CHECK_EQ(fake.queues[VIRTIO_NET_RX].kicks, rx);
+        struct virtio_net_hdr_v1 header;
+        uint8_t frame[FRAME];
+        uint32_t len;
+        CHECK(fake_sent(&header, frame, &len));
+    }
+    fake_end();
+}
+
 FAKE_TEST(virtio_net_dry_pool_recovers)
 {
     static struct netbuf *held[FAKE_POOL];

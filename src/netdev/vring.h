@@ -73,6 +73,12 @@ static inline uint32_t vring_room(const struct vring_queue *r, enum vring_kind k
     return kind == VRING_PACKED ? vring_packed_room(&r->packed) : vring_split_room(&r->split);
 }
 
+/* Descriptors posted so far, modulo 2^16. */
+static inline uint16_t vring_posted(const struct vring_queue *r, enum vring_kind kind)
+{
+    return kind == VRING_PACKED ? r->packed.avail_idx : r->split.avail_idx;
+}
+
 /*
  * Post: writes a chain of n pieces (1 up to vring_room) into the ring, unseen by the device as yet.
  * `owner` comes back from reap once the device is done with all of them; not NULL.

@@ -178,8 +178,12 @@ static void write_some(struct loop *l, uint32_t len)
     l->line_at += len;
 }
 
+/* When it is time to: each look stops the loop for some 100 us on a KVM without hardware's help. */
 static void look_at_link(struct loop *l)
 {
+    if (l->now < l->next_link_look)
+        return;
+    l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
     bool down = !netdev_link_up(l->dev);
 
     if (down != l->link_down && team_leads(l)) {
@@ -228,11 +232,7 @@ static bool chores(struct loop *l)
     l->next_chores = l->now + l->hz / PER_S_CHORES;
     if (!l->warm && l->now - l->start >= value_cycles(o->warmup_ns, l->hz))
         end_warmup(l);
-    if (l->now >= l->next_link_look) {
-        /* Each look stops the loop for some 100 us on a KVM without hardware's help. */
-        l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
-        look_at_link(l);
-    }
+    look_at_link(l);
     tell_if_stuck(l);
     if (o->interval_ns && l->now >= l->next_line && team_leads(l)) {
         l->next_line += value_cycles(o->interval_ns, l->hz);
@@ -339,6 +339,7 @@ static void finish(struct loop *l)
         if (answers)
             moved += step_receive(l);
         next_queue(l);
+        look_at_link(l);
         if (moved > 0)
             l->last_moved = l->now;
         if (l->out.at == l->out.end && !answers && tx_room(l) >= l->tx_room_full)
