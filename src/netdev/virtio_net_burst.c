@@ -359,11 +359,10 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 {
     struct virtio_net_queue *q = queue_of(base);
 
-    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
     reclaim(q, kind);
     if (unlikely(base->broken))
         return 0;
-    uint32_t taken = post_packets(q, kind, bufs, n);
+    uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
     base->room = vring_room(&q->ring, kind);
     return taken;
 }

@@ -323,17 +323,12 @@ static void note_moved(struct loop *l, uint64_t after)
     l->busy_cycles += after - l->now;
 }
 
-/* For at most a second: sends what waits for room, has the device finish, lets answers come. A turn
- * counts for a millisecond at most, as the host may have stopped the machine in it: then the device
- * had no more time than we had. */
+/* For at most a second: sends what waits for room, has the device finish, lets answers come. */
 static void finish(struct loop *l)
 {
-    uint64_t left = l->hz, before = clock_cycles();
+    const uint64_t end = clock_cycles() + l->hz;
 
-    while (left > 0) {
-        l->now = clock_cycles();
-        left -= MIN(left, MIN(l->now - before, l->hz / 1000));
-        before = l->now;
+    while ((l->now = clock_cycles()) < end) {
         bool answers = options_round_trip(l->options) && team_awaits_answers(l->team);
         uint32_t moved = flush(l);
         if (answers)

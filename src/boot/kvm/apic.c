@@ -26,7 +26,7 @@ enum apic_register {
 };
 enum { ENABLED = 1 << 8, MASKED = 1 << 16, SENDING = 1 << 12, ONE_TO_ONE = 0xb, ID_SHIFT = 24 };
 enum { PROTECTION = 13 }; /* the exception */
-enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1, PIT_COUNT = 0x40, PIT_MODE = 0x43, ONCE = 0x30 };
+enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1, PIT_CHANNEL0 = 0x40, PIT_COMMAND = 0x43, ONCE = 0x30 };
 enum { IOAPIC_VERSION = 1, IOAPIC_LINES = 0x10, MADT_IOAPIC = 1, MADT_IOAPIC_BYTES = 12 };
 
 static struct core {
@@ -88,10 +88,10 @@ static void start_first(void)
     boot_map_device(APIC, PAGE_SIZE);
     outb(PIC1_MASK, 0xff);
     outb(PIC2_MASK, 0xff);
-    outb(PIT_MODE,
-         ONCE); /* a PC's firmware lets it tick, which costs the host 18 wake-ups a second */
-    outb(PIT_COUNT, 0);
-    outb(PIT_COUNT, 0);
+    /* A PC's firmware lets the timer tick, which costs the host 18 wake-ups a second. */
+    outb(PIT_COMMAND, ONCE);
+    outb(PIT_CHANNEL0, 0);
+    outb(PIT_CHANNEL0, 0);
     trap_gate(PROTECTION, wait_protection, STACK_TRAP);
     trap_gate(APIC_VECTOR_WAKE, wait_wake, STACK_SAME);
     trap_gate(APIC_VECTOR_TIMER, wait_timer, STACK_SAME);
