@@ -25,7 +25,7 @@ APPS  := $(sort $(notdir $(patsubst %/,%,$(wildcard src/apps/*/))))
 PLATS := $(sort $(patsubst src/boot/%/plat.mk,%,$(wildcard src/boot/*/plat.mk)))
 include $(PLATS:%=src/boot/%/plat.mk)
 
-# A platform's plat.mk sets: P.dirs (folders of src/boot), P.cflags, P.ldflags, P.link_deps,
+# A platform's plat.mk sets: P.dirs (folders of src/boot), P.also, P.cflags, P.ldflags, P.link_deps,
 # P.header (a header file that its package brings) and P.package.
 have_headers = $(or $(if $(value $(1).header),,yes),$(wildcard $(value $(1).header)))
 PLATS_READY := $(foreach p,$(PLATS),$(if $(call have_headers,$(p)),$(p)))
@@ -66,14 +66,16 @@ LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 
 # --- sources --------------------------------------------------------------------------------------
 all_sources := $(sort $(wildcard src/boot/*.c src/boot/*/*.c src/boot/*/*.S src/netbuf/*.c \
-	src/netdev/*.c src/apps/*/*.c))
+	src/netdev/*.c src/netdev/*/*.c src/apps/*/*.c))
 tests := $(filter %_test.c $(foreach p,$(PLATS),%_test_$(p).c),$(all_sources))
 app_sources = $(filter-out $(tests),$(filter src/apps/$(1)/%,$(all_sources)))
-# Is a file of this platform? Not if it stands in a folder of another one, or is named after one.
+# Is a file of this platform? Not if it stands in a folder of another one, or is named after one; a
+# plat.mk may name single files of another one's folder that are built for it, too (P.also).
 plat_folders := $(sort $(foreach p,$(PLATS),$($(p).dirs)))
 other_folders = $(foreach d,$(filter-out $($(1).dirs),$(plat_folders)),src/boot/$(d)/%)
 other_names = $(foreach p,$(filter-out $(1),$(PLATS)),%_$(p).c %_$(p).S)
-of_plat = $(filter-out $(call other_folders,$(1)) $(call other_names,$(1)),$(2))
+of_plat = $(filter $($(1).also),$(2)) \
+	$(filter-out $($(1).also) $(call other_folders,$(1)) $(call other_names,$(1)),$(2))
 lib_sources = $(call of_plat,$(1),$(filter-out src/apps/% $(tests),$(all_sources)))
 objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(2))
 
@@ -113,8 +115,8 @@ endef
 # Flags for single files: P.general_regs names the files that run in ring 0 before the processor is
 # set up, which may use general registers only. What moves packets or requests is made fast, all
 # else small.
-hot := src/boot/pvh/string.c src/netbuf/% src/netdev/virtio_net_burst.c \
-	src/netdev/netfront.c src/apps/pktgen/% src/apps/driverbench/% src/apps/selftest/% \
+hot := src/boot/pvh/string.c src/netbuf/% src/netdev/virtio/virtio_net_burst.c \
+	src/netdev/netfront/netfront.c src/apps/pktgen/% src/apps/driverbench/% src/apps/selftest/% \
 	$(patsubst %,src/apps/udpkv/%.c,server store index log hash line text text_item reply)
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
 	$(if $(filter $(hot),$(2)),,-Os)

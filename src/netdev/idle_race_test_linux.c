@@ -14,7 +14,7 @@
 #include "boot/boot.h"
 #include "boot/linux/linux.h"
 #include "netdev/idle.h"
-#include "netdev/virtio_fake_test.h"
+#include "netdev/virtio/virtio_fake_test.h"
 
 enum { FRAME = 60, DESCS = 64, AUTO_CYCLES = 10000 };
 #define DEADLINE_NS 20000000000ull

@@ -1,7 +1,7 @@
 /* Tests of idle.h: when a loop sleeps, and what it looks at before. */
 #include "boot/boot.h"
 #include "netdev/idle.h"
-#include "netdev/virtio_fake_test.h"
+#include "netdev/virtio/virtio_fake_test.h"
 
 enum { FRAME = 100, DESCS = 16, QUEUES = 3, SOON_NS = 1000000 };
 

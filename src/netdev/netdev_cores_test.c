@@ -1,7 +1,7 @@
 /* Tests of queues that several cores use, each its own: with as many cores as the key `cores` says;
  * one is fine, too. */
 #include "boot/boot.h"
-#include "netdev/virtio_fake_test.h"
+#include "netdev/virtio/virtio_fake_test.h"
 
 enum { DESCS = 16, FRAME = 100, BUFFERS = 64, ROUNDS = 20, TURNS = 16 };
 

@@ -1,8 +1,8 @@
 /* probe_kvm.c - where virtio-net devices are found on the kvm platform. */
 #include "boot/irq.h"
 #include "netdev/netdev.h"
-#include "netdev/virtio_mmio.h"
-#include "netdev/virtio_pci.h"
+#include "netdev/virtio/virtio_mmio.h"
+#include "netdev/virtio/virtio_pci.h"
 
 void netdev_probe_platform(void)
 {

@@ -1,6 +1,6 @@
 /* probe_linux.c - a host process has no network device but the one that its command line names. */
 #include "netdev/netdev.h"
-#include "netdev/virtio_user.h"
+#include "netdev/virtio/virtio_user.h"
 
 void netdev_probe_platform(void)
 {

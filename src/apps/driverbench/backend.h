@@ -8,7 +8,7 @@
 #ifndef APPS_DRIVERBENCH_BACKEND_H
 #define APPS_DRIVERBENCH_BACKEND_H
 
-#include "netdev/virtio_net.h"
+#include "netdev/virtio/virtio_net.h"
 
 struct backend_queue {
     struct virtio_queue_place place;

@@ -1,7 +1,7 @@
 /* store.c - this domain's connection to xenstored: the ring page and its event channel. The
  * protocol is in store_ring.c. */
-#include "boot/store_ring.h"
 #include "boot/xen/domain.h"
+#include "boot/xen/store_ring.h"
 
 uint64_t store_timeout_ns = 2000000000ull;
 

@@ -1,0 +1,335 @@
+/*
+ * netfront_connect.c - netfront's handshake with the back end, through the states of both ends in
+ * the store (xen/io/xenbus.h).
+ *
+ *      phase            our state       the back end's
+ *
+ *      DOWN
+ *        | it is there, and nobody removes it
+ *      MEETING          Initialising -->
+ *        |                              <-- InitWait: its features count
+ *        | rings and pools granted, keys written
+ *      CONNECTING       Connected    -->
+ *        |                              <-- Connected
+ *      UP
+ *        | stop; or anything else in its place: Closing, Closed, no back end, another one
+ *      CLOSING          Closed       -->
+ *        |                              <-- Closed, or gone, or too late
+ *        | grants and events taken back, what was in flight freed
+ *      DOWN
+ *
+ * No phase waits: netfront_go_on takes the steps that can be taken now, whenever the app asks for
+ * the link. The control calls that have to wait do it for some time, step after step. Before
+ * CLOSING ends, no buffer that the back end may write to is given back.
+ */
+#include "boot/boot.h"
+#include "boot/xen.h"
+#include "netdev/netfront/netfront_store.h"
+
+#define LOOK_NS      50000000ull  /* between two looks at the store if no watch fires */
+#define TRY_AGAIN_NS 250000000ull /* after a handshake that failed */
+
+enum {
+    STEPS_MAX = 8,      /* taken at once */
+    HOTPLUG_FACTOR = 8, /* dom0 may be busy, its scripts and the vifs of other domains come first */
+};
+
+static void enter(struct netfront *nf, enum netfront_phase phase)
+{
+    nf->phase = phase;
+    nf->next_look_ns = 0;
+    nf->deadline_ns = clock_ns() + netdev_control_timeout_ns;
+}
+
+/* --- resources of a connection -------------------------------------------------------------- */
+
+/* Gives back all that the back end had; the queues were shut. */
+static void release(struct netfront *nf)
+{
+    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
+        struct netfront_ring *rx = &nf->rx[q]->ring, *tx = &nf->tx[q]->ring;
+        if (tx->port && tx->port != rx->port)
+            xen_event_close(tx->port);
+        if (rx->port)
+            xen_event_close(rx->port);
+        rx->port = tx->port = 0;
+    }
+    netfront_grants_take_all(nf);
+    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
+        netfront_rx_empty(nf->rx[q]);
+        nf->lost_packets += netfront_tx_empty(nf->tx[q]);
+    }
+}
+
+static int prepare_queue(struct netfront *nf, struct netfront_rx *rx, struct netfront_tx *tx)
+{
+    struct netfront_pool *pool = netfront_pool_granted(nf, rx->pool, false);
+
+    if (!pool || !netfront_grants_give(&rx->page, nf->domid, false) ||
+        !netfront_grants_give(&tx->page, nf->domid, false))
+        return NETDEV_ENOMEM;
+    rx->refs = pool->grants.refs;
+    tx->ring.port = xen_event_alloc(nf->domid);
+    rx->ring.port = nf->features.split_events ? xen_event_alloc(nf->domid) : tx->ring.port;
+    netfront_rx_reset(rx);
+    netfront_tx_reset(tx);
+    return tx->ring.port && rx->ring.port ? 0 : NETDEV_ENOMEM;
+}
+
+/* The back end is in InitWait: offers it the queues. */
+static int offer(struct netfront *nf)
+{
+    int error = 0;
+
+    if (!nf->features.rx_copy || nf->features.queues_max < nf->base.queue_pairs)
+        return NETDEV_ENOTSUP;
+    for (uint32_t q = 0; q < nf->base.queue_pairs && !error; q++)
+        error = prepare_queue(nf, nf->rx[q], nf->tx[q]);
+    if (!error) {
+        int said = netfront_write_keys(nf);
+        error = said == STORE_OK ? 0 : said == STORE_ETIMEOUT ? NETDEV_ETIMEOUT : NETDEV_EDEVICE;
+    }
+    if (error)
+        release(nf);
+    return error;
+}
+
+static void open_queues(struct netfront *nf)
+{
+    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
+        netfront_rx_open(nf->rx[q]);
+        netfront_tx_open(nf->tx[q]);
+    }
+    if (nf->lost)
+        print("%s: the back end is back; %u packets that were in flight are lost.\n", nf->where,
+              nf->lost_packets);
+    nf->lost = nf->lacks_said = false;
+    nf->lost_packets = 0;
+}
+
+static void shut_queues(struct netfront *nf)
+{
+    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
+        nf->lost_packets += netfront_rx_shut(nf->rx[q]);
+        netfront_tx_shut(nf->tx[q]);
+    }
+}
+
+static void lose(struct netfront *nf)
+{
+    if (!nf->lost && nf->wanted)
+        print("%s: the back end has gone; the link is down until it is back.\n", nf->where);
+    nf->lost = true;
+}
+
+/* Ends a connection, or the try to make one. */
+static void begin_closing(struct netfront *nf)
+{
+    shut_queues(nf);
+    netfront_write_state(nf, XenbusStateClosed); /* fails if the vif has gone, too */
+    enter(nf, NETFRONT_CLOSING);
+}
+
+/* --- a step in each phase: true if another may follow at once -------------------------------- */
+
+enum { NO_NEWS = -1 }; /* the store doesn't answer, which says nothing about the back end */
+
+/* The state of the back end; XenbusStateUnknown if it has gone. One that took its place is found on
+ * the way through DOWN. */
+static int look(struct netfront *nf)
+{
+    int state = netfront_back_state(nf);
+
+    nf->stale = state < 0;
+    return nf->stale ? NO_NEWS : state;
+}
+
+static bool failed(struct netfront *nf, int error)
+{
+    nf->error = error;
+    nf->retry_ns = clock_ns() + TRY_AGAIN_NS;
+    return false;
+}
+
+static bool step_down(struct netfront *nf)
+{
+    if (clock_ns() < nf->retry_ns || netfront_find_back(nf) || !netfront_back_online(nf) ||
+        netfront_write_state(nf, XenbusStateInitialising))
+        return false;
+    enter(nf, NETFRONT_MEETING);
+    return true;
+}
+
+static bool step_meeting(struct netfront *nf)
+{
+    int state = look(nf);
+
+    if (state != XenbusStateInitWait) {
+        if (state == XenbusStateUnknown || clock_ns() >= nf->deadline_ns)
+            enter(nf, NETFRONT_DOWN); /* and look for it anew */
+        return false;
+    }
+    if (clock_ns() < nf->retry_ns || (!nf->met && netfront_read_features(nf)))
+        return false;
+    nf->met = true;
+    if (!nf->wanted)
+        return false;
+    int error = offer(nf);
+    if (error == NETDEV_ENOTSUP && !nf->lacks_said) {
+        print("%s: the back end can't copy packets to us, or has too few queues.\n", nf->where);
+        nf->lacks_said = true;
+    }
+    if (error)
+        return failed(nf, error);
+    enter(nf, NETFRONT_CONNECTING);
+    nf->deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
+    return true;
+}
+
+static bool step_connecting(struct netfront *nf)
+{
+    int state = look(nf);
+
+    if (state == XenbusStateConnected) {
+        netfront_read_carrier(nf);
+        open_queues(nf);
+        enter(nf, NETFRONT_UP);
+        return false;
+    }
+    const bool waits = state == NO_NEWS || state == XenbusStateInitialising ||
+                       state == XenbusStateInitWait || state == XenbusStateInitialised;
+    if (waits && clock_ns() < nf->deadline_ns)
+        return false;
+    failed(nf, waits ? NETDEV_ETIMEOUT : NETDEV_EDEVICE);
+    begin_closing(nf);
+    return true;
+}
+
+static bool step_up(struct netfront *nf)
+{
+    int state = look(nf);
+
+    if (state == XenbusStateConnected || state == XenbusStateReconfiguring ||
+        state == XenbusStateReconfigured || state == NO_NEWS) {
+        netdev_ask_no_more(); /* it may have wavered */
+        netfront_read_carrier(nf);
+        return false;
+    }
+    if (!netdev_hold_others()) {
+        nf->stale = true; /* looks again, though no watch fires */
+        return false;
+    }
+    lose(nf);
+    begin_closing(nf);
+    return true;
+}
+
+static bool step_closing(struct netfront *nf)
+{
+    int state = look(nf);
+
+    if (state != XenbusStateClosed && state != XenbusStateUnknown && clock_ns() < nf->deadline_ns)
+        return false;
+    release(nf);
+    enter(nf, NETFRONT_DOWN);
+    return nf->wanted;
+}
+
+static bool step(struct netfront *nf)
+{
+    static bool (*const steps[])(struct netfront *) = {
+        [NETFRONT_DOWN] = step_down,
+        [NETFRONT_MEETING] = step_meeting,
+        [NETFRONT_CONNECTING] = step_connecting,
+        [NETFRONT_UP] = step_up,
+        [NETFRONT_CLOSING] = step_closing,
+    };
+    const bool fired = nf->watch >= 0 && store_watch_fired(nf->watch);
+    /* A connection that is up waits for the watch alone. */
+    const bool waits = nf->phase == NETFRONT_UP && nf->watch >= 0 && !nf->stale;
+
+    if (fired)
+        nf->met = false; /* its features may be others now */
+    if (!fired && (waits || clock_ns() < nf->next_look_ns))
+        return false;
+    nf->next_look_ns = clock_ns() + LOOK_NS;
+    return steps[nf->phase](nf);
+}
+
+/* --- what the rest of the driver asks for ---------------------------------------------------- */
+
+/* Takes steps until the phase is reached, an error or the time is out. */
+static int wait_for(struct netfront *nf, enum netfront_phase phase)
+{
+    const uint64_t deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
+
+    nf->error = 0;
+    nf->next_look_ns = nf->retry_ns = 0;
+    while (nf->phase != phase && !nf->error && !(nf->met && !nf->wanted)) {
+        if (clock_ns() >= deadline_ns)
+            return NETDEV_ETIMEOUT;
+        if (!step(nf) && nf->phase != phase && !nf->error)
+            store_wait(MIN(deadline_ns, nf->next_look_ns));
+    }
+    return nf->error;
+}
+
+int netfront_meet(struct netfront *nf)
+{
+    nf->met = false;
+    int error = wait_for(nf, NETFRONT_UP); /* which ends when they have met */
+    enter(nf, NETFRONT_DOWN);
+    return error;
+}
+
+int netfront_connect(struct netfront *nf)
+{
+    nf->wanted = true;
+    nf->lost = false;
+    nf->lost_packets = 0;
+    return wait_for(nf, NETFRONT_UP);
+}
+
+void netfront_disconnect(struct netfront *nf)
+{
+    nf->wanted = false;
+    nf->met = false;
+    if (nf->phase == NETFRONT_UP || nf->phase == NETFRONT_CONNECTING)
+        begin_closing(nf);
+    while (nf->phase == NETFRONT_CLOSING) /* until the phase's deadline */
+        if (!step(nf) && nf->phase == NETFRONT_CLOSING)
+            store_wait(MIN(nf->deadline_ns, nf->next_look_ns));
+    enter(nf, NETFRONT_DOWN);
+}
+
+bool netfront_go_on(struct netfront *nf)
+{
+    nf->error = 0;
+    if (nf->phase != NETFRONT_UP && !netdev_hold_others())
+        return false;
+    for (uint32_t i = 0; i < STEPS_MAX && step(nf); i++)
+        continue;
+    netdev_let_go();
+    return nf->phase == NETFRONT_UP && nf->carrier;
+}
+
+void netfront_resumed(void *arg)
+{
+    struct netfront *nf = arg;
+
+    netfront_grants_forget(nf);
+    for (uint32_t q = 0; q < nf->base.queue_pairs; q++)
+        if (nf->rx[q] && nf->tx[q])
+            nf->rx[q]->ring.port = nf->tx[q]->ring.port = 0;
+    nf->watch = -1;
+    nf->path[0] = 0;
+    nf->met = nf->keys_written = false;
+    if (nf->phase == NETFRONT_DOWN || nf->phase == NETFRONT_MEETING) {
+        enter(nf, NETFRONT_DOWN);
+        return;
+    }
+    shut_queues(nf);
+    lose(nf);
+    release(nf);
+    enter(nf, NETFRONT_DOWN);
+}

@@ -1,0 +1,321 @@
+/* netfront_store.c - what netfront reads and writes in the store (xen/io/netif.h, its comments). */
+#include "netdev/netfront/netfront_store.h"
+#include "boot/boot.h"
+#include "boot/xen.h"
+#include "netbuf/eth.h"
+
+enum {
+    NAME_MAX = 64,
+    NUMBER_MAX = 12, /* bytes of a number's text, with the closing zero */
+    LIST_MAX = 1024, /* of the vifs' numbers */
+    TRANSACTIONS_MAX = 8,
+    MTU_DEFAULT = 1500,
+    MTU_MIN = 68,
+};
+
+#define VIF_FOLDER "device/vif"
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+static int read_text(const char *folder, const char *name, char *value, size_t size)
+{
+    char path[NETFRONT_PATH_MAX + NAME_MAX];
+
+    format(path, sizeof path, "%s/%s", folder, name);
+    int len = store_read(0, path, value, size);
+    if (len < 0)
+        return len;
+    return strlen(value) == (size_t)len ? STORE_OK : STORE_EPROTO; /* no zero bytes in it */
+}
+
+static int read_number(const char *folder, const char *name, uint32_t max, uint32_t *value)
+{
+    char text[NUMBER_MAX];
+    uint64_t number;
+    int error = read_text(folder, name, text, sizeof text);
+
+    if (error)
+        return error;
+    if (!parse_u64(text, strlen(text), max, &number))
+        return STORE_EPROTO;
+    *value = (uint32_t)number;
+    return STORE_OK;
+}
+
+/* A number that may be missing or nonsense, and is `value` then. Once the store didn't answer, as
+ * *error tells, nothing is read. */
+static uint32_t read_or(const char *folder, const char *name, uint32_t value, int *error)
+{
+    int said = *error ? *error : read_number(folder, name, UINT32_MAX, &value);
+
+    if (said == STORE_ETIMEOUT)
+        *error = said;
+    return value;
+}
+
+static const char *own_folder(const struct netfront *nf, char folder[NAME_MAX])
+{
+    format(folder, NAME_MAX, VIF_FOLDER "/%u", nf->vif);
+    return folder;
+}
+
+static bool hex_digit(char c, uint8_t *value)
+{
+    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c >= 'A' ? c | 32 : c) : NULL;
+
+    if (at)
+        *value = (uint8_t)(*value << 4 | (at - digits));
+    return at != NULL;
+}
+
+/* "00:16:3e:00:00:02", and not a group's address. */
+static bool parse_mac(const char *text, uint8_t mac[ETH_MAC_BYTES])
+{
+    if (strlen(text) != ETH_MAC_TEXT_BYTES - 1)
+        return false;
+    for (uint32_t i = 0; i < ETH_MAC_BYTES; i++, text += 3) {
+        mac[i] = 0;
+        if (!hex_digit(text[0], &mac[i]) || !hex_digit(text[1], &mac[i]) ||
+            text[2] != (i + 1 < ETH_MAC_BYTES ? ':' : 0))
+            return false;
+    }
+    return !(mac[0] & 1);
+}
+
+static int read_mac(uint32_t vif, uint8_t mac[ETH_MAC_BYTES])
+{
+    char folder[NAME_MAX], text[ETH_MAC_TEXT_BYTES];
+
+    format(folder, sizeof folder, VIF_FOLDER "/%u", vif);
+    int error = read_text(folder, "mac", text, sizeof text);
+    if (error)
+        return error;
+    return parse_mac(text, mac) ? STORE_OK : STORE_EPROTO;
+}
+
+int netfront_read_own(struct netfront *nf)
+{
+    char folder[NAME_MAX];
+    int error = read_mac(nf->vif, nf->mac);
+
+    if (error)
+        return error == STORE_ETIMEOUT ? NETDEV_ETIMEOUT : NETDEV_EDEVICE;
+    uint32_t mtu = read_or(own_folder(nf, folder), "mtu", MTU_DEFAULT, &error);
+    if (mtu < MTU_MIN || mtu > UINT16_MAX - NETFRONT_FRAME_EXTRA)
+        mtu = MTU_DEFAULT;
+    nf->mtu_bytes = nf->mtu_max_bytes = (uint16_t)mtu;
+    return error ? NETDEV_ETIMEOUT : 0;
+}
+
+/* --- the back end --------------------------------------------------------------------------- */
+
+/* A vif that is attached again may get another number. */
+static int adopt(struct netfront *nf)
+{
+    char names[LIST_MAX];
+    uint8_t mac[ETH_MAC_BYTES];
+    uint64_t vif;
+    int count = store_list(0, VIF_FOLDER, names, sizeof names);
+    const char *name = names;
+
+    for (int i = 0; i < count; i++, name += strlen(name) + 1)
+        if (parse_u64(name, strlen(name), UINT16_MAX, &vif) && vif != nf->vif &&
+            read_mac((uint32_t)vif, mac) == STORE_OK && memcmp(mac, nf->mac, sizeof mac) == 0) {
+            print("%s is now vif %lu.\n", nf->where, vif);
+            nf->vif = (uint32_t)vif;
+            format(nf->where, sizeof nf->where, "vif %u", nf->vif);
+            return STORE_OK;
+        }
+    return STORE_ENOENT;
+}
+
+int netfront_find_back(struct netfront *nf)
+{
+    char folder[NAME_MAX], path[NETFRONT_PATH_MAX];
+    uint32_t domid;
+    int error = read_text(own_folder(nf, folder), "backend", path, sizeof path);
+
+    if (error && error != STORE_ETIMEOUT && adopt(nf) == STORE_OK)
+        error = read_text(own_folder(nf, folder), "backend", path, sizeof path);
+    if (error || (error = read_number(folder, "backend-id", DOMID_FIRST_RESERVED - 1, &domid)))
+        return error;
+    if (strcmp(path, nf->path) == 0 && domid == nf->domid && nf->watch >= 0)
+        return STORE_OK;
+    if (nf->watch >= 0)
+        store_unwatch(nf->watch);
+    nf->watch = store_watch(path);
+    nf->domid = (uint16_t)domid;
+    nf->met = false;
+    memcpy(nf->path, path, sizeof path);
+    return STORE_OK;
+}
+
+int netfront_back_state(const struct netfront *nf)
+{
+    uint32_t state;
+    int error = read_number(nf->path, "state", XenbusStateReconfigured, &state);
+
+    if (error == STORE_ENOENT || error == STORE_EPROTO || error == STORE_EREFUSED)
+        return XenbusStateUnknown;
+    return error ? error : (int)state;
+}
+
+bool netfront_back_online(const struct netfront *nf)
+{
+    int error = 0;
+
+    return read_or(nf->path, "online", 1, &error) != 0;
+}
+
+int netfront_read_features(struct netfront *nf)
+{
+    int error = 0;
+
+    nf->features = (struct netfront_features){
+        .rx_copy = read_or(nf->path, "feature-rx-copy", 0, &error),
+        .sg = read_or(nf->path, "feature-sg", 0, &error),
+        .split_events = read_or(nf->path, "feature-split-event-channels", 0, &error),
+        .tx_csum = !read_or(nf->path, "feature-no-csum-offload", 0, &error),
+        .tx_csum_ipv6 = read_or(nf->path, "feature-ipv6-csum-offload", 0, &error),
+        .multicast = read_or(nf->path, "feature-multicast-control", 0, &error),
+        .multicast_dynamic = read_or(nf->path, "feature-dynamic-multicast-control", 0, &error),
+        .queues_max = read_or(nf->path, "multi-queue-max-queues", 1, &error),
+    };
+    if (nf->features.queues_max == 0)
+        nf->features.queues_max = 1;
+    return error;
+}
+
+int netfront_read_carrier(struct netfront *nf)
+{
+    int error = 0;
+
+    nf->carrier = read_or(nf->path, "carrier", 1, &error);
+    return error;
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+/* Nodes of one folder, in one transaction. After an error nothing more is written. */
+struct writer {
+    uint32_t tx;
+    int error;
+    bool remove; /* there may be nodes to be taken away */
+    char folder[NAME_MAX];
+};
+
+static void put(struct writer *w, const char *name, uint32_t value)
+{
+    char path[2 * NAME_MAX], text[NUMBER_MAX];
+
+    if (w->error)
+        return;
+    format(path, sizeof path, "%s/%s", w->folder, name);
+    format(text, sizeof text, "%u", value);
+    w->error = store_write(w->tx, path, text);
+}
+
+/* What an earlier connection left there, which this one doesn't want. */
+static void take_away(struct writer *w, const char *name)
+{
+    char path[2 * NAME_MAX];
+
+    if (w->error || !w->remove)
+        return;
+    format(path, sizeof path, "%s/%s", w->folder, name);
+    w->error = store_remove(w->tx, path);
+    if (w->error == STORE_ENOENT)
+        w->error = STORE_OK;
+}
+
+static void take_away_queue(struct writer *w)
+{
+    static const char *const names[] = {"tx-ring-ref", "rx-ring-ref", "event-channel",
+                                        "event-channel-tx", "event-channel-rx"};
+
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
+        take_away(w, names[i]);
+}
+
+static void put_queue(const struct netfront *nf, struct writer *w, uint32_t q)
+{
+    take_away_queue(w);
+    put(w, "tx-ring-ref", nf->tx[q]->page_ref);
+    put(w, "rx-ring-ref", nf->rx[q]->page_ref);
+    if (nf->features.split_events) {
+        put(w, "event-channel-tx", nf->tx[q]->ring.port);
+        put(w, "event-channel-rx", nf->rx[q]->ring.port);
+    } else {
+        put(w, "event-channel", nf->tx[q]->ring.port);
+    }
+}
+
+/* One queue's keys stand in the folder itself, those of several in folders of their own. */
+static void put_queues(const struct netfront *nf, struct writer *w)
+{
+    const uint32_t pairs = nf->base.queue_pairs;
+    struct writer sub = *w;
+
+    if (pairs == 1) {
+        take_away(w, "multi-queue-num-queues");
+        put_queue(nf, w, 0);
+        return;
+    }
+    take_away_queue(w);
+    put(w, "multi-queue-num-queues", pairs);
+    sub.error = w->error;
+    for (uint32_t q = 0; q < pairs; q++) {
+        format(sub.folder, sizeof sub.folder, "%s/queue-%u", w->folder, q);
+        put_queue(nf, &sub, q);
+    }
+    w->error = sub.error;
+}
+
+static int write_keys_once(struct netfront *nf)
+{
+    const bool rx_csum = nf->offloads & NETDEV_OFFLOAD_RX_CSUM;
+    struct writer w = {.remove = nf->keys_written};
+
+    own_folder(nf, w.folder);
+    w.error = store_begin(&w.tx);
+    if (w.error)
+        return w.error;
+    put_queues(nf, &w);
+    put(&w, "request-rx-copy", 1);
+    put(&w, "feature-rx-notify", 1);
+    put(&w, "feature-sg", 1);
+    put(&w, "feature-no-csum-offload", !rx_csum);
+    put(&w, "feature-ipv6-csum-offload", rx_csum);
+    put(&w, "request-multicast-control", nf->features.multicast && !nf->all_multicast);
+    put(&w, "state", XenbusStateConnected);
+    int error = store_end(w.tx, !w.error);
+    nf->keys_written = true;
+    return w.error ? w.error : error;
+}
+
+int netfront_write_keys(struct netfront *nf)
+{
+    int error = STORE_EAGAIN;
+
+    for (uint32_t i = 0; i < TRANSACTIONS_MAX && error == STORE_EAGAIN; i++)
+        error = write_keys_once(nf);
+    return error;
+}
+
+int netfront_write_state(struct netfront *nf, enum xenbus_state state)
+{
+    struct writer w = {0};
+
+    own_folder(nf, w.folder);
+    put(&w, "state", state);
+    return w.error;
+}
+
+int netfront_write_multicast(struct netfront *nf)
+{
+    struct writer w = {0};
+
+    own_folder(nf, w.folder);
+    put(&w, "request-multicast-control", !nf->all_multicast);
+    return w.error;
+}

@@ -1,0 +1,69 @@
+/* virtio.c - the steps of starting a virtio device that are the same for every transport. */
+#include "netdev/virtio/virtio.h"
+#include "boot/boot.h"
+#include "netdev/netdev.h"
+
+enum { CONFIG_TRIES = 100 };
+
+int virtio_reset(struct virtio_transport *t)
+{
+    const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
+
+    t->ops->set_status(t, 0);
+    while (t->ops->status(t) != 0)
+        if (clock_ns() >= deadline_ns)
+            return NETDEV_ETIMEOUT;
+    return 0;
+}
+
+int virtio_acknowledge(struct virtio_transport *t)
+{
+    int error = virtio_reset(t);
+
+    if (error)
+        return error;
+    t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+    t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+    return virtio_needs_reset(t) ? NETDEV_EDEVICE : 0;
+}
+
+int virtio_negotiate(struct virtio_transport *t, uint64_t features)
+{
+    const uint8_t status =
+        VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
+    int error = virtio_acknowledge(t);
+
+    if (error)
+        return error;
+    t->ops->set_features(t, features);
+    t->ops->set_status(t, status);
+    return t->ops->status(t) == status ? 0 : NETDEV_EDEVICE;
+}
+
+void virtio_driver_ok(struct virtio_transport *t)
+{
+    t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+                              VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+bool virtio_needs_reset(struct virtio_transport *t)
+{
+    return t->ops->status(t) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+bool virtio_config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes,
+                   uint32_t count, uint32_t *fields)
+{
+    if (count == 1) { /* a single field is never read half changed */
+        *fields = t->ops->config(t, offset, width_bytes);
+        return true;
+    }
+    for (uint32_t tries = 0; tries < CONFIG_TRIES; tries++) {
+        uint32_t generation = t->ops->config_generation(t);
+        for (uint32_t i = 0; i < count; i++)
+            fields[i] = t->ops->config(t, offset + i * width_bytes, width_bytes);
+        if (t->ops->config_generation(t) == generation)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,441 @@
+/*
+ * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
+ * and stops. The data path is in virtio_net_burst.c, commands to the device in
+ * virtio_net_command.c, interrupts in virtio_net_intr.c, the ring in vring.h, and what becomes of a
+ * device that goes away while it is used in virtio_net_recover.c.
+ *
+ *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
+ *                            rx ring, queue 0   <----------   frames from the network
+ *                            tx ring, queue 1   ---------->   frames to the network
+ *                            ... and more pairs (virtio_net_pairs.c)
+ *                            control, the last  ---------->   commands: promiscuous mode, pairs
+ *
+ * The device is examined when it is found and left in reset. Features are negotiated in start,
+ * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
+ * so every start, first or later, takes the same way. Left out as yet: segmentation offloads.
+ */
+#include "netdev/virtio/virtio_net.h"
+#include "boot/boot.h"
+
+enum { MTU_DEFAULT = 1500, MTU_MIN = 68, RX_BUF_MIN_MERGEABLE = 64 };
+
+/* What is negotiated whenever it is offered. ORDER_PLATFORM costs nothing on a processor that keeps
+ * stores in order. */
+#define FEATURES_ALWAYS                                                                            \
+    (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                       \
+     VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) |                   \
+     VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_MTU) |                                 \
+     VIRTIO_BIT(VIRTIO_NET_F_STATUS))
+#define FEATURES_CONTROL (VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX))
+
+/* The data path is chosen by the kind of ring that start negotiates. */
+static const struct netdev_ops ops_split, ops_packed;
+
+enum virtio_net_rings virtio_net_rings;
+
+static const char *parse_rings(const struct boot_key *key, const char *text)
+{
+    static const char *const names[] = {
+        [VIRTIO_NET_RINGS_AUTO] = "auto",
+        [VIRTIO_NET_RINGS_SPLIT] = "split",
+        [VIRTIO_NET_RINGS_PACKED] = "packed",
+    };
+
+    (void)key;
+    for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            virtio_net_rings = (enum virtio_net_rings)i;
+            return NULL;
+        }
+    return "auto, split or packed";
+}
+
+BOOT_KEY("virtio.ring", parse_rings, NULL, "auto", "",
+         "auto (packed if the device offers it), split or packed");
+
+#define CONFIG_OFFSET(field) offsetof(struct virtio_net_config, field)
+
+static struct virtio_net *net_of(struct netdev *dev)
+{
+    return (struct virtio_net *)dev;
+}
+
+static bool offers(const struct virtio_net *net, unsigned feature)
+{
+    return net->offered & VIRTIO_BIT(feature);
+}
+
+static uint32_t frame_max(const struct virtio_net *net)
+{
+    return net->mtu_bytes + (uint32_t)VIRTIO_NET_FRAME_EXTRA;
+}
+
+/* --- examining the device ------------------------------------------------------------------- */
+
+/* An address of our own making: random, unicast, locally administered. */
+static void make_mac(uint8_t mac[6])
+{
+    uint64_t random = boot_random();
+
+    memcpy(mac, &random, 6);
+    mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
+}
+
+static int read_mac(struct virtio_net *net)
+{
+    static const uint8_t zero[6];
+    uint32_t fields[6];
+
+    if (offers(net, VIRTIO_NET_F_MAC)) {
+        if (!virtio_config(net->transport, CONFIG_OFFSET(mac), 1, 6, fields))
+            return NETDEV_EDEVICE;
+        for (uint32_t i = 0; i < 6; i++)
+            net->mac[i] = (uint8_t)fields[i];
+    }
+    if ((net->mac[0] & 1) || memcmp(net->mac, zero, 6) == 0)
+        make_mac(net->mac); /* the device has none, or tells a group's address */
+    return 0;
+}
+
+/* A device with nonsense for an MTU is used as one that says nothing about it (section 5.1.4.1). */
+static int read_mtu(struct virtio_net *net)
+{
+    uint32_t mtu;
+
+    net->mtu_bytes = MTU_DEFAULT;
+    net->mtu_max_bytes = UINT16_MAX;
+    if (!offers(net, VIRTIO_NET_F_MTU))
+        return 0;
+    if (!virtio_config(net->transport, CONFIG_OFFSET(mtu), 2, 1, &mtu))
+        return NETDEV_EDEVICE;
+    if (mtu >= MTU_MIN && mtu <= UINT16_MAX)
+        net->mtu_bytes = net->mtu_max_bytes = (uint16_t)mtu;
+    else
+        net->offered &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
+    return 0;
+}
+
+/* The largest power of two that the device and we both allow; 0 if the queue can't be used. */
+static uint16_t descs_max(struct virtio_net *net, uint16_t index)
+{
+    uint32_t allowed = net->transport->ops->queue_size_max(net->transport, index);
+    uint32_t descs = VIRTIO_NET_DESCS_MAX;
+
+    while (descs > allowed)
+        descs /= 2;
+    return (uint16_t)(descs >= VIRTIO_NET_DESCS_MIN ? descs : 0);
+}
+
+static int examine(struct virtio_net *net)
+{
+    int error = virtio_acknowledge(net->transport);
+
+    if (error)
+        return error;
+    net->offered = net->transport->ops->features(net->transport);
+    if (!offers(net, VIRTIO_F_VERSION_1))
+        return NETDEV_EDEVICE;
+    if ((error = read_mac(net)) || (error = read_mtu(net)))
+        return error;
+    net->rx_descs_max = descs_max(net, VIRTIO_NET_RX);
+    net->tx_descs_max = descs_max(net, VIRTIO_NET_TX);
+    if (net->rx_descs_max == 0 || net->tx_descs_max == 0)
+        return NETDEV_EDEVICE;
+    net->has_control = offers(net, VIRTIO_NET_F_CTRL_VQ) && descs_max(net, VIRTIO_NET_CONTROL) > 0;
+    if ((error = virtio_net_read_pairs(net)))
+        return error;
+    return virtio_reset(net->transport);
+}
+
+/* --- memory of the rings -------------------------------------------------------------------- */
+
+/* Makes sure that the queue has memory for so many descriptors. */
+static int reserve_ring(struct virtio_net_queue *q, uint16_t descs)
+{
+    size_t bytes = vring_bytes(descs);
+
+    if (bytes > q->memory_bytes) {
+        void *memory = boot_alloc(bytes, PAGE_SIZE);
+        if (!memory)
+            return NETDEV_ENOMEM;
+        q->memory = memory;
+        q->memory_bytes = bytes;
+    }
+    q->descs = descs;
+    return 0;
+}
+
+static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
+{
+    const bool packed = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+    void *places[3];
+
+    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs,
+                net->features & VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX));
+    if (q->armed)
+        vring_arm(&q->ring);
+    vring_places(&q->ring, places);
+    const struct virtio_queue_place place = {
+        .size = q->descs,
+        .desc = (uintptr_t)places[0],
+        .avail = (uintptr_t)places[1],
+        .used = (uintptr_t)places[2],
+        .wakes = q->pool != NULL, /* a receive queue */
+    };
+    return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
+}
+
+/* What a queue begins with; its memory stays. */
+static void clear_queue(struct virtio_net_queue *q)
+{
+    q->base = (struct netdev_queue){0};
+    q->ring = (struct vring_queue){0};
+    q->pool = NULL;
+    q->armed = false;
+}
+
+/* --- netdev.h ------------------------------------------------------------------------------- */
+
+static void info(struct netdev *dev, struct netdev_info *info)
+{
+    const struct virtio_net *net = net_of(dev);
+    bool mergeable = offers(net, VIRTIO_NET_F_MRG_RXBUF);
+
+    info->driver = net->transport->driver;
+    memcpy(info->where, net->transport->where, sizeof info->where);
+    memcpy(info->mac, net->mac, sizeof info->mac);
+    info->mtu_bytes = net->mtu_bytes;
+    info->mtu_max_bytes = net->mtu_max_bytes;
+    info->queue_pairs_max = net->pairs_max;
+    info->rx_descs_max = net->rx_descs_max;
+    info->tx_descs_max = net->tx_descs_max;
+    info->descs_min = VIRTIO_NET_DESCS_MIN;
+    info->descs_power_of_2 = true;
+    info->headroom_bytes = VIRTIO_NET_HEADER;
+    info->rx_buf_min_bytes =
+        (uint16_t)(mergeable ? RX_BUF_MIN_MERGEABLE : MIN(frame_max(net), (uint32_t)UINT16_MAX));
+    info->offloads = NETDEV_OFFLOAD_SG;
+    if (offers(net, VIRTIO_NET_F_CSUM))
+        info->offloads |= NETDEV_OFFLOAD_TX_CSUM;
+    if (offers(net, VIRTIO_NET_F_GUEST_CSUM))
+        info->offloads |= NETDEV_OFFLOAD_RX_CSUM;
+}
+
+static int configure(struct netdev *dev, const struct netdev_conf *conf)
+{
+    struct virtio_net *net = net_of(dev);
+
+    net->offloads = conf->offloads;
+    net->promisc = PROMISC_UNSET;
+    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        clear_queue(&net->rx[q]);
+        clear_queue(&net->tx[q]);
+    }
+    clear_queue(&net->control);
+    return virtio_reset(net->transport);
+}
+
+static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf)
+{
+    struct virtio_net *net = net_of(dev);
+    int error = reserve_ring(&net->rx[q], conf->descs);
+
+    if (error)
+        return error;
+    net->rx[q].pool = conf->pool;
+    dev->rxq[q] = &net->rx[q].base;
+    return 0;
+}
+
+static int txq_setup(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf)
+{
+    struct virtio_net *net = net_of(dev);
+    int error = reserve_ring(&net->tx[q], conf->descs);
+
+    if (!error)
+        dev->txq[q] = &net->tx[q].base;
+    return error;
+}
+
+static uint64_t wanted_features(const struct virtio_net *net)
+{
+    uint64_t wanted = FEATURES_ALWAYS | virtio_net_pairs_features(net);
+
+    if (net->offloads & NETDEV_OFFLOAD_TX_CSUM)
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_CSUM);
+    if (net->offloads & NETDEV_OFFLOAD_RX_CSUM)
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
+    if (net->has_control)
+        wanted |= FEATURES_CONTROL;
+    if (virtio_net_rings != VIRTIO_NET_RINGS_SPLIT)
+        wanted |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+    return wanted & net->offered;
+}
+
+/* Mergeable buffers cost a look at every packet, so they are taken only if a frame needs more than
+ * one buffer, or if the device insists. */
+static int negotiate(struct virtio_net *net)
+{
+    const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
+    uint32_t room = UINT32_MAX;
+    int error;
+
+    for (uint16_t q = 0; q < net->base.queue_pairs; q++) {
+        const struct netbuf_pool_conf *bufs = netbuf_pool_conf(net->rx[q].pool);
+        room = MIN(room, (uint32_t)bufs->buf_bytes - bufs->headroom_bytes);
+    }
+    net->features = wanted_features(net);
+    if (virtio_net_rings == VIRTIO_NET_RINGS_PACKED && !offers(net, VIRTIO_F_RING_PACKED))
+        return NETDEV_ENOTSUP;
+    if (room < frame_max(net)) {
+        if (!mergeable)
+            return NETDEV_EINVAL;
+        net->features |= mergeable;
+    }
+    error = virtio_negotiate(net->transport, net->features);
+    if (error == NETDEV_EDEVICE && mergeable && !(net->features & mergeable)) {
+        net->features |= mergeable;
+        error = virtio_negotiate(net->transport, net->features);
+    }
+    return error;
+}
+
+static int send_promisc(struct virtio_net *net, bool on)
+{
+    const uint8_t value = on;
+
+    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &value,
+                              sizeof value);
+}
+
+int virtio_net_begin(struct virtio_net *net)
+{
+    const uint16_t pairs = net->base.queue_pairs;
+    int error;
+
+    for (uint16_t q = 0; q < pairs; q++)
+        if ((error = enable_queue(net, &net->rx[q])) || (error = enable_queue(net, &net->tx[q])))
+            return error;
+    if (net->has_control && ((error = reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
+                             (error = enable_queue(net, &net->control))))
+        return error;
+    virtio_driver_ok(net->transport);
+    net->base.ops = net->tx[0].ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
+    net->control.base.broken = false;
+    for (uint16_t q = 0; q < pairs; q++) {
+        net->rx[q].base.broken = net->tx[q].base.broken = false;
+        net->tx[q].base.room = net->tx[q].descs;
+        virtio_net_refill(&net->rx[q]);
+    }
+    error = virtio_net_use_pairs(net);
+    if (!error && net->promisc != PROMISC_UNSET)
+        error = send_promisc(net, net->promisc == PROMISC_ON);
+    return error;
+}
+
+static int start(struct netdev *dev)
+{
+    struct virtio_net *net = net_of(dev);
+    int error = negotiate(net);
+
+    if (error)
+        return error;
+    net->control.index =
+        (uint16_t)(dev->queue_pairs > 1 ? 2 * net->pairs_device : VIRTIO_NET_CONTROL);
+    for (uint16_t q = 0; q < dev->queue_pairs; q++) {
+        struct virtio_net_queue *rx = &net->rx[q], *tx = &net->tx[q];
+        rx->mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
+        rx->offloads = tx->offloads = net->offloads;
+        rx->header_counts = rx->mergeable || (net->offloads & NETDEV_OFFLOAD_RX_CSUM);
+        tx->frame_max_bytes = frame_max(net);
+    }
+    return virtio_net_begin(net);
+}
+
+static void stop(struct netdev *dev)
+{
+    struct virtio_net *net = net_of(dev);
+
+    for (uint16_t q = 0; q < dev->queue_pairs && dev->rxq[q]; q++)
+        virtio_net_rx_intr(dev, q, false);
+    /* A device that doesn't reset leaves us no choice: the buffers are the app's, and whoever runs
+     * the device can write to all memory anyway. The next configure insists on a reset. */
+    if (virtio_reset(net->transport))
+        print("%s: the device didn't reset; its buffers are taken back all the same.\n",
+              net->transport->where);
+    virtio_net_empty(net);
+    net->lost = (struct virtio_net_lost){0};
+}
+
+static bool link_up(struct netdev *dev)
+{
+    struct virtio_net *net = net_of(dev);
+    uint32_t status;
+
+    if ((virtio_needs_reset(net->transport) || net->lost.noticed) &&
+        !(dev->state == NETDEV_STARTED && virtio_net_recover(net)))
+        return false;
+    if (dev->state == NETDEV_STARTED)
+        virtio_net_kick_again(net);
+    if (!offers(net, VIRTIO_NET_F_STATUS))
+        return true;
+    return virtio_config(net->transport, CONFIG_OFFSET(status), 2, 1, &status) &&
+           (status & VIRTIO_NET_S_LINK_UP);
+}
+
+static int set_mtu(struct netdev *dev, uint16_t mtu_bytes)
+{
+    net_of(dev)->mtu_bytes = mtu_bytes;
+    return 0;
+}
+
+static int set_promisc(struct netdev *dev, bool on)
+{
+    struct virtio_net *net = net_of(dev);
+
+    if (!(net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX)))
+        return NETDEV_ENOTSUP;
+    int error = send_promisc(net, on);
+    if (!error)
+        net->promisc = on ? PROMISC_ON : PROMISC_OFF;
+    return error;
+}
+
+/* --- a new device --------------------------------------------------------------------------- */
+
+/* All but the data path is the same for both kinds of ring. */
+#define OPS(ring)                                                                                  \
+    {                                                                                              \
+        .info = info, .configure = configure, .rxq_setup = rxq_setup, .txq_setup = txq_setup,      \
+        .start = start, .stop = stop, .link_up = link_up, .set_promisc = set_promisc,              \
+        .set_mtu = set_mtu, .rx_intr = virtio_net_rx_intr, .rx_burst = virtio_net_rx_burst_##ring, \
+        .tx_burst = virtio_net_tx_burst_##ring, .tx_reclaim = virtio_net_tx_reclaim_##ring,        \
+    }
+
+static const struct netdev_ops ops_split = OPS(split), ops_packed = OPS(packed);
+
+int virtio_net_init(struct virtio_net *net, struct virtio_transport *t)
+{
+    net->base.ops = &ops_split;
+    net->transport = net->control.transport = t;
+    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        net->rx[q].transport = net->tx[q].transport = t;
+        net->rx[q].index = (uint16_t)(2 * q + VIRTIO_NET_RX);
+        net->tx[q].index = (uint16_t)(2 * q + VIRTIO_NET_TX);
+    }
+    return examine(net);
+}
+
+void virtio_net_add(struct virtio_transport *t)
+{
+    struct virtio_net *net = boot_alloc(sizeof *net, CACHE_LINE);
+
+    if (!net)
+        panic("There is no memory for the network device at %s; give the machine more.", t->where);
+    int error = virtio_net_init(net, t);
+    if (error)
+        print("%s: this virtio-net device can't be used: %s.\n", t->where, netdev_strerror(error));
+    else if (!netdev_register(&net->base))
+        print("%s: left out, as an image drives at most %d network devices.\n", t->where,
+              NETDEV_MAX);
+}

@@ -1,0 +1,169 @@
+/*
+ * virtio_net.h - the virtio network device (virtio 1.1, section 5.1): one driver for every
+ * transport. Modern devices only.
+ *
+ * A transport that finds a network device hands it to virtio_net_add; all else goes through
+ * netdev.h. The rest of this header is shared by the driver's files, virtio_net.c (control),
+ * virtio_net_burst.c (the data path), virtio_net_intr.c, virtio_net_pairs.c and
+ * virtio_net_recover.c, and by its tests.
+ */
+#ifndef NETDEV_VIRTIO_NET_H
+#define NETDEV_VIRTIO_NET_H
+
+#include "netdev/netdev.h"
+#include "netdev/virtio/virtio.h"
+#include "netdev/virtio/vring.h"
+
+#include <linux/virtio_net.h>
+
+enum {
+    VIRTIO_NET_HEADER = sizeof(struct virtio_net_hdr_v1), /* before every frame, in its headroom */
+    VIRTIO_NET_RX = 0, /* numbers of the device's queues, while one pair is in use */
+    VIRTIO_NET_TX = 1,
+    VIRTIO_NET_CONTROL = 2,
+    VIRTIO_NET_DESCS_MIN = 4,
+    VIRTIO_NET_DESCS_MAX = 32768, /* virtio 1.1, section 2.6 and 2.7: the largest queue size */
+    VIRTIO_NET_FRAME_MIN = 14,    /* an Ethernet header */
+    VIRTIO_NET_FRAME_EXTRA = 18,  /* bytes of a frame beyond its MTU: header and one VLAN tag */
+    VIRTIO_NET_PIECES_MAX = 64,   /* of one packet that is sent */
+    VIRTIO_NET_COMMAND_MAX = 320, /* bytes of what a command says */
+};
+
+_Static_assert(VIRTIO_NET_HEADER == 12, "the header of a modern device is 12 bytes long");
+
+/* The rings that a device is started with, by the key virtio.ring. Packed rings, where they are
+ * offered, were never slower and much faster to receive from and forward with. */
+extern enum virtio_net_rings {
+    VIRTIO_NET_RINGS_AUTO,   /* packed if the device offers it, else split */
+    VIRTIO_NET_RINGS_SPLIT,  /* split */
+    VIRTIO_NET_RINGS_PACKED, /* packed, or start fails with NETDEV_ENOTSUP */
+} virtio_net_rings;
+
+struct virtio_net_queue {
+    struct netdev_queue base;
+    struct vring_queue ring; /* owners are struct netbuf */
+    struct virtio_transport *transport;
+    struct netbuf_pool *pool; /* rx: where buffers come from */
+    uint32_t offloads;        /* enum netdev_offload, as negotiated */
+    uint32_t frame_max_bytes; /* tx: longest frame that may be sent */
+    uint16_t index;           /* the queue's number at the device */
+    uint16_t descs;
+    uint16_t kicked_at; /* vring_posted when core 0 kicked the device to be sure */
+    bool mergeable;     /* rx: a packet may be spread over several buffers */
+    bool header_counts; /* rx: something was negotiated that the header tells; if not it isn't read,
+                           which spares fetching its cache line from the device's processor */
+    bool armed;         /* rx: somebody waits: a ring that takes this one's place is armed, too */
+    void *memory;       /* of the ring; kept for the next one, as it can't be given back */
+    size_t memory_bytes;
+} __attribute__((aligned(CACHE_LINE))); /* queues of different cores share no cache line */
+
+/* A command to the device and its answer. The device may write `ack` at any time until it is
+ * reset, however late: nothing else is ever kept there. */
+struct virtio_net_command {
+    struct virtio_net_ctrl_hdr header;
+    uint8_t ack;
+    uint8_t data[VIRTIO_NET_COMMAND_MAX];
+};
+
+/* What we know of a device that went away while it was used. */
+struct virtio_net_lost {
+    bool noticed;         /* and said so */
+    bool lacks;           /* what is there now can't do what is in use; said so, too */
+    uint32_t packets;     /* in flight, lost with it */
+    uint64_t next_try_ns; /* of starting it again */
+};
+
+struct virtio_net {
+    struct netdev base;
+    struct virtio_transport *transport;
+    uint64_t offered;  /* features that the device has */
+    uint64_t features; /* negotiated at the last start */
+    uint32_t offloads; /* wanted: enum netdev_offload */
+    uint16_t mtu_bytes, mtu_max_bytes;
+    uint16_t rx_descs_max, tx_descs_max;
+    uint8_t mac[6];
+    bool has_control;                                        /* the device takes commands */
+    enum { PROMISC_UNSET, PROMISC_OFF, PROMISC_ON } promisc; /* what the app set since configure */
+    uint16_t pairs_device; /* queue pairs that it has: the control queue is behind the last */
+    uint16_t pairs_max;    /* that we can use */
+    uint32_t hash_types;   /* by which it can steer (RSS); 0: it steers by itself */
+    struct virtio_net_queue rx[NETDEV_MAX_QUEUE_PAIRS], tx[NETDEV_MAX_QUEUE_PAIRS], control;
+    struct virtio_net_command command;
+    struct virtio_net_lost lost;
+};
+
+/* For transports: examines the device behind `t` and registers it; says on the console why if it
+ * can't be used. `t` must stay. */
+void virtio_net_add(struct virtio_transport *t);
+
+/* Examines the device behind `t` and makes `net`, which is all zeroes, a device in state FOUND.
+ * 0, NETDEV_EDEVICE or NETDEV_ETIMEOUT. */
+int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
+
+/* Gives the device a command, with len bytes of what it says, and waits for its answer: 0,
+ * NETDEV_EDEVICE if it refuses or the queue is broken, NETDEV_ETIMEOUT. The device answers whenever
+ * it likes: an answer that came too late for its caller is waited for before the memory of the
+ * command is used again. */
+int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const void *data,
+                       uint32_t len);
+
+/* --- several queue pairs, in virtio_net_pairs.c ----------------------------------------------- */
+
+/* Learns how many pairs the device has; leaves of the offers what can be used. 0 or an error. */
+int virtio_net_read_pairs(struct virtio_net *net);
+
+/* The features that the configured number of pairs needs. */
+uint64_t virtio_net_pairs_features(const struct virtio_net *net);
+
+/* The device has begun: has it use all configured pairs, and spread what comes over them. 0 or an
+ * error. */
+int virtio_net_use_pairs(struct virtio_net *net);
+
+/* --- the data path, in virtio_net_burst.c ----------------------------------------------------- */
+
+uint32_t virtio_net_rx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base);
+
+uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
+uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base);
+
+/* Fills the receive ring as far as the pool goes and tells the device. */
+void virtio_net_refill(struct virtio_net_queue *q);
+
+/* Publishes what was posted and tells the device, if it wants to be told. */
+void virtio_net_publish(struct virtio_net_queue *q);
+
+/* The device has broken its protocol: the queue stands still until it is stopped. */
+void virtio_net_broken(struct virtio_net_queue *q);
+
+/* --- interrupts, in virtio_net_intr.c --------------------------------------------------------- */
+
+int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
+
+/* --- a device that goes away ------------------------------------------------------------------ */
+
+/*
+ * For a started device that needs a reset, or has gone. Tries, a few times a second at most, to
+ * start it again with new, empty rings and the features, buffers and counters that it had; says on
+ * the console when it went and when it is back. True if it is.
+ */
+bool virtio_net_recover(struct virtio_net *net);
+
+/*
+ * For a started device: a kick too many for each queue into which something was posted since the
+ * last of these. A queue whose kick was lost would stand still for ever. One is lost where the
+ * device sees our index late and the wish that we read is old: QEMU 7.2 leaves out the fence
+ * between them when it emulates a single processor (TCG; docs/debugging.md).
+ */
+void virtio_net_kick_again(struct virtio_net *net);
+
+/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
+int virtio_net_begin(struct virtio_net *net);
+
+/* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
+ * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
+uint32_t virtio_net_empty(struct virtio_net *net);
+
+#endif

@@ -1,0 +1,418 @@
+/*
+ * virtio_net_burst.c - virtio-net's data path: packets in and out of the two rings.
+ *
+ * A packet is one descriptor: the device's header of 12 bytes lies in the buffer's headroom, right
+ * before the frame, and both are handed over as one piece.
+ *
+ *        buffer   |  headroom   | header |   frame ...            |
+ *                               ^ descriptor's address
+ *                                        ^ netbuf's data
+ *
+ * Only a chain that is sent has more descriptors, one a piece, and a mergeable receive queue may
+ * spread one packet over several buffers: the first has the header and counts them, the others are
+ * frame from their first byte, which is where the header would be.
+ *
+ * Everything here is compiled once for each kind of ring: inline functions that take the kind, a
+ * constant in the few public ones at the end.
+ */
+#include "netdev/virtio/virtio_net.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    BULK = 64, /* buffers taken from a ring or a pool, or given back, at a time */
+    PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
+};
+
+/* The header as two words, so that it is read once, whatever its alignment. */
+union header {
+    struct virtio_net_hdr_v1 fields;
+    struct {
+        uint64_t low;
+        uint32_t high;
+    } __attribute__((packed)) words;
+};
+
+static inline struct virtio_net_queue *queue_of(struct netdev_queue *base)
+{
+    return (struct virtio_net_queue *)base;
+}
+
+void virtio_net_broken(struct virtio_net_queue *q)
+{
+    q->base.broken = true;
+    q->base.more = q->base.room = 0;
+    q->base.stats.drops[NETDEV_DROP_BAD_ID]++;
+}
+
+static void drop(struct virtio_net_queue *q, enum netdev_drop reason, struct netbuf *packet)
+{
+    q->base.stats.drops[reason]++;
+    netbuf_free(packet);
+}
+
+INLINE void publish(struct virtio_net_queue *q, enum vring_kind kind)
+{
+    vring_publish(&q->ring, kind);
+    if (vring_wants_kick(&q->ring, kind)) {
+        q->transport->ops->kick(q->transport, q->index);
+        q->base.stats.kicks++;
+    }
+}
+
+void virtio_net_publish(struct virtio_net_queue *q)
+{
+    publish(q, q->ring.kind);
+}
+
+/* Takes up to n finished buffers or packets; none once the queue is broken. */
+INLINE uint32_t reap(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
+                     uint32_t *lens, uint32_t n)
+{
+    if (unlikely(q->base.broken))
+        return 0;
+    uint32_t got = vring_reap(&q->ring, kind, (void **)bufs, lens, n);
+    if (unlikely(vring_broken(&q->ring, kind)))
+        virtio_net_broken(q);
+    return got;
+}
+
+/* --- receive -------------------------------------------------------------------------------- */
+
+/* The device may write to the header at any time, so what is checked must be what is used. */
+static inline struct virtio_net_hdr_v1 read_header(const struct netbuf *nb)
+{
+    const volatile union header *at = (const void *)(nb->data - VIRTIO_NET_HEADER);
+    union header h;
+
+    h.words.low = at->words.low;
+    h.words.high = at->words.high;
+    return h.fields;
+}
+
+/* Sets the packet's flags from its header. False if the header says what can't be. */
+static inline bool take_header(const struct virtio_net_queue *q, struct netbuf *nb,
+                               const struct virtio_net_hdr_v1 *h)
+{
+    if (unlikely(h->gso_type != VIRTIO_NET_HDR_GSO_NONE))
+        return false; /* we offer no segmentation: a giant packet isn't for us */
+    if (!(q->offloads & NETDEV_OFFLOAD_RX_CSUM))
+        return true;
+    if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        /* Whoever completes the sum writes there: it must be inside the first piece. */
+        if (h->csum_start + h->csum_offset + 2u > nb->len)
+            return false;
+        nb->flags = NETBUF_CSUM_PARTIAL;
+        nb->csum_start = h->csum_start;
+        nb->csum_offset = h->csum_offset;
+    } else if (h->flags & VIRTIO_NET_HDR_F_DATA_VALID) {
+        nb->flags = NETBUF_CSUM_GOOD;
+    }
+    return true;
+}
+
+/* Buffers taken from the ring together: bufs[next] to bufs[count - 1] are still to be looked at. */
+struct batch {
+    struct netbuf *bufs[BULK];
+    uint32_t lens[BULK];
+    uint32_t next, count;
+};
+
+/* The packet's next buffer, out of the batch or else the ring; NULL if there is none. */
+static struct netbuf *next_piece(struct virtio_net_queue *q, struct batch *b, uint32_t *len)
+{
+    if (b->next == b->count) {
+        b->next = 0;
+        b->count = reap(q, q->ring.kind, b->bufs, b->lens, 1);
+        if (b->count == 0)
+            return NULL;
+    }
+    *len = b->lens[b->next];
+    return b->bufs[b->next++];
+}
+
+/* Puts the other `count` buffers of a packet behind its first. All of them are taken from the ring
+ * in any case; false if some are missing or their lengths can't be. */
+static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t count, struct batch *b)
+{
+    struct netbuf *tail = first;
+    uint32_t total = first->len, len;
+    bool good = true;
+
+    for (; count > 0; count--) {
+        struct netbuf *nb = next_piece(q, b, &len);
+        if (!nb)
+            return false;
+        tail = tail->next = nb;
+        if (len == 0 || len > netbuf_tailroom(nb) + VIRTIO_NET_HEADER) {
+            good = false;
+            continue;
+        }
+        nb->data -= VIRTIO_NET_HEADER;
+        nb->len = (uint16_t)len;
+        total += len;
+    }
+    return good && total <= PACKET_MAX;
+}
+
+/* Takes the batch's next packet. NULL if it was dropped. */
+INLINE struct netbuf *rx_take(struct virtio_net_queue *q, struct batch *b)
+{
+    struct netbuf *nb = b->bufs[b->next];
+    const uint32_t len = b->lens[b->next++];
+    bool len_good = len >= VIRTIO_NET_HEADER + VIRTIO_NET_FRAME_MIN &&
+                    len <= VIRTIO_NET_HEADER + netbuf_tailroom(nb);
+
+    nb->len = (uint16_t)(likely(len_good) ? len - VIRTIO_NET_HEADER : 0);
+    bool meta_good = true;
+    if (q->header_counts) {
+        const struct virtio_net_hdr_v1 h = read_header(nb);
+        meta_good = take_header(q, nb, &h);
+        if (unlikely(q->mergeable && h.num_buffers != 1))
+            meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, b);
+    }
+    if (unlikely(!len_good || !meta_good)) {
+        drop(q, len_good ? NETDEV_DROP_BAD_META : NETDEV_DROP_BAD_LEN, nb);
+        return NULL;
+    }
+    return nb;
+}
+
+/* Posts empty buffers; returns how many the ring still lacks because the pool is empty. */
+INLINE uint32_t post_empty(struct virtio_net_queue *q, enum vring_kind kind, uint32_t missing)
+{
+    struct netbuf *fresh[BULK];
+    uint32_t want, n;
+
+    do {
+        want = MIN(missing, (uint32_t)BULK);
+        n = netbuf_alloc_bulk(q->pool, fresh, want);
+        for (uint32_t i = 0; i < n; i++) {
+            const struct vring_piece piece = {fresh[i]->data - VIRTIO_NET_HEADER,
+                                              VIRTIO_NET_HEADER + netbuf_tailroom(fresh[i]), true};
+            vring_post(&q->ring, kind, &piece, 1, fresh[i]);
+        }
+        missing -= n;
+    } while (missing > 0 && n == want);
+    return missing;
+}
+
+INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
+{
+    uint32_t missing = vring_room(&q->ring, kind);
+
+    if (missing == 0)
+        return;
+    uint32_t lacking = post_empty(q, kind, missing);
+    q->base.empty = false;
+    if (unlikely(lacking > 0)) {
+        q->base.stats.drops[NETDEV_DROP_NO_BUF]++;
+        q->base.empty = lacking == q->descs;
+    }
+    if (lacking < missing)
+        publish(q, kind);
+}
+
+/* Looks at the batch's buffers, which were prefetched by reap. */
+INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct netbuf **bufs,
+                         uint64_t *bytes)
+{
+    uint32_t got = 0;
+
+    /* Where the header is the frame begins, and whoever gets the packet writes there, as a rule. */
+    for (uint32_t i = b->next; q->header_counts && i < b->count; i++)
+        prefetch_to_write(b->bufs[i]->data - VIRTIO_NET_HEADER);
+    while (b->next < b->count) {
+        struct netbuf *packet = rx_take(q, b);
+        if (likely(packet)) {
+            *bytes += likely(!packet->next) ? packet->len : netbuf_packet_len(packet);
+            bufs[got++] = packet;
+        }
+    }
+    return got;
+}
+
+INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n,
+                         enum vring_kind kind)
+{
+    struct virtio_net_queue *q = queue_of(base);
+    struct batch b;
+    uint32_t want, taken, got = 0;
+    uint64_t bytes = 0;
+
+    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
+    do {
+        want = MIN(n - got, (uint32_t)BULK);
+        b.next = 0;
+        b.count = taken = reap(q, kind, b.bufs, b.lens, want);
+        got += rx_batch(q, &b, bufs + got, &bytes);
+    } while (taken == want && got < n);
+    base->stats.packets += got;
+    base->stats.bytes += bytes;
+    base->stats.bursts += got > 0;
+    if (unlikely(base->broken))
+        return got;
+    base->more = vring_known(&q->ring, kind);
+    refill(q, kind);
+    return got;
+}
+
+/* --- transmit ------------------------------------------------------------------------------- */
+
+/* Gives finished packets back to their pools; returns how many. */
+INLINE uint32_t reclaim(struct virtio_net_queue *q, enum vring_kind kind)
+{
+    struct netbuf *done[BULK];
+    uint32_t total = 0, n;
+
+    do {
+        n = reap(q, kind, done, NULL, BULK);
+        netbuf_free_bulk(done, n);
+        total += n;
+    } while (n == BULK);
+    return total;
+}
+
+/* Describes a packet's pieces for the ring. Returns how many there are; 0 if it can't be sent. */
+static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct netbuf *packet,
+                                 struct vring_piece *pieces, uint32_t *frame_bytes)
+{
+    const uint32_t max = MIN(q->descs, (uint32_t)VIRTIO_NET_PIECES_MAX);
+    uint32_t count = 1;
+
+    if (unlikely(netbuf_headroom(packet) < VIRTIO_NET_HEADER || packet->len == 0))
+        return 0;
+    pieces[0] = (struct vring_piece){packet->data - VIRTIO_NET_HEADER,
+                                     VIRTIO_NET_HEADER + packet->len, false};
+    *frame_bytes = packet->len;
+    if (likely(!packet->next))
+        return 1;
+    if (!(q->offloads & NETDEV_OFFLOAD_SG))
+        return 0;
+    for (const struct netbuf *nb = packet->next; nb; nb = nb->next) {
+        if (count == max || nb->len == 0)
+            return 0;
+        pieces[count++] = (struct vring_piece){nb->data, nb->len, false};
+        *frame_bytes += nb->len;
+    }
+    return count;
+}
+
+/* Writes the header before the frame. False if the packet can't be sent. */
+static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *packet,
+                              uint32_t frame_bytes)
+{
+    union header want = {.words = {0, 0}}; /* no checksum, no segmentation */
+
+    if (unlikely(frame_bytes < VIRTIO_NET_FRAME_MIN || frame_bytes > q->frame_max_bytes))
+        return false;
+    if (packet->flags & NETBUF_CSUM_PARTIAL) {
+        if (!(q->offloads & NETDEV_OFFLOAD_TX_CSUM) ||
+            packet->csum_start + packet->csum_offset + 2u > frame_bytes)
+            return false;
+        want.fields.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        want.fields.csum_start = packet->csum_start;
+        want.fields.csum_offset = packet->csum_offset;
+    }
+    /* A buffer sent before still has the same header, as a rule: its cache line, which the device
+     * has read, is left shared with the device. */
+    union header *at = (void *)(packet->data - VIRTIO_NET_HEADER);
+    if (at->words.low != want.words.low || at->words.high != want.words.high)
+        *at = want;
+    return true;
+}
+
+/* A packet that can't be sent is taken all the same: the app could do nothing else with it. */
+INLINE uint32_t post_packets(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
+                             uint32_t n)
+{
+    struct vring_piece pieces[VIRTIO_NET_PIECES_MAX];
+    uint32_t taken, frame_bytes, packets = 0;
+    uint64_t bytes = 0;
+
+    for (taken = 0; taken < n; taken++) {
+        struct netbuf *packet = bufs[taken];
+        uint32_t count = tx_pieces(q, packet, pieces, &frame_bytes);
+        if (unlikely(count > vring_room(&q->ring, kind)))
+            break;
+        if (unlikely(count == 0 || !put_header(q, packet, frame_bytes))) {
+            drop(q, NETDEV_DROP_BAD_META, packet);
+            continue;
+        }
+        if (likely(count == 1))
+            vring_post(&q->ring, kind, pieces, 1, packet);
+        else
+            vring_post(&q->ring, kind, pieces, count, packet);
+        bytes += frame_bytes;
+        packets++;
+    }
+    q->base.stats.packets += packets;
+    q->base.stats.bytes += bytes;
+    q->base.stats.bursts += packets > 0;
+    if (packets > 0)
+        publish(q, kind);
+    return taken;
+}
+
+INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n,
+                         enum vring_kind kind)
+{
+    struct virtio_net_queue *q = queue_of(base);
+
+    reclaim(q, kind);
+    if (unlikely(base->broken))
+        return 0;
+    uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
+    base->room = vring_room(&q->ring, kind);
+    return taken;
+}
+
+INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
+{
+    struct virtio_net_queue *q = queue_of(base);
+    uint32_t reclaimed = reclaim(q, kind);
+
+    base->room = base->broken ? 0 : vring_room(&q->ring, kind);
+    return reclaimed;
+}
+
+/* --- for each kind of ring ------------------------------------------------------------------ */
+
+uint32_t virtio_net_rx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return rx_burst(base, bufs, n, VRING_SPLIT);
+}
+
+uint32_t virtio_net_tx_burst_split(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return tx_burst(base, bufs, n, VRING_SPLIT);
+}
+
+uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_SPLIT);
+}
+
+uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return rx_burst(base, bufs, n, VRING_PACKED);
+}
+
+uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+{
+    return tx_burst(base, bufs, n, VRING_PACKED);
+}
+
+uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_PACKED);
+}
+
+/* A burst of nothing is a refill: no copy of that code for each kind. */
+void virtio_net_refill(struct virtio_net_queue *q)
+{
+    if (q->ring.kind == VRING_PACKED)
+        virtio_net_rx_burst_packed(&q->base, NULL, 0);
+    else
+        virtio_net_rx_burst_split(&q->base, NULL, 0);
+}

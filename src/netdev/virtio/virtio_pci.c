@@ -1,0 +1,251 @@
+/*
+ * virtio_pci.c - virtio over PCI (virtio 1.1, section 4.1), modern interface only.
+ *
+ * Vendor capabilities in configuration space say where in which BAR each structure of the device
+ * lies:
+ *
+ *   capability --> common configuration   status, features, queues: registers
+ *   capability --> notification area      one 16-bit doorbell a queue, `multiplier` bytes apart
+ *   capability --> device configuration   MAC, link status, MTU
+ *
+ * Each capability's bar, offset and length are checked against the measured size of the BAR.
+ *
+ * Interrupts are MSI-X only (section 4.1.4.3): the receive queue of pair n has entry n of the
+ * table, which wakes the core that arms it; everything else has VIRTIO_MSI_NO_VECTOR, and the pin
+ * is switched off. A device without MSI-X, or with too few entries, is polled.
+ */
+#include "netdev/virtio/virtio_pci.h"
+#include "boot/boot.h"
+#include "netdev/virtio/virtio_net.h"
+
+enum {
+    VENDOR_VIRTIO = 0x1af4,
+    DEVICE_NET = 0x1041,              /* 0x1040 + device id 1 */
+    DEVICE_NET_TRANSITIONAL = 0x1000, /* has the legacy interface as well */
+    CAPABILITY_VENDOR = 0x09,
+    NOTIFY_LEN_MAX = 2 << 20, /* mapped of the notification area: all queues, a page apart */
+    DEVICE_LEN_MAX = 256,     /* mapped of the device's configuration */
+};
+
+static struct virtio_pci *pci_of(struct virtio_transport *t)
+{
+    return (struct virtio_pci *)t;
+}
+
+/* --- the transport -------------------------------------------------------------------------- */
+
+static uint8_t status(struct virtio_transport *t)
+{
+    return pci_of(t)->common->device_status;
+}
+
+static void set_status(struct virtio_transport *t, uint8_t value)
+{
+    pci_of(t)->common->device_status = value;
+}
+
+static uint64_t features(struct virtio_transport *t)
+{
+    volatile struct virtio_pci_common_cfg *common = pci_of(t)->common;
+
+    common->device_feature_select = 0;
+    uint64_t low = common->device_feature;
+    common->device_feature_select = 1;
+    return (uint64_t)common->device_feature << 32 | low;
+}
+
+static void set_features(struct virtio_transport *t, uint64_t value)
+{
+    volatile struct virtio_pci_common_cfg *common = pci_of(t)->common;
+
+    common->guest_feature_select = 0;
+    common->guest_feature = (uint32_t)value;
+    common->guest_feature_select = 1;
+    common->guest_feature = (uint32_t)(value >> 32);
+}
+
+static uint32_t config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes)
+{
+    const struct virtio_pci *dev = pci_of(t);
+    volatile uint8_t *at = dev->device + offset;
+
+    if (offset + width_bytes > dev->device_len)
+        return 0;
+    if (width_bytes == 1)
+        return *at;
+    return width_bytes == 2 ? *(volatile uint16_t *)at : *(volatile uint32_t *)at;
+}
+
+static uint32_t config_generation(struct virtio_transport *t)
+{
+    return pci_of(t)->common->config_generation;
+}
+
+static uint32_t queue_size_max(struct virtio_transport *t, uint16_t q)
+{
+    volatile struct virtio_pci_common_cfg *common = pci_of(t)->common;
+
+    if (q >= common->num_queues)
+        return 0;
+    common->queue_select = q;
+    return common->queue_size;
+}
+
+/* Registers of 64 bits are written as two words, section 4.1.3.1. */
+static void write_address(volatile uint32_t *low, volatile uint32_t *high, uint64_t address)
+{
+    *low = (uint32_t)address;
+    *high = (uint32_t)(address >> 32);
+}
+
+/* Gives the selected queue an entry of the table, if one is wanted and there. False if the device
+ * has none for it, as a vector that doesn't stick says. */
+static bool set_vector(struct virtio_pci *dev, uint16_t q, const struct virtio_queue_place *place)
+{
+    volatile struct virtio_pci_common_cfg *common = dev->common;
+    const uint16_t entry = q / 2;
+
+    if (place->wakes && entry < dev->msix.count) {
+        common->queue_msix_vector = entry;
+        if (common->queue_msix_vector == entry)
+            return true;
+    }
+    common->queue_msix_vector = VIRTIO_MSI_NO_VECTOR;
+    return false;
+}
+
+static bool queue_enable(struct virtio_transport *t, uint16_t q,
+                         const struct virtio_queue_place *place)
+{
+    struct virtio_pci *dev = pci_of(t);
+    volatile struct virtio_pci_common_cfg *common = dev->common;
+
+    if (queue_size_max(t, q) < place->size || common->queue_enable != 0)
+        return false;
+    uint64_t doorbell = (uint64_t)common->queue_notify_off * dev->notify_multiplier;
+    if (doorbell + sizeof(uint16_t) > dev->notify_len || doorbell % sizeof(uint16_t) != 0)
+        return false;
+    dev->doorbells[q] = (volatile uint16_t *)(dev->notify + doorbell);
+    common->queue_size = place->size;
+    dev->interrupts[q] = set_vector(dev, q, place);
+    write_address(&common->queue_desc_lo, &common->queue_desc_hi, place->desc);
+    write_address(&common->queue_avail_lo, &common->queue_avail_hi, place->avail);
+    write_address(&common->queue_used_lo, &common->queue_used_hi, place->used);
+    common->queue_enable = 1;
+    return common->queue_size == place->size;
+}
+
+static void kick(struct virtio_transport *t, uint16_t q)
+{
+    *pci_of(t)->doorbells[q] = q;
+}
+
+static bool arm(struct virtio_transport *t, uint16_t q, bool on)
+{
+    struct virtio_pci *dev = pci_of(t);
+
+    if (on && dev->interrupts[q] && dev->woken[q] != boot_core() + 1) {
+        pci_msix_set(&dev->msix, q / 2u, dev->msi(boot_core()));
+        dev->woken[q] = boot_core() + 1;
+    }
+    return dev->interrupts[q]; /* a message is sent once and needs no acknowledgement */
+}
+
+static const struct virtio_transport_ops ops = {
+    .status = status,
+    .set_status = set_status,
+    .features = features,
+    .set_features = set_features,
+    .config = config,
+    .config_generation = config_generation,
+    .queue_size_max = queue_size_max,
+    .queue_enable = queue_enable,
+    .kick = kick,
+    .arm = arm,
+};
+
+/* --- finding the structures ----------------------------------------------------------------- */
+
+/* Maps at most max_len bytes of the structure that the capability at `cap` describes. NULL if it
+ * has fewer than min_len bytes or isn't inside its BAR. */
+static void *map_structure(const struct pci_access *pci, uint16_t function, uint32_t cap,
+                           uint32_t min_len, uint32_t max_len, uint32_t *mapped_len)
+{
+    uint32_t index = pci_read8(pci, function, cap + VIRTIO_PCI_CAP_BAR);
+    uint32_t offset = pci->read(function, cap + VIRTIO_PCI_CAP_OFFSET);
+    uint32_t len = pci->read(function, cap + VIRTIO_PCI_CAP_LENGTH);
+    struct pci_bar bar;
+
+    if (len < min_len || offset % 4 != 0 || !pci_bar(pci, function, index, &bar))
+        return NULL;
+    if ((uint64_t)offset + len > bar.len)
+        return NULL;
+    *mapped_len = MIN(len, max_len);
+    return pci->map(bar.base + offset, *mapped_len);
+}
+
+/* Takes one capability. Of several of one type, the first that can be used counts. */
+static void take_capability(struct virtio_pci *dev, const struct pci_access *pci, uint16_t function,
+                            uint32_t cap)
+{
+    const uint32_t common_len = sizeof *dev->common;
+    uint8_t type = pci_read8(pci, function, cap + VIRTIO_PCI_CAP_CFG_TYPE);
+    uint32_t cap_len = pci_read8(pci, function, cap + VIRTIO_PCI_CAP_LEN), len;
+
+    if (cap_len < sizeof(struct virtio_pci_cap) || cap + cap_len > 256)
+        return;
+    if (type == VIRTIO_PCI_CAP_COMMON_CFG && !dev->common) {
+        dev->common = map_structure(pci, function, cap, common_len, common_len, &len);
+    } else if (type == VIRTIO_PCI_CAP_DEVICE_CFG && !dev->device) {
+        dev->device = map_structure(pci, function, cap, 1, DEVICE_LEN_MAX, &dev->device_len);
+    } else if (type == VIRTIO_PCI_CAP_NOTIFY_CFG && !dev->notify &&
+               cap_len >= sizeof(struct virtio_pci_notify_cap)) {
+        dev->notify = map_structure(pci, function, cap, 2, NOTIFY_LEN_MAX, &dev->notify_len);
+        dev->notify_multiplier = pci->read(function, cap + VIRTIO_PCI_NOTIFY_CAP_MULT);
+    }
+}
+
+bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uint16_t function)
+{
+    uint32_t cap = 0, steps = 0;
+
+    *dev = (struct virtio_pci){.base = {.ops = &ops, .driver = "virtio-net over PCI"},
+                               .msi = pci->msi};
+    format(dev->base.where, sizeof dev->base.where, "pci %02x:%02x.%x", function >> 8,
+           function >> 3 & 31, function & 7);
+    while (pci_next_capability(pci, function, &cap, &steps))
+        if (pci_read8(pci, function, cap) == CAPABILITY_VENDOR)
+            take_capability(dev, pci, function, cap);
+    if (!dev->common || !dev->device || !dev->notify)
+        return false;
+    pci_enable(pci, function);
+    pci_msix_enable(pci, function, &dev->msix);
+    dev->common->msix_config = VIRTIO_MSI_NO_VECTOR;
+    return true;
+}
+
+static void visit(const struct pci_access *pci, uint16_t function)
+{
+    uint32_t id = pci->read(function, PCI_VENDOR_DEVICE);
+
+    if ((id & 0xffff) != VENDOR_VIRTIO ||
+        (id >> 16 != DEVICE_NET && id >> 16 != DEVICE_NET_TRANSITIONAL))
+        return;
+    struct virtio_pci *dev = boot_alloc(sizeof *dev, CACHE_LINE);
+    if (!dev)
+        panic("There is no memory for the PCI device %x; give the machine more.", function);
+    if (virtio_pci_attach(dev, pci, function))
+        virtio_net_add(&dev->base);
+    else
+        print("%s: this virtio-net device has no usable modern interface; start it with "
+              "disable-modern=off.\n",
+              dev->base.where);
+}
+
+bool virtio_pci_probe(const struct pci_access *pci)
+{
+    if (!pci_present(pci))
+        return false;
+    pci_scan(pci, visit);
+    return true;
+}

@@ -1,0 +1,33 @@
+/*
+ * virtio_pci.h - virtio over PCI (virtio 1.1, section 4.1), modern interface only.
+ */
+#ifndef NETDEV_VIRTIO_PCI_H
+#define NETDEV_VIRTIO_PCI_H
+
+#include "netdev/virtio/pci.h"
+#include "netdev/virtio/virtio.h"
+
+#include <linux/virtio_pci.h>
+
+/* Finds the network devices on PCI and hands them to virtio_net_add. False if there is no PCI. */
+bool virtio_pci_probe(const struct pci_access *pci);
+
+struct virtio_pci {
+    struct virtio_transport base;
+    volatile struct virtio_pci_common_cfg *common;
+    volatile uint8_t *device; /* the device's own configuration */
+    uint32_t device_len;
+    volatile uint8_t *notify;
+    uint32_t notify_len, notify_multiplier;
+    volatile uint16_t *doorbells[VIRTIO_QUEUES_MAX]; /* where each enabled queue is kicked */
+    struct pci_msix msix;
+    struct boot_msi (*msi)(uint32_t core);
+    bool interrupts[VIRTIO_QUEUES_MAX]; /* the queue has an entry of the table ... */
+    uint32_t woken[VIRTIO_QUEUES_MAX];  /* ... which wakes this core, plus 1; 0: nobody as yet */
+};
+
+/* For virtio_pci_probe and its tests: finds the device's structures behind `function`, maps them
+ * and enables the device. False if it hasn't got all that a modern device must have. */
+bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uint16_t function);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * virtio_user.h - a virtio transport to another process of the same host: the front end of
+ * vhost-user. Only on linux. The back end, such as DPDK's net_vhost, listens on a UNIX socket, gets
+ * the platform's memory to map, and serves the rings in it.
+ */
+#ifndef NETDEV_VIRTIO_USER_H
+#define NETDEV_VIRTIO_USER_H
+
+#include "netdev/virtio/vhost_user.h"
+#include "netdev/virtio/virtio.h"
+
+/* Registers the network device behind the socket that the key vhost names. Panics if nobody listens
+ * there; says what to do if there is no such key. */
+void virtio_user_probe(void);
+
+enum { VIRTIO_USER_QUEUES = 16 }; /* receive and transmit queues of 8 pairs */
+
+struct virtio_user {
+    struct virtio_transport base;
+    const char *path;
+    struct vhost_user link;
+    uint8_t status;
+    uint8_t mac[6];
+    bool has_mac;        /* else the driver makes one */
+    bool has_extensions; /* the back end knows protocol features */
+    uint64_t extensions; /* those in use */
+    uint64_t offered;    /* features of the back end */
+    uint64_t features;   /* taken by it */
+    uint32_t queues;     /* that it has */
+    int kick[VIRTIO_USER_QUEUES];
+    int call[VIRTIO_USER_QUEUES]; /* where a queue's interrupts come; -1: never wanted as yet. Kept
+                                     for good, as somebody may wait there for a back end's return */
+};
+
+/* Makes *u a transport to whoever listens at `path`, which must stay; connects when it is reset or
+ * acknowledged. */
+void virtio_user_attach(struct virtio_user *u, const char *path);
+
+/* Connects, unless that is done: NULL, or the reason why it can't be. */
+const char *virtio_user_connect(struct virtio_user *u);
+
+#endif
