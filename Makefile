@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Ringloop's build. `make help` lists what it does.
 #
 # There are no lists in here: a folder in src/apps is an app, a folder in src/boot with a plat.mk is

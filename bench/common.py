@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What the scripts of this folder share: options, installing, building, and what the machine lacks."""
 
 import os

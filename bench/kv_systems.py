@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The systems that bench/udpkv measures: each a key-value server with a kvload of its own.
 
 A pair stays up for a whole load, and its server is held still (SIGSTOP) while others are measured.

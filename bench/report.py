@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What becomes of measurements: medians, tables, CSV, JSON, a plot, and the machine they are from."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The systems that bench/pktgen measures: each speaks virtio into a vhost-user socket.
 
 They share four calls. prepare(mode, size) makes the system ready for `tx`, `rx` or `fwd` with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Trials at a given rate: packets go to testpmd, which sends each one back, and are accounted for.
 
 A trial starts the system anew: pktgen in mode=latency, in QEMU or as a process, or for DPDK's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Are the answers that several clients got at the same time those of one server that does one thing
 at a time? Clients write down when they asked and when they were answered; for each key a search in
 the manner of Wing and Gong looks for an order of its operations that explains all answers.

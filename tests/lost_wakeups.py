@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Sends packets at the worst moments, when a server that sleeps is about to, and sees that each is
 answered: none may wait until the server wakes by itself.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Sends the same recorded requests to memcached and to udpkv and compares the answers' bytes.
 
     python3 tests/memcached_compare.py --memcached 127.0.0.1:11311 --udpkv 127.0.0.1:11211

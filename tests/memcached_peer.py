@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Debian's memcached as the peer that udpkv is held against: starting it, and all that must differ.
 
 Whatever isn't listed here is an error for memcached_compare.py, which asks recorded requests, and

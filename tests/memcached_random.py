@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """Sends random sequences of requests to memcached and to udpkv and compares the answers' bytes.
 
     python3 tests/memcached_random.py --sequences 10000 [--seed N] [--udpkv HOST:PORT]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What ./run does once the packages are there: build, boot, show the clients at work, serve."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A tap device with several queues in a network namespace of its own: needs no privileges.
 
     with Tap(queues=2) as tap:

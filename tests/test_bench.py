@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """bench/: its arithmetic, its parsers, and one very short run."""
 
 import json

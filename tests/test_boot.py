@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Starting and ending: the boot line, keys, exit codes, faults, the clock, the power button."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Several cores: they start, run what boot_run gives them, fail for all, and sleep when idle."""
 
 import os

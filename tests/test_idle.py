@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Loops that sleep when no packets come: udpkv and pktgen with mode=poll, intr and auto."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """kvload, the load generator of bench/: its arithmetic, its figures, and that it sees what is wrong."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The build: what it says, what it finds, what comes out of it."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Packets made by hand: udpkv answers the good ones and drops and counts each kind of broken one.
 
 One machine a transport (virtio over MMIO on microvm, over PCI on q35) lives through all of it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """pktgen: packets made by hand and looked at one by one, two images at one cable, DPDK's testpmd."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Several cores, each with a queue pair of its own: every packet is accounted for, on its queue."""
 
 import collections

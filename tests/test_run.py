@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """./run as a user meets it: what it says, its exit status, Ctrl-C."""
 
 import os

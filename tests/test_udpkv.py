@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """udpkv as its clients see it, over a forwarded port of 127.0.0.1."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """udpkv on several cores, each with a queue pair of its own: as a host process, and as an image. The
 back end is a VhostPort, which decides on which queue, so for which core, a request comes."""
 

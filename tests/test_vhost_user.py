@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Apps at the other end of testpmd's vhost-user socket: host processes (PLAT=linux) and images."""
 
 import contextlib

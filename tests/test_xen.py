@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """The test bed of tests/xen: a real Xen, commands in its dom0, a Linux guest with netfront."""
 
 import re

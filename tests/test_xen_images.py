@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Images as domains of a real Xen, with Linux' netback at the other end of their netfront.
 
 From outside they are reached by QEMU's user network, dom0's bridge and netback; from dom0 by the

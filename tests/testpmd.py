@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs DPDK's testpmd: the vhost side of tests and measurements, and the peer of the latter.
 
     with back_end(["/tmp/s"]) as pmd:

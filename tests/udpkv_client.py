@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A client of udpkv, or of any memcached with -U, that shows how the protocol works.
 
 A datagram begins with a header of four big-endian 16-bit fields: the request's id, which the answer

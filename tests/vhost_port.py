@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """A vhost-user back end that is a UDP port of 127.0.0.1: what comes there reaches the app as frames
 on its receive queues, and the app's answers go back. The test says on which queue a datagram comes.
 

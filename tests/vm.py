@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Starts images under QEMU and talks to them.
 
 ./run and every test build QEMU's command line here, in qemu_command(), and nowhere else.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * arithmetic_test.c - tests kvload's histogram, key patterns, values and numbers. Prints `ok NAME`
  * for each, ends with 1 at the first that fails.

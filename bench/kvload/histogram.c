@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* histogram.c - see histogram.h. */
 #include "histogram.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * histogram.h - a log-linear histogram of nanoseconds: 128 steps between one power of two and the
  * next, so that what it tells is off by less than 0.8 %; below 128 ns it is exact. Up to 2^40 ns

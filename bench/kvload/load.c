@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* load.c - makes requests and checks answers; see load.h. */
 #include "load.h"
 #include "text.h"

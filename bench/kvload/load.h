@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * load.h - one thread's load: makes requests, keeps a window of them unanswered, checks answers.
  *

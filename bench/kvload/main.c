@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kvload - loads a memcached over UDP in the manner of memtier_benchmark, checks every byte of
  * every answer, and measures. `kvload --help` tells the options, bench/README.md the rest.

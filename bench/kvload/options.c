@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* options.c - kvload's command line, by getopt_long; see options.h. */
 #include "options.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* options.h - kvload's command line. */
 #ifndef KVLOAD_OPTIONS_H
 #define KVLOAD_OPTIONS_H

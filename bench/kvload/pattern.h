@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pattern.h - which key comes next: memtier_benchmark's key patterns over the numbers 0 to count-1.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port.h - a way to the server: bursts of UDP payloads there and back. One thread uses a port.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * port_dpdk.c - a port of DPDK: a vhost-user socket, whose front end is a VM, or any other device.
  *

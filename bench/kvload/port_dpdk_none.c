@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* port_dpdk_none.c - in the place of port_dpdk.c where libdpdk-dev isn't installed. */
 #include "port.h"
 

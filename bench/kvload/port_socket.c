@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* port_socket.c - a port of kernel UDP sockets, one a client; whole bursts by sendmmsg, recvmmsg.
  */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* report.h - what becomes of a run: memtier's closing table, and JSON with its names. */
 #ifndef KVLOAD_REPORT_H
 #define KVLOAD_REPORT_H

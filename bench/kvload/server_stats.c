@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* server_stats.c - see server_stats.h. */
 #include "server_stats.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* server_stats.h - asks the server things by itself, while nothing else is on the way. */
 #ifndef KVLOAD_SERVER_STATS_H
 #define KVLOAD_SERVER_STATS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* text.h - decimal numbers, to and from text, without division. */
 #ifndef KVLOAD_TEXT_H
 #define KVLOAD_TEXT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * value.h - what is stored under a key: its length and bytes follow from the key and a version, so
  * an answer can be checked to the last byte without keeping what was stored. The version is in the

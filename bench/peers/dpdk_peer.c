@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dpdk_peer.c - what testpmd can't do, on DPDK's own driver: IMIX traffic, and round-trip latency.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * udpkv_dpdk.c - udpkv's server on a DPDK port, such as DPDK's own virtio-user driver.
  *

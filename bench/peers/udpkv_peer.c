@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* udpkv_peer.c - see udpkv_peer.h. */
 #include "udpkv_peer.h"
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * udpkv_peer.h - udpkv's server (src/apps/udpkv, the same objects) as a process on other ways to
  * packets than ours: what udpkv_sockets.c and udpkv_dpdk.c share. Both are apps of PLAT=linux in

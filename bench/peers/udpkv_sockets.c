@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * udpkv_sockets.c - udpkv's server over a kernel UDP socket: one datagram a system call
  * (sockets.batch=1: recvfrom, sendto), or up to 32 (recvmmsg, sendmmsg). It sleeps while nothing

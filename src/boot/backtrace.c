@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* backtrace.c - walks frame pointers: [frame] is the caller's frame, [frame + 8] its return
  * address.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* backtrace.h - what panics and faults share: who reports, and the calls that led here. */
 #ifndef BOOT_BACKTRACE_H
 #define BOOT_BACKTRACE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * boot.h - the platform contract: everything that an app, a driver or a pool may ask of the
  * machine. A platform is a folder in src/boot that implements this header.

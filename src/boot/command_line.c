@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * command_line.c - sets the keys of this image from `key=value` words.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of command_line.c's parsers; what the image says of a bad command line is tested from
  * outside. */
 #include "boot/boot.h"

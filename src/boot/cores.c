@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* cores.c - the key `cores`, and boot_run: one function on every core at a time. */
 #include "boot/cores.h"
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cores.h - between boot_run (cores.c) and the platform, which starts the other cores and puts them
  * to sleep. An image that never asks for cores links none of it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* cores_running.c - apart from cores.c, so that a driver which asks doesn't give its app the key
  * `cores`. */
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * io.h - the processor's I/O ports: PCI configuration, serial line, switches of the VMM.
  * Allowed in ring 0, and in ring 3 as far as the platform's I/O permission bitmap says.

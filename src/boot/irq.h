@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * irq.h - what a driver of the kvm platform needs to be woken by its device. A driver first learns
  * here what the device has to do, tells the device, and from then on the device's interrupts end

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* lib.c - formatting, panic and assert; for all platforms. */
 #include "boot/lib.h"
 #include "boot/backtrace.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * lib.h - what a freestanding C program needs: memory and string functions, formatting,
  * assert and panic, byte order, fences. Everything here works before any set-up is done.

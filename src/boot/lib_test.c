@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of lib.c: formatting, numbers, panics. */
 #include "boot/test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* pvclock.c - reads the clock page; pvclock.h tells of it. */
 #include "boot/pvclock.h"
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pvclock.h - the clock that KVM and Xen keep for a guest: a page with the scale and offset that
  * turn the cycle counter into nanoseconds (struct vcpu_time_info in Xen's xen.h; KVM's has the same

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the clock page's arithmetic, and of pages that a host should not have left. */
 #include "boot/pvclock.h"
 #include "boot/test.h"

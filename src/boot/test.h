@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test.h - unit tests. They stand beside their code in *_test.c and run twice: as a host process
  * under sanitizers (PLAT=linux) and inside an image; the app `selftest` runs them all.

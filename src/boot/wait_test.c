@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of boot_wait, as boot.h promises it on every platform. */
 #include "boot/boot.h"
 #include "boot/test.h"

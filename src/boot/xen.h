@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * xen.h - all that a driver sees of Xen: grants, event channels, the store. Implemented by
  * src/boot/xen; tests on linux put a fake Xen behind the same functions.

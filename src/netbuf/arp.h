@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * arp.h - ARP for IPv4 over Ethernet (RFC 826), whose field names it keeps.
  */

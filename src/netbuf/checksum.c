@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* checksum.c - the Internet checksum over a run of bytes. */
 #include "netbuf/checksum.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * checksum.h - the Internet checksum (RFC 1071): the complement of the ones' complement sum of a
  * packet's 16-bit words.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of checksum.h: the examples of the RFCs, and all short lengths at all alignments. */
 #include "boot/test.h"
 #include "netbuf/checksum.h"

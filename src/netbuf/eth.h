@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * eth.h - Ethernet II frames (IEEE 802.3, clause 3): header and addresses.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * inet.c - a host's part of IPv4 over Ethernet.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * inet.h - a host's part of IPv4 over Ethernet, as a pure step over buffers: it answers ARP and
  * ping, checks UDP and hands it to the app. It touches no device, keeps no packet and never waits.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of inet.c: Ethernet, ARP, IPv4 and ICMP, each good and each broken kind of packet. */
 #include "netbuf/inet_test.h"
 

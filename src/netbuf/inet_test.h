@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * inet_test.h - packets for the tests of inet.c.
  *

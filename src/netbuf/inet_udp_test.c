@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of inet.c: UDP in and out, chained packets, and what no one thought of. */
 #include "netbuf/inet_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* ipv4.c - IPv4 addresses and prefixes as text. */
 #include "netbuf/ipv4.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of ipv4.h and eth.h: addresses as text and as prefixes. */
 #include "boot/test.h"
 #include "netbuf/eth.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of pool.c: pools, chains, and what must not be freed. */
 #include "boot/boot.h"
 #include "boot/test.h"

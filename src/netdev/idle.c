@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* idle.c - sleeping when no packets come; see idle.h. */
 #include "netdev/idle.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * idle.h - what a loop does when no packets come: look again, or sleep until one does. For every
  * app alike, with three keys of the command line, which each app that uses this file has:

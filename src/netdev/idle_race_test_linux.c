@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of idle.h against a device in a thread of its own, which sends single packets at random
  * moments around those in which the loop arms its queue and goes to sleep. Each must be received

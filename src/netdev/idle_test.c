@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of idle.h: when a loop sleeps, and what it looks at before. */
 #include "boot/boot.h"
 #include "netdev/idle.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netdev.c - the list of devices, and the checks of state and arguments that stand between an app
  * and a driver: a driver is only ever called in a state, and with values, that it can serve.

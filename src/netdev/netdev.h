@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netdev.h - the burst API: network devices and their receive and transmit queues.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netdev_cores.c - a device that is started again while several cores use its queues.
  *

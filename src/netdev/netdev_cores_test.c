@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of queues that several cores use, each its own: with as many cores as the key `cores` says;
  * one is fine, too. */
 #include "boot/boot.h"

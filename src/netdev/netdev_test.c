@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of netdev.c: which call is allowed in which state, and the limits of arguments. */
 #include "boot/test.h"
 #include "netdev/netdev.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* probe_kvm.c - where virtio-net devices are found on the kvm platform. */
 #include "boot/irq.h"
 #include "netdev/netdev.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
 """A real Xen 4.17 with a Debian dom0 under QEMU's software emulation, for images of PLAT=xen.
 
     with Bed() as bed:

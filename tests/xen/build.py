@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """Makes what the test bed boots, from Debian's packages and without installing them.
 
     Xen and dom0's kernel, unpacked          build/xen-bed/xen, dom0-kernel

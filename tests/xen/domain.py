@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """What runs in the bed: commands of dom0, and domains."""
 
 import re

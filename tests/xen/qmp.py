@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 """QEMU's monitor, and UNIX sockets that QEMU makes when it starts."""
 
 import json

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* backend.c - a device in memory that completes everything at once: see backend.h. */
 #include "apps/driverbench/backend.h"
 

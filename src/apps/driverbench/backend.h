@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * backend.h - a virtio-net device in memory that completes everything at once, behind the transport
  * table. It is as quick as it can be and checks nothing: what is measured is the driver.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * driverbench - what the virtio-net driver alone costs, in cycles a packet: transmit with reclaim,
  * and receive with refill, against a device in memory that completes everything at once.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* hello - prints one line and ends: the yardstick for an image's size and start-up time. */
 #include "boot/boot.h"
 

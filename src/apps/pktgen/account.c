@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* account.c - loss, reordering and duplicates; see account.h. */
 #include "apps/pktgen/account.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * account.h - loss, reordering and duplicates of numbered packets.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* account_test.c - loss, reordering and duplicates, crafted and at random. */
 #include "apps/pktgen/account.h"
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* histogram.c - how often each value was seen; see histogram.h. */
 #include "apps/pktgen/histogram.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * histogram.h - how often each value was seen, with a relative error of at most 1/128.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* histogram_test.c - the error stays in its bounds. */
 #include "apps/pktgen/histogram.h"
 #include "boot/test.h"

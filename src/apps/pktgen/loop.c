@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* loop.c - the loop; see loop.h. */
 #include "apps/pktgen/loop.h"
 #include "apps/pktgen/reflect.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * loop.h - the loop: steps that move bursts, and chores between them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* loop_test.c - the loop over a device of our own: it ends when it should, and loses no buffer. */
 #include "apps/pktgen/team.h"
 #include "boot/boot.h"

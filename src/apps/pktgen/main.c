@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pktgen - sends, receives, reflects and times packets, to measure networks and this one's netdev.
  * README.md has its keys and what its lines mean. This file has the keys and the set-up; loop.c has

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* options.c - settings that contradict each other; see options.h. */
 #include "apps/pktgen/options.h"
 

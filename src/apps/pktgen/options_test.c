@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* options_test.c - settings that contradict each other are told apart from those that don't. */
 #include "apps/pktgen/options.h"
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* pace.c - when the next packet is due; see pace.h. */
 #include "apps/pktgen/pace.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pace.h - when the next packet is due, by the processor's cycle counter.
  *

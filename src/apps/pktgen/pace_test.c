@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* pace_test.c - the rate, with a clock of our own. */
 #include "apps/pktgen/pace.h"
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * packet.h - the packets that pktgen makes: UDP over IPv4, and at the head of the payload a stamp.
  * The rest of the payload is zeroes.

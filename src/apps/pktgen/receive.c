@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* receive.c - what becomes of received packets; see receive.h. */
 #include "apps/pktgen/receive.h"
 

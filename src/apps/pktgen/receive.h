@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * receive.h - what becomes of received packets: counted by their numbers, timed, freed. A pure step
  * over buffers.

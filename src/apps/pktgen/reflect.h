@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reflect.h - sends a packet back: source and destination change places.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* report.c - what pktgen says; see report.h. */
 #include "apps/pktgen/report.h"
 #include "apps/pktgen/packet.h"

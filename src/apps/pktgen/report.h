@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * report.h - what pktgen says: a line a second while it runs, then a summary as text or as JSON.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* team.c - the loops of several cores as one run; see team.h. */
 #include "apps/pktgen/team.h"
 

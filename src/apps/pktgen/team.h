@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * team.h - the loops of several cores as one run: what of it each core does, when all of it is
  * done, and the sum of what they counted.

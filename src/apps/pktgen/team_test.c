@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* team_test.c - shares and sums of several loops; and loops on as many cores as there are, over a
  * device of our own with a queue pair for each. */
 #include "apps/pktgen/team.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* traffic.c - makes packets; see traffic.h. */
 #include "apps/pktgen/traffic.h"
 #include "boot/boot.h"

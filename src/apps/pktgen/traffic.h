@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * traffic.h - makes packets: sizes, flows, sequence numbers, checksums. A pure step over buffers.
  *

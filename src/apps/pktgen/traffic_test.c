@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* traffic_test.c - the packets are right: lengths, flows, numbers, checksums; and go back right. */
 #include "apps/pktgen/receive.h"
 #include "apps/pktgen/reflect.h"

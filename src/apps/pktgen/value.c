@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* value.c - pktgen's keys, from text; see value.h. */
 #include "apps/pktgen/value.h"
 #include "netbuf/ipv4.h"

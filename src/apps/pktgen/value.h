@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * value.h - what pktgen's keys hold, and the parsers for BOOT_KEY that read it from text.
  */

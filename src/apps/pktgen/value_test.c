@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* value_test.c - pktgen's keys from text. */
 #include "apps/pktgen/value.h"
 #include "boot/test.h"

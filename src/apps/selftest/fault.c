@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fault.c - faults on purpose, one for each `fault=NAME`, to see that an image protects its memory
  * and reports what went wrong.

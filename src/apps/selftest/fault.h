@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* fault.h - faults on purpose; see fault.c for their names. */
 #ifndef APPS_SELFTEST_FAULT_H
 #define APPS_SELFTEST_FAULT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
  * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys make it do

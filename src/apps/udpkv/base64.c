@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* base64.c - keys written in base64; see base64.h. */
 #include "apps/udpkv/base64.h"
 

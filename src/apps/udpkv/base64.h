@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * base64.h - keys of meta commands with the flag b: RFC 4648, section 4, as memcached reads it.
  * Characters that are neither digits nor padding are skipped; bits that padding leaves over may be

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench.h - what the server's step alone costs, in cycles a request: server_burst over requests
  * made by hand, without a device. For `udpkv.bench=`; README.md tells how to read it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * command.h - a command that is being run: what text.c, which takes a request apart, shares with
  * the files that have commands. Only they use it.

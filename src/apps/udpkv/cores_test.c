@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of the server over cores: each core has a server, and all have the same few keys. With as
  * many cores as the key `cores` says; one is fine, too, but shows little.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* device_stats.c - the lines of `stats netdev`; see device_stats.h. */
 #include "apps/udpkv/device_stats.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* device_stats.h - what `stats netdev` shows: the device, its queues, and what went no further in
  * inet.h's part of the way. */
 #ifndef UDPKV_DEVICE_STATS_H

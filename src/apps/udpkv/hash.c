@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* hash.c - XXH3 stands in a file of its own because xxhash.h brings libc's assert.h along, whose
  * assert would replace ours. */
 #define XXH_INLINE_ALL

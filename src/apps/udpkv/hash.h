@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* hash.h - the hash of a key: XXH3 with a secret seed, so that a client can't choose collisions. */
 #ifndef UDPKV_HASH_H
 #define UDPKV_HASH_H

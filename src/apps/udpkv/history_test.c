@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A search for an order in which the operations on a key may have been done, and its tests; see
  * history_test.h. */
 #include "apps/udpkv/history_test.h"

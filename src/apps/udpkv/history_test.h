@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * history_test.h - is what happened to a key linearizable? That is: could all the operations have
  * been done one at a time, each at some moment between its begin and its end, with these results?

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* index.c - the hash index of the store; see index.h. */
 #include "apps/udpkv/index.h"
 

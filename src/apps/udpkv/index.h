@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * index.h - the hash index of the store: from a key's hash to the items that may have this key.
  *

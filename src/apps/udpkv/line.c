@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* line.c - a line and its words; see line.h. */
 #include "apps/udpkv/line.h"
 

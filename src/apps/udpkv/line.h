@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * line.h - the first line of what is left of a request, copied aside and cut into words.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of lines: random bytes, read as line.c does it, 16 at a time, and as simply as can be. */
 #include "apps/udpkv/line.h"
 #include "apps/udpkv/store_test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* log.c - the log of items; the picture is in store.h. */
 #include "apps/udpkv/log.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * log.h - the log of items behind store.h: room at the head, second chance at the tail.
  * Only store.c uses it.

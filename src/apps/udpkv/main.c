@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * udpkv - an in-memory key-value server that speaks memcached's UDP protocol. README.md has its
  * keys and limits. This file has the set-up and the loop; server.c handles a burst.

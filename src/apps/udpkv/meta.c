@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * meta.c - memcached's meta commands: mg, ms, md, ma, me, mn. A line is a name, a key, for ms the
  * length of the data block, and flags; an answer is a code of two letters and what the flags asked

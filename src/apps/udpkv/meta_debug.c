@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* meta_debug.c - the meta commands me and mn; see meta.c. */
 #include "apps/udpkv/base64.h"
 #include "apps/udpkv/command.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* meta_flags.c - reads and writes the flags of meta commands; see meta_flags.h. */
 #include "apps/udpkv/meta_flags.h"
 #include "apps/udpkv/number.h"

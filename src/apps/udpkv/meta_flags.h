@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * meta_flags.h - the flags of a meta command: one letter each, some with a token behind it. Only
  * meta.c uses it.

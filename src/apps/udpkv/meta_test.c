@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of the meta commands: the rules, with the answers that memcached 1.6.18 gives.
  * tests/memcached_random.py holds random sequences of them against memcached itself.

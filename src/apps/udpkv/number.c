@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* number.c - numbers as strtol and strtoull read them; see number.h. */
 #include "apps/udpkv/number.h"
 

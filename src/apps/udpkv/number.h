@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * number.h - numbers in requests and values, read as C's strtol and strtoull do, because memcached
  * reads them so: white space, a sign, digits; behind them nothing, a zero byte or white space.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of numbers as strtol and strtoull read them. */
 #include "apps/udpkv/number.h"
 #include "boot/test.h"

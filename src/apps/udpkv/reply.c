@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* reply.c - writes an answer into pieces of memory; see reply.h. */
 #include "apps/udpkv/reply.h"
 

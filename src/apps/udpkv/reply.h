@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reply.h - where a command writes its answer: a run of pieces of memory. When a piece is full,
  * `more` brings the next one; it belongs to whoever made the reply.

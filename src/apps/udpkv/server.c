@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* server.c - memcached's UDP protocol over packet buffers; see server.h. */
 #include "apps/udpkv/server.h"
 

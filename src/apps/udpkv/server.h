@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * server.h - memcached's UDP protocol as a pure step over packet buffers: a burst of received
  * packets in, a burst of packets to send out. No device, no clock, no wait: it runs unchanged in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Random requests, good and broken, at a server whose store is full and whose room to answer is
  * short: the store must stay in order and every buffer come back. */
 #include "apps/udpkv/server.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the server: frames in, frames out. The client is a second inet. */
 #include "apps/udpkv/server.h"
 #include "apps/udpkv/store_test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* shards.c - the store over cores; see shards.h. */
 #include "apps/udpkv/shards.h"
 

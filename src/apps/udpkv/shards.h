@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * shards.h - the store over cores: a number of stores, the shards. A hash says which shard has a
  * key; each has a memory, an index, a log and a lock of its own.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the shards: how many there are, and what each core brings to one and takes along. What
  * several cores do to them at the same time is in cores_test.c. */
 #include "apps/udpkv/shards.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* store.c - what a client can do with items; see store.h. The log itself is in log.c. */
 #include "apps/udpkv/store.h"
 #include "apps/udpkv/log.h"

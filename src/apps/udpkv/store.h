@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * store.h - the items of udpkv: a hash index over one log of items, in one block of memory.
  *

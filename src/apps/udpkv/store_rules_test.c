@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the store's rules: limits, times, numbers. */
 #include "apps/udpkv/store_test.h"
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the store: what clients see, held against a simple model, and what happens when it is
  * full. store_rules_test.c has its limits and times. test_check_store walks the whole log and finds
  * anything that doesn't fit together. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* store_test.h - what the tests of the store share. In store_test.c. */
 #ifndef UDPKV_STORE_TEST_H
 #define UDPKV_STORE_TEST_H

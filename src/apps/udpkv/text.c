@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* text.c - the commands of memcached's text protocol; see text.h. */
 #include "apps/udpkv/command.h"
 #include "apps/udpkv/number.h"

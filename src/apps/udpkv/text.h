@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * text.h - memcached's text protocol, the commands of version 1.6.18, as a pure step: the bytes of
  * a request in, the bytes of an answer out. The protocol is told in memcached's protocol.txt; where

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* text_item.c - an item as get and its kin answer it: "VALUE key flags length", and the value. */
 #include "apps/udpkv/text.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* text_stats.c - the command stats; the names are memcached's where the meaning is. */
 #include "apps/udpkv/command.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of the text protocol: requests and the answers that memcached 1.6.18 gives to them.
  * tests/memcached_compare.py asks many more, of both servers; here are those that show the rules,

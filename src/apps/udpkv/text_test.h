@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* text_test.h - what the tests of commands share: a text over an empty store. In text_test.c. */
 #ifndef UDPKV_TEXT_TEST_H
 #define UDPKV_TEXT_TEST_H

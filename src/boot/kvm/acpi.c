@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * acpi.c - just enough of ACPI to notice the power button and to switch the machine off: the fixed
  * description table (FADT), and from the DSDT the sleep type of state S5; and the entries of the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * apic.c - boot_wait by the local APIC and its timer; see apic.h. Nothing of it is done before
  * somebody waits or wants to be woken, so that start-up costs nothing.

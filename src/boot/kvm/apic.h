@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * apic.h - the interrupt controllers: each core's local APIC (Intel SDM volume 3, chapter 11) and
  * its timer, and the I/O APICs that turn lines of devices into its interrupts. irq.h is what

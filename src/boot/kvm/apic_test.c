@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of what wakes a core: a message, as devices and other cores send it, and a line. */
 #include "boot/io.h"
 #include "boot/irq.h"

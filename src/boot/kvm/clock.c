@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * clock.c - time. The first of these that the machine has:
  *   kvm    KVM's paravirtual clock: the host keeps a page with the cycle counter's scale and offset

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cores.c - starts processors by the local interrupt controller: INIT, then a start-up interrupt
  * that names the page where they begin (Intel SDM volume 3, 8.4.4 and 10.6.1). Those that ACPI's

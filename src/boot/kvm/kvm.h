@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* kvm.h - what the parts of the kvm platform share. */
 #ifndef BOOT_KVM_KVM_H
 #define BOOT_KVM_KVM_H

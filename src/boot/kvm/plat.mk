@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # kvm: an image for any VMM that starts PVH images and has virtio-net: QEMU (KVM or TCG), others.
 kvm.dirs := pvh kvm
 kvm.header := /usr/include/xen/arch-x86/hvm/start_info.h

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ring.c - where the loop runs. Some clouds offer a KVM without hardware virtualization. There
  * guest code in ring 3 runs natively, and code in ring 0 is emulated, about a thousand times

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * start.c - the kvm platform: console, end of the image. The console is the first
  * serial port (16550), which may be absent.

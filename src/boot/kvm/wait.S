@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * wait.S - the only place where interrupts are on: while the processor sleeps in wait_halt. So the
  * handlers know what is in the registers, and save none. General registers and basic instructions

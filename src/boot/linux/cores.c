@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cores.c - cores of a host process: threads. If the process may use as many processors as it has
  * cores, core i stays on the i-th of them.

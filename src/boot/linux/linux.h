@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* linux.h - what a driver may know of the linux platform: where boot_alloc's memory comes from, so
  * that it can be shared with another process, and the files that play the part of interrupts. */
 #ifndef BOOT_LINUX_LINUX_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # linux: a host process, for unit tests, sanitizers, debuggers and fuzzers. SAN=1 adds ASan and UBSan,
 # and takes -O1, with which checked code compiles twice as fast and traces read better.
 linux.dirs := linux

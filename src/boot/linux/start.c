@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * start.c - the linux platform: a host process, whose network device is a vhost-user back end; also
  * for unit tests, sanitizers, debuggers and fuzzers. The arguments are the command line's words.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * wait.c - boot_wait of a host process: ppoll over the files that its drivers named, and the one
  * that tells of a signal. A signal that comes right before ppoll has made that file readable

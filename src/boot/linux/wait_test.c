@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of what ends boot_wait in a host process: files and signals. */
 #include <signal.h>
 #include <sys/eventfd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * core_entry.S - how a processor becomes one more core. It takes the next number, which tells where
  * its stack is; those that find all numbers taken sleep for ever. Like entry.S with general

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* cores.c - what another core needs before it starts, and its first steps in C. */
 #include "boot/cores.h"
 #include "boot/pvh/pvh.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * entry.S - the first instructions of an image, the way down to ring 3, and the trap vectors.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* layout.h - numbers that entry.S, image.ld and the C code of an image share. */
 #ifndef BOOT_PVH_LAYOUT_H
 #define BOOT_PVH_LAYOUT_H

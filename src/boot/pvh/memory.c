@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * memory.c - the machine's memory: read from hvm_start_info, given out once, never taken back.
  *

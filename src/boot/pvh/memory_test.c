@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the memory map: what a VMM may tell, and what becomes of it. */
 #include "boot/pvh/pvh.h"
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * paging.c - the page tables: everything one to one, each page with the least rights.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pvh.h - what the parts of an image share below boot.h: between this folder, which is the same for
  * every VMM that starts PVH images, and the folder of one VMM (kvm, xen).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* random.c - seeds, from the processor's generator and from time. */
 #include "boot/pvh/pvh.h"
 

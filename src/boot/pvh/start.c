@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* start.c - from entry.S to app_main. pvh.h tells the order. */
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"

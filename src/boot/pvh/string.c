@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * string.c - C's memory and string functions for an image. Short copies are two overlapping moves;
  * long ones are `rep movsb`, which processors of this century do a cache line at a time.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * traps.c - processor exceptions. None is expected: each prints what happened and ends the image.
  * The handler runs in ring 0 on a stack of its own, so that it works whatever the app did.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * clock.c - time as Xen tells it in the shared page: nanoseconds since the host started, by the
  * processor's cycle counter, and the date at that moment (Xen's xen.h: vcpu_time_info, wc_sec).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * console.c - the domain's console: a ring in a page shared with the tools in dom0 (Xen's
  * io/console.h), one for each direction. `xl console` shows it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cores.c - further processors of a domain. A core is the vcpu of the same number; it is brought up
  * at core_entry in 32-bit mode (Xen's vcpu.h, hvm/hvm_vcpu.h). Cores wake each other by an event

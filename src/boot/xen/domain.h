@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * domain.h - what the parts of the xen platform share: hypercalls, the page shared with Xen, and
  * what has to be done anew when the domain was suspended and goes on elsewhere.

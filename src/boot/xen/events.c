@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * events.c - event channels, of the ABI with two levels (Xen's event_channel.h): a bit a port says
  * "pending", which Xen sets and we clear, another "masked".

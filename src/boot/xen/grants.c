@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * grants.c - the grant table, version 1 (Xen's grant_table.h): an entry of 8 bytes a page that
  * another domain may use. Xen reads and writes the entries as long as their flags aren't 0; the

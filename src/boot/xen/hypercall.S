@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hypercall.S - a call into Xen: the number in eax, arguments in rdi, rsi, rdx, the result in rax
  * (Xen's arch-x86/xen-x86_64.h). Xen's hypercall page would hold the same instructions; doing

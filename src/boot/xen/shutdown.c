@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * shutdown.c - what the operator asks of the domain: Ctrl-C on the console, and the commands of
  * `xl shutdown`, `xl reboot`, `xl save` and `xl migrate`, which come as a word in the store at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * start.c - the xen platform: finds Xen, connects to it, ends the domain. The image is a PVH domain
  * (Xen's docs/misc/pvh.pandoc). Hypercalls are for ring 0, so that is where the app runs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* store.c - this domain's connection to xenstored: the ring page and its event channel. The
  * protocol is in store_ring.c. */
 #include "boot/xen/domain.h"

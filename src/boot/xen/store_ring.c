@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* store_ring.c - xenstored's protocol; store_ring.h tells of it. */
 #include "boot/xen/store_ring.h"
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * store_ring.h - the protocol spoken with xenstored over a ring page (Xen's io/xs_wire.h and
  * docs/misc/xenstore.txt). It knows nothing of hypercalls, so that tests can put a fake daemon at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* store_ring_fake_test.c - a fake xenstored; the header tells of it. */
 #include "boot/xen/store_ring_fake_test.h"
 #include "boot/boot.h"

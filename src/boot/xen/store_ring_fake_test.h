@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * store_ring_fake_test.h - a fake xenstored for tests of store_ring.c: it keeps a few nodes, and
  * answers wrongly in the ways that it is told. It runs whenever the ring waits.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the store's protocol with a daemon that answers late, never, or what can't be. */
 #include "boot/boot.h"
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the store's protocol with a daemon that does as it should, and of its error answers. */
 #include "boot/test.h"
 #include "boot/xen/store_ring_fake_test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of grants, event channels and the store with the real Xen and xenstored at the other end:
  * where another domain is needed, this one plays both. */
 #include "boot/test.h"

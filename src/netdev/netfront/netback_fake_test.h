@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netback_fake_test.h - a back end for netfront, in domain 3 of the fake Xen: for unit tests.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The back end of netback_fake_test.h. */
 #include "netdev/netfront/netback_fake_test.h"
 

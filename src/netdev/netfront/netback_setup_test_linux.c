@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What tests of netfront begin and end with: the device, the back end, pools and packets. */
 #include "netdev/netfront/netback_fake_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront.c - netfront's data path: packets in and out of the two rings of a queue, which are
  * drawn in netfront_ring.h.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront.h - the front end of Xen's network device (xen/io/netif.h). It reaches Xen only through
  * boot/xen.h; Xen's own header is the specification, and Linux' netback the usual back end.

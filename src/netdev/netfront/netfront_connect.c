@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_connect.c - netfront's handshake with the back end, through the states of both ends in
  * the store (xen/io/xenbus.h).

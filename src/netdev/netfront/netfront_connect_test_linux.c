@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of netfront's handshake at start: in all its variants, with back ends that close, go away
  * or never answer. */
 #include "netdev/netfront/netback_fake_test.h"

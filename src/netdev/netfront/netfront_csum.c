@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* netfront_csum.c - finds and completes checksums that are left open in a packet. */
 #include "netdev/netfront/netfront_csum.h"
 #include "netbuf/checksum.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_csum.h - checksums that are left open in a packet. Between netfront and netback a flag
  * says only that there is one: whoever gets the packet looks for it behind the headers of UDP or

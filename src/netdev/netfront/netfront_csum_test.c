@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of finding and completing checksums that are left open in a packet. */
 #include "boot/test.h"
 #include "netbuf/checksum.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_device.c - netfront behind netdev.h: finds the devices, tells what they can do, and
  * takes them from state to state.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_grants.c - which pages the back end may use: those of the rings, and those of the pools
  * that packets come from. They are granted when a connection is made, a pool of packets to be sent

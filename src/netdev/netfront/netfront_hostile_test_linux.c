@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of netfront with back ends that break the protocol of the rings: it drops, counts and goes
  * on, or lets the queue stand still; every buffer comes back. */
 #include "netdev/netfront/netback_fake_test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_intr.c - netfront's receive interrupts: the back end sends an event when its responses
  * pass rsp_event (xen/io/ring.h), and that ends boot_wait if the port may wake this domain.

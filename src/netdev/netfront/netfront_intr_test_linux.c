@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of netfront's receive interrupts. */
 #include "netdev/netfront/netback_fake_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A random hostile back end, toolstack and store against a random app on netfront: nothing may be
  * hurt, and after each round every buffer, grant and port is back. The same steps in every run,

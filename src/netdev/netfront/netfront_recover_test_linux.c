@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of netfront with back ends that go away while they are used, and come back; with domains
  * that don't let go of pages; and with suspend. */
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_ring.h - the rings that a queue shares with the back end (xen/io/ring.h), with four
  * verbs: post, publish, kick and reap.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* netfront_store.c - what netfront reads and writes in the store (xen/io/netif.h, its comments). */
 #include "netdev/netfront/netfront_store.h"
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * netfront_store.h - what netfront reads and writes in the store. The front end's folder is
  * device/vif/N, its `backend` names the other one. Both are listed in docs/xen.md.

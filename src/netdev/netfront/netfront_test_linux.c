@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of netfront's data path with a back end that keeps to the protocol. */
 #include "netbuf/checksum.h"
 #include "netdev/netfront/netback_fake_test.h"

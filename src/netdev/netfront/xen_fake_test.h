@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * xen_fake_test.h - a Xen in memory behind boot/xen.h: for unit tests.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The Xen of xen_fake_test.h: grants, event channels and the store. */
 #include "netdev/netfront/xen_fake_test.h"
 

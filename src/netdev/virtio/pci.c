@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* pci.c - PCI configuration space, by PCI Local Bus Specification 3.0, chapter 6. */
 #include "netdev/virtio/pci.h"
 #include "boot/boot.h"

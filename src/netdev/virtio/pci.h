@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pci.h - PCI configuration space: finding functions, their capabilities and their BARs, and the
  * table of their interrupts.

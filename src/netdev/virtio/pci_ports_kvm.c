@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* pci_ports_kvm.c - PCI as the machine has it: configuration mechanism 1, two ports. */
 #include "boot/boot.h"
 #include "boot/io.h"

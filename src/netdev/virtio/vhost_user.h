@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vhost_user.h - the messages of vhost-user (QEMU's docs/interop/vhost-user), as its front end
  * sends them: a request over a UNIX socket, with a file descriptor if need be, and its reply. What

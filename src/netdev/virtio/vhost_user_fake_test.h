@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vhost_user_fake_test.h - a vhost-user back end in a thread of its own, for unit tests on linux.
  * It keeps to the rules until it is told not to, and only notes what it sees: a test looks at that

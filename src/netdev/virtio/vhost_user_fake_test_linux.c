@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vhost_user_fake_test_linux.c - a vhost-user back end in a thread: see vhost_user_fake_test.h. */
 #define _GNU_SOURCE
 #include <string.h>

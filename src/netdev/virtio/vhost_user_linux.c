@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vhost_user_linux.c - the messages of vhost-user.
  *

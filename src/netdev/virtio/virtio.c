@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio.c - the steps of starting a virtio device that are the same for every transport. */
 #include "netdev/virtio/virtio.h"
 #include "boot/boot.h"

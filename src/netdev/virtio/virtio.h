@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio.h - what a virtio driver knows of its device: a small table of calls, the transport. PCI,
  * MMIO and vhost-user implement it; unit tests put a device of their own behind it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio_fake_event_test.c - who is told of what by the device of virtio_fake_test.h. */
 #include "netdev/virtio/virtio_fake_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio_fake_rings_test.c - what the device in memory does with its rings, and the network behind
  * it: see virtio_fake_test.h. */
 #include "netdev/virtio/virtio_fake_test.h"

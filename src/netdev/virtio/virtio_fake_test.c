@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio_fake_test.c - a virtio-net device in memory: see virtio_fake_test.h. */
 #include "netdev/virtio/virtio_fake_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_fake_test.h - a virtio-net device in memory, behind the transport table: for unit tests.
  *

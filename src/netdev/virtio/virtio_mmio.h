@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_mmio.h - virtio over memory-mapped registers (virtio 1.1, section 4.2), version 2.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of virtio's MMIO transport: what stands at an address, registers, the key's syntax. */
 #include "boot/test.h"
 #include "netdev/virtio/virtio_mmio.h"

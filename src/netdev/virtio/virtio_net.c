@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
  * and stops. The data path is in virtio_net_burst.c, commands to the device in

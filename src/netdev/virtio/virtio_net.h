@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net.h - the virtio network device (virtio 1.1, section 5.1): one driver for every
  * transport. Modern devices only.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net_burst.c - virtio-net's data path: packets in and out of the two rings.
  *

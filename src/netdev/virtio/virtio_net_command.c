@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio_net_command.c - commands to a virtio-net device (virtio 1.1, section 5.1.6.5): a chain of
  * three pieces on the control queue, the last of which the device answers in. */
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of virtio-net's control side with a device that keeps to the rules. */
 #include "netdev/virtio/virtio_fake_test.h"
 

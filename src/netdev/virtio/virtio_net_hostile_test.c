@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of virtio-net with devices that break the rules: nothing they write may hurt, no wait is
  * without an end, and after stop every buffer is back. */
 #include "boot/boot.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net_intr.c - virtio-net's receive interrupts: the way from "wake me" to the device.
  *

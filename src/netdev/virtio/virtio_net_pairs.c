@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net_pairs.c - several queue pairs of a virtio-net device (virtio 1.2, sections 5.1.2,
  * 5.1.6.5.5 and 5.1.6.5.7).

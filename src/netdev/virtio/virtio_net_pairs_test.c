@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of several queue pairs: numbers, commands and steering, good devices and bad ones. */
 #include "netdev/virtio/virtio_fake_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A random hostile device against a random app: nothing may be hurt, and after stop every buffer is
  * back. The same steps in every run. */
 #include "netdev/virtio/virtio_fake_test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net_recover.c - a device that goes away, or asks for a reset, while it is used (virtio
  * 1.1, section 2.1.2): the back end of a vhost-user socket was stopped, a device found an error.

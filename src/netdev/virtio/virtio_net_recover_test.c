@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of devices that go away, or ask for a reset, while they are used. */
 #include "netdev/virtio/virtio_fake_test.h"
 

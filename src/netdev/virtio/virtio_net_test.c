@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of virtio-net with a device that keeps to the rules: virtio_net_hostile_test.c has others.
  */
 #include "netdev/virtio/virtio_fake_test.h"

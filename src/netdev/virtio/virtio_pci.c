@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_pci.c - virtio over PCI (virtio 1.1, section 4.1), modern interface only.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of PCI and of virtio's PCI transport, with configuration spaces of our own making. */
 #include "boot/test.h"
 #include "netdev/virtio/virtio_pci.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_user.h - a virtio transport to another process of the same host: the front end of
  * vhost-user. Only on linux. The back end, such as DPDK's net_vhost, listens on a UNIX socket, gets

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_user_linux.c - the front end of vhost-user (QEMU's docs/interop/vhost-user): what a device
  * has registers for are messages over a UNIX socket here; the rings lie in memory that both

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the vhost-user front end beside a back end that comes and goes. */
 #include <sys/eventfd.h>
 #include <unistd.h>

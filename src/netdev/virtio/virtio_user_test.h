@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_user_test.h - the vhost-user front end under test and its device, for the files that test
  * it beside the back end of vhost_user_fake_test.h.

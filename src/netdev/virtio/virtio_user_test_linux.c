@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the vhost-user front end, against a back end in a thread. */
 #define _GNU_SOURCE
 #include <unistd.h>

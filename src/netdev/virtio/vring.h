@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vring.h - a virtio ring of either kind, with four verbs: post, publish, kick and reap. The split
  * ring is in vring_split.h, the packed one in vring_packed.h. Byte order is little endian, as the

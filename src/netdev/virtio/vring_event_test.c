@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of vring.h: who is told of what, by flags and by event indices. The device's part is played
  * by hand, as a device that keeps to section 2.6.7 or 2.7.14 of virtio 1.1 does it. */
 #include "boot/test.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vring_flight.h - what a ring of either kind remembers of the chains that the device has. It
  * stands in memory of our own, where the device has no business.

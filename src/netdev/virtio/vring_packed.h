@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vring_packed.h - virtio's packed ring (virtio 1.1, section 2.7), with the verbs of vring.h.
  *

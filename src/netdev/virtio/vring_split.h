@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vring_split.h - virtio's split ring (virtio 1.1, section 2.6), with the verbs of vring.h.
  *

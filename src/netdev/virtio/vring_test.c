@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of vring.h: the rings alone, with the device's part played by hand. */
 #include "boot/test.h"
 #include "netdev/virtio/vring.h"

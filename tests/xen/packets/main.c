@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* main.c - the options, Ctrl-C, the clock, and which of the programs it is; see packets.h. */
 #include "packets.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * packets.h - sends, counts and times packets from within dom0 or a Linux guest, for the tests and
  * measurements of tests/xen. A static program of Linux; prints one line of JSON at its end.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* ping.c - ICMP echo, one at a time, each answer compared to the byte. */
 #include "packets.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* relay.c - lets somebody outside ask a guest as if from dom0: datagrams go on from here, and the
  * answers back to whoever asked last. */
 #include "packets.h"

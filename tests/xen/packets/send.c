@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* send.c - sends numbered packets; the socket that sending and counting share. */
 #include "packets.h"
 

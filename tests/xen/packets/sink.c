@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* sink.c - counts numbered packets, from a ring that the kernel writes them to (packet_mmap). */
 #include "packets.h"
 
