@@ -26,19 +26,46 @@ APPS  := $(sort $(notdir $(patsubst %/,%,$(wildcard src/apps/*/))))
 PLATS := $(sort $(patsubst src/boot/%/plat.mk,%,$(wildcard src/boot/*/plat.mk)))
 include $(PLATS:%=src/boot/%/plat.mk)
 
-# A platform's plat.mk sets: P.dirs (folders of src/boot), P.also, P.cflags, P.ldflags, P.link_deps,
-# P.header (a header file that its package brings) and P.package.
+# APP may be the path of a folder anywhere: what has a slash in it. The app's name is the folder's.
+app_path := $(if $(findstring /,$(APP)),$(patsubst %/,%,$(APP)))
+app_name := $(notdir $(or $(app_path),$(APP)))
+app_folder = $(if $(and $(app_path),$(filter $(app_name),$(1))),$(app_path),src/apps/$(1))
+
+# A platform's plat.mk sets: P.dirs (folders of src/boot), P.also, P.cflags, P.ldflags,
+# P.link_deps, P.header (a header file that its package brings) and P.package.
 have_headers = $(or $(if $(value $(1).header),,yes),$(wildcard $(value $(1).header)))
 PLATS_READY := $(foreach p,$(PLATS),$(if $(call have_headers,$(p)),$(p)))
 
-APP_LIST := $(if $(APP),$(APP),$(APPS))
+APP_LIST := $(if $(APP),$(app_name),$(APPS))
 PLAT_LIST := $(if $(PLAT),$(PLAT),$(PLATS_READY))
 
+# What the boot line tells: the version, and the commit where there is git.
+COMMIT := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
+version := $(strip $(file <VERSION))$(if $(COMMIT), ($(COMMIT)))
+
 # --- say what is wrong before anything fails ------------------------------------------------------
-NO_TOOLS_NEEDED := help clean
+define check_path
+ifneq ($(words $(APP)),1)
+$$(error APP='$(APP)' has a space in it, which make takes for two names. Rename the folder)
+endif
+ifeq ($(wildcard $(app_path)/.),)
+$$(error There is no folder '$(APP)'. APP is the path of an app's folder, or one of: $(APPS))
+endif
+ifeq ($(wildcard $(app_path)/*.c),)
+$$(error '$(APP)' has no C file. An app is a folder with an app_main: docs/writing-an-app.md)
+endif
+ifneq ($(filter $(app_name),$(APPS)),)
+ifneq ($(realpath $(app_path)),$(realpath src/apps/$(app_name)))
+$$(error src/apps has an app '$(app_name)' already, which '$(APP)' would replace in $(BUILD). Give the folder another name)
+endif
+endif
+endef
+NO_TOOLS_NEEDED := help clean version
 ifneq ($(filter-out $(NO_TOOLS_NEEDED),$(or $(MAKECMDGOALS),all)),)
-ifneq ($(filter-out $(APPS),$(APP)),)
-$(error There is no app '$(APP)'. Apps: $(APPS))
+ifneq ($(app_path),)
+$(eval $(call check_path))
+else ifneq ($(filter-out $(APPS),$(APP)),)
+$(error There is no app '$(APP)'. APP is the path of an app's folder, with a slash in it, or one of: $(APPS))
 endif
 ifneq ($(filter-out $(PLATS),$(PLAT)),)
 $(error There is no platform '$(PLAT)'. Platforms: $(PLATS))
@@ -66,10 +93,10 @@ CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -fno-common -fno-om
 LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 
 # --- sources --------------------------------------------------------------------------------------
-all_sources := $(sort $(wildcard src/boot/*.c src/boot/*/*.c src/boot/*/*.S src/netbuf/*.c \
-	src/netdev/*.c src/netdev/*/*.c src/apps/*/*.c))
-tests := $(filter %_test.c $(foreach p,$(PLATS),%_test_$(p).c),$(all_sources))
-app_sources = $(filter-out $(tests),$(filter src/apps/$(1)/%,$(all_sources)))
+lib_files := $(sort $(wildcard src/boot/*.c src/boot/*/*.c src/boot/*/*.S src/netbuf/*.c \
+	src/netdev/*.c src/netdev/*/*.c))
+test_names := %_test.c $(foreach p,$(PLATS),%_test_$(p).c)
+app_files = $(sort $(wildcard $(call app_folder,$(1))/*.c))
 # Is a file of this platform? Not if it stands in a folder of another one, or is named after one; a
 # plat.mk may name single files of another one's folder that are built for it, too (P.also).
 plat_folders := $(sort $(foreach p,$(PLATS),$($(p).dirs)))
@@ -77,53 +104,93 @@ other_folders = $(foreach d,$(filter-out $($(1).dirs),$(plat_folders)),src/boot/
 other_names = $(foreach p,$(filter-out $(1),$(PLATS)),%_$(p).c %_$(p).S)
 of_plat = $(filter $($(1).also),$(2)) \
 	$(filter-out $($(1).also) $(call other_folders,$(1)) $(call other_names,$(1)),$(2))
-lib_sources = $(call of_plat,$(1),$(filter-out src/apps/% $(tests),$(all_sources)))
-objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(2))
+lib_sources = $(call of_plat,$(1),$(filter-out $(test_names),$(lib_files)))
+lib_tests = $(call of_plat,$(1),$(filter $(test_names),$(lib_files)))
+app_sources = $(call of_plat,$(1),$(filter-out $(test_names),$(call app_files,$(2))))
+app_tests = $(call of_plat,$(1),$(filter $(test_names),$(call app_files,$(2))))
+# An app that lives elsewhere has its objects in obj-P/elsewhere/NAME.
+objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(if $(app_path),$(patsubst \
+	$(app_path)/%,src/elsewhere/$(app_name)/%,$(2)),$(2)))
 
-# selftest runs every unit test; it links the other apps' code except their main.c.
-selftest_extra = $(call of_plat,$(1),$(tests) \
-	$(filter-out %/main.c,$(foreach a,$(filter-out selftest,$(APPS)),$(call app_sources,$(a)))))
+# --- rules for each platform ----------------------------------------------------------------------
+# Speed is the default. Small is made what never moves a packet: the platforms but for memcpy and
+# its kin, and of the drivers whatever finds, sets up and mends devices.
+small := $(filter-out src/boot/pvh/string.c,$(filter src/boot/%,$(lib_files))) \
+	$(filter src/netdev/netdev.c src/netdev/netdev_cores.c src/netdev/probe_%,$(lib_files)) \
+	$(filter-out %_burst.c %_intr.c %/netfront.c %/netfront_csum.c,$(filter src/netdev/virtio/%.c \
+	src/netdev/netfront/%.c,$(lib_files)))
+# P.general_regs names the files that run in ring 0 before the processor is set up, which may use
+# general registers only.
+file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
+	$(if $(filter $(small) $(test_names),$(2)),-Os)
 
-# --- rules for each platform, then for each app on it ---------------------------------------------
+# Writes the text $(2) to the file $(1) if it has another one, so that what depends on it is made
+# again whenever it changes.
+written = mkdir -p $(dir $(1)); echo '$(2)' | cmp -s - $(1) || echo '$(2)' > $(1)
+
+# main.c.unit.o: an app's main.c for its unit tests.
 define plat_rules
 $(BUILD)/obj-$(1)/flags: FORCE
-	@mkdir -p $$(@D); echo '$(CC) $(CFLAGS) $($(1).cflags) $(file_cflags) $(hot) $(LDFLAGS) $($(1).ldflags)' | \
-		cmp -s - $$@ || echo '$(CC) $(CFLAGS) $($(1).cflags) $(file_cflags) $(hot) $(LDFLAGS) $($(1).ldflags)' > $$@
+	@$$(call written,$$@,$(CC) $(CFLAGS) $($(1).cflags) $(small) $(LDFLAGS) $($(1).ldflags))
 $(BUILD)/obj-$(1)/%.c.o: src/%.c $(BUILD)/obj-$(1)/flags
 	@mkdir -p $$(@D)
 	$(Q)$(CC) $(CFLAGS) $($(1).cflags) $$(call file_cflags,$(1),$$<) -MMD -MP -c -o $$@ $$<
+$(BUILD)/obj-$(1)/%.c.unit.o: src/%.c $(BUILD)/obj-$(1)/flags
+	@mkdir -p $$(@D)
+	$(Q)$(CC) $(CFLAGS) $($(1).cflags) -Dapp_main=app_main_of_the_app -MMD -MP -c -o $$@ $$<
 $(BUILD)/obj-$(1)/%.S.o: src/%.S $(BUILD)/obj-$(1)/flags
 	@mkdir -p $$(@D)
 	$(Q)$(CC) $(CFLAGS) $($(1).cflags) -MMD -MP -c -o $$@ $$<
 $(BUILD)/obj-$(1)/lib.a: $(call objects,$(1),$(call lib_sources,$(1)))
 	$(Q)rm -f $$@; $(AR) rcsD $$@ $$^
+$(BUILD)/obj-$(1)/lib-tests.a: $(call objects,$(1),$(call lib_tests,$(1)))
+	$(Q)rm -f $$@; $(AR) rcsD $$@ $$^
 endef
 
-# The folder of the app gives the boot line its name.
-define app_rules
-$(BUILD)/obj-$(2)/app-$(1).c:
-	@mkdir -p $$(@D)
-	@echo '#include "boot/boot.h"' > $$@; echo 'const char boot_app[] = "$(1)";' >> $$@
-$(BUILD)/obj-$(2)/app-$(1).o: $(BUILD)/obj-$(2)/app-$(1).c $(BUILD)/obj-$(2)/flags
+# --- rules for each app on it: the image, and the program that runs the app's unit tests -----------
+# $(1) is the program's name, $(2) the platform, $(3) its objects and archives.
+define program_rules
+$(BUILD)/obj-$(2)/name-$(1).c: FORCE
+	@$$(call written,$$@,const char boot_app[] = "$(1)"; const char boot_version[] = "$(version)";)
+$(BUILD)/obj-$(2)/name-$(1).o: $(BUILD)/obj-$(2)/name-$(1).c $(BUILD)/obj-$(2)/flags
 	$(Q)$(CC) $(CFLAGS) $($(2).cflags) -c -o $$@ $$<
-$(BUILD)/$(1)-$(2)/$(1): $(call objects,$(2),$(call app_sources,$(1)) \
-		$(if $(filter selftest,$(1)),$(call selftest_extra,$(2)))) \
-		$(BUILD)/obj-$(2)/app-$(1).o $(BUILD)/obj-$(2)/lib.a $($(2).link_deps)
+$(BUILD)/$(1)-$(2)/$(1): $(3) $(BUILD)/obj-$(2)/name-$(1).o $(BUILD)/obj-$(2)/lib.a \
+		$($(2).link_deps)
 	@mkdir -p $$(@D); echo "  LINK $$@"
 	$(Q)$(CC) $(CFLAGS) $($(2).cflags) $(LDFLAGS) $($(2).ldflags) -o $$@ $$(filter %.o %.a,$$^)
 endef
 
-# Flags for single files: P.general_regs names the files that run in ring 0 before the processor is
-# set up, which may use general registers only. What moves packets or requests is made fast, all
-# else small.
-hot := src/boot/pvh/string.c src/netbuf/% src/netdev/virtio/virtio_net_burst.c \
-	src/netdev/netfront/netfront.c src/apps/pktgen/% src/apps/driverbench/% src/apps/selftest/% \
-	$(patsubst %,src/apps/udpkv/%.c,server store index log hash line text text_item reply)
-file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
-	$(if $(filter $(hot),$(2)),,-Os)
+# A unit test program has its app's main.c with app_main under another name, so that it can be
+# tested, too: app_main is boot/unit_main.c's there.
+# selftest has the tests of everything below the apps.
+define app_rules
+$(call program_rules,$(1),$(2),$(call objects,$(2),$(call app_sources,$(2),$(1)) \
+	$(if $(filter selftest,$(1)),$(call lib_tests,$(2)))))
+$(call program_rules,$(1).unit,$(2),$(patsubst %/main.c.o,%/main.c.unit.o,$(call objects,$(2),\
+	$(call app_sources,$(2),$(1)) $(call app_tests,$(2),$(1)))) $(BUILD)/obj-$(2)/lib-tests.a)
+endef
 
+# An app that lives elsewhere is compiled anew when another folder of that name is built. Warnings
+# are shown to its owner and stop nothing.
+elsewhere_cflags := $(filter-out -Werror -Wmissing-prototypes,$(CFLAGS))
+define elsewhere_rules
+$(BUILD)/obj-$(1)/elsewhere/$(app_name)/path: FORCE
+	@$$(call written,$$@,$(abspath $(app_path)))
+$(BUILD)/obj-$(1)/elsewhere/$(app_name)/%.c.o: $(app_path)/%.c $(BUILD)/obj-$(1)/flags \
+		$(BUILD)/obj-$(1)/elsewhere/$(app_name)/path
+	$(Q)$(CC) $(elsewhere_cflags) $($(1).cflags) -MMD -MP -c -o $$@ $$<
+$(BUILD)/obj-$(1)/elsewhere/$(app_name)/%.c.unit.o: $(app_path)/%.c $(BUILD)/obj-$(1)/flags \
+		$(BUILD)/obj-$(1)/elsewhere/$(app_name)/path
+	$(Q)$(CC) $(elsewhere_cflags) $($(1).cflags) -Dapp_main=app_main_of_the_app -MMD -MP -c -o $$@ $$<
+endef
+
+apps_known := $(sort $(APPS) $(app_name))
+apps_tested := $(foreach a,$(APP_LIST),$(if $(strip $(call app_tests,linux,$(a))),$(a)))
+unit_programs = $(foreach a,$(filter-out selftest,$(apps_tested)),$(BUILD)/$(a).unit-$(1)/$(a).unit) \
+	$(if $(filter selftest,$(APP_LIST)),$(BUILD)/selftest-$(1)/selftest)
 $(foreach p,$(PLATS),$(eval $(call plat_rules,$(p))))
-$(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
+$(if $(app_path),$(foreach p,$(PLATS),$(eval $(call elsewhere_rules,$(p)))))
+$(foreach p,$(PLATS),$(foreach a,$(apps_known),$(eval $(call app_rules,$(a),$(p)))))
 
 # --- programs of bench/: processes of this host, with libc ----------------------------------------
 # DPDK's flags are asked for when they are needed; its headers aren't ours to keep free of warnings.
@@ -143,9 +210,9 @@ $(BUILD)/bench/kvload: $(wildcard bench/kvload/*.[ch]) $(lastword $(MAKEFILE_LIS
 	else $(CC) $(BENCH_CFLAGS) -o $@ $(kvload_sources) bench/kvload/port_dpdk_none.c -lm -pthread; fi
 
 # udpkv's own objects, as an archive, so that a peer takes of them what it needs.
-$(BUILD)/bench/udpkv.a: $(filter-out %/main.c.o,$(call objects,linux,$(call app_sources,udpkv)))
+$(BUILD)/bench/udpkv.a: $(filter-out %/main.c.o,$(call objects,linux,$(call app_sources,linux,udpkv)))
 	@mkdir -p $(@D); rm -f $@; $(AR) rcsD $@ $^
-peer_parts := bench/peers/udpkv_peer.c $(BUILD)/obj-linux/app-udpkv.o $(BUILD)/bench/udpkv.a \
+peer_parts := bench/peers/udpkv_peer.c $(BUILD)/obj-linux/name-udpkv.o $(BUILD)/bench/udpkv.a \
 	$(BUILD)/obj-linux/lib.a
 $(BUILD)/bench/udpkv_sockets: bench/peers/udpkv_sockets.c $(peer_parts) bench/peers/udpkv_peer.h
 	@echo "  LINK $@"
@@ -155,7 +222,8 @@ $(BUILD)/bench/udpkv_dpdk: bench/peers/udpkv_dpdk.c $(peer_parts) bench/peers/ud
 	$(Q)$(CC) $(CFLAGS) -march=native $(dpdk_cflags) $(LDFLAGS) -no-pie -o $@ \
 		$(filter %.c %.o %.a,$^) $(dpdk_libs)
 
-.PHONY: FORCE all help clean run debug test check size lines bench-pktgen bench-boot bench-xen \
+
+.PHONY: FORCE all units unit version help clean run debug test check size lines bench-pktgen bench-boot bench-xen \
 	bench-latency bench-driver bench-udpkv kvload bench-programs
 kvload: $(BUILD)/bench/kvload
 bench-programs: $(bench_programs)
@@ -165,9 +233,21 @@ all: $(foreach p,$(PLAT_LIST),$(foreach a,$(APP_LIST),$(BUILD)/$(a)-$(p)/$(a)))
 	$(if $(PLAT),,$(foreach p,$(filter-out $(PLATS_READY),$(PLATS)),@echo \
 		"  left out: $(p), which needs the package $($(p).package)"))
 
+# The programs that run unit tests: each app's apart from the others', selftest for all below the apps.
+units: $(foreach p,$(PLAT_LIST),$(call unit_programs,$(p)))
+
+unit: $(call unit_programs,linux)
+	$(if $(strip $(call unit_programs,linux)),,$(error $(APP) has no unit tests: files named x_test.c beside its code))
+	@for program in $^; do $$program only=$(ONLY) || exit; done
+
+version:
+	@echo '$(version)'
+
 help:
 	@echo 'make                       every app for every platform whose headers are installed'
 	@echo 'make APP=udpkv PLAT=kvm    one: build/udpkv-kvm/udpkv. Either word alone works, too'
+	@echo 'make APP=/a/folder PLAT=kvm   an app that lives anywhere: docs/writing-an-app.md'
+	@echo 'make unit  [APP= ONLY=]    build and run unit tests, as host processes'
 	@echo 'make run   [APP= PLAT=]    build, start and try an image (the same as ./run)'
 	@echo 'make debug [APP= KEYS=]    an image under QEMU that waits for gdb, and gdb on it'
 	@echo 'make test                  all tests (the same as ./test)'
@@ -182,6 +262,7 @@ help:
 	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'
 	@echo 'make lines APP= PLAT= AT="0x.. 0x.."   source lines of a backtrace'
 	@echo 'make compile_commands.json for editors'
+	@echo 'make version               the version, and the commit where there is git'
 	@echo 'make clean                 removes what was built'
 	@echo
 	@echo 'CC=clang, V=1 (show commands), SAN=1 (sanitizers, PLAT=linux), BUILD=folder'
@@ -219,7 +300,7 @@ size: all
 # For every source file how it is compiled, for clangd and its kin; files of one platform as for it.
 compile_commands.json: FORCE
 	$(file >$@.tmp,[)
-	$(foreach p,$(PLATS),$(foreach s,$(call of_plat,$(p),$(filter %.c,$(all_sources))),$(file \
+	$(foreach p,$(PLATS),$(foreach s,$(call of_plat,$(p),$(filter %.c,$(lib_files) $(foreach a,$(APP_LIST),$(call app_files,$(a))))),$(file \
 		>>$@.tmp,{"directory":"$(CURDIR)"$(comma)"file":"$(s)"$(comma)"command":"$(CC) $(CFLAGS) $($(p).cflags) -c $(s)"}$(comma))))
 	@sed '$$ s/,$$//' $@.tmp > $@ && echo ']' >> $@ && rm $@.tmp
 	@echo "  wrote $@"

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from vm import DEADLINE_S, MACHINES, Vm, image, qemu_command
+from vm import DEADLINE_S, MACHINES, ROOT, Vm, image, qemu_command
 
-BOOT_LINE = r"^Ringloop: {app} on kvm, ring ([03]), (\d+) MiB, clock \w+, started in (\d+) us\.$"
+BOOT_LINE = r"^Ringloop: {app} on kvm, version [^,]+, ring ([03]), (\d+) MiB, clock \w+, started in (\d+) us\.$"
 
 
 def boot(app, keys="", **machine):
@@ -55,8 +55,8 @@ def test_memory_is_what_the_machine_has(mem, mib):
 # --- unit tests in the image --------------------------------------------------------------------
 
 
-def selftest(keys="", **machine):
-    with boot("selftest", keys, **machine) as vm:
+def unit_tests_pass(keys="", program="selftest", **machine):
+    with boot(program, keys, **machine) as vm:
         result = vm.expect(r"^(\d+) passed, (\d+) failed, 0 skipped$", deadline_s=120)
         assert result[2] == "0", vm.console()
         assert int(result[1]) > 0
@@ -65,18 +65,27 @@ def selftest(keys="", **machine):
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 def test_unit_tests_pass_in_the_image(machine, accel):
-    selftest(machine=machine, accel=accel)
+    unit_tests_pass(machine=machine, accel=accel)
+
+
+def apps_with_tests():
+    return sorted({path.parent.name for path in (ROOT / "src/apps").glob("*/*_test.c")})
+
+
+@pytest.mark.parametrize("app", apps_with_tests())
+def test_unit_tests_of_apps_pass_in_an_image_of_their_own(app, accel):
+    unit_tests_pass(program=f"{app}.unit", machine="microvm", accel=accel)
 
 
 @pytest.mark.parametrize("mem", ["64M", "6G"])
 def test_unit_tests_pass_on_pc(mem):
     """6 GiB are two regions, as a PC has devices below 4 GiB."""
-    selftest(machine="pc", mem=mem)
+    unit_tests_pass(machine="pc", mem=mem)
 
 
 @pytest.mark.parametrize("ring", ["0", "3"])
 def test_unit_tests_pass_in_either_ring(ring):
-    selftest(f"ring={ring}", machine="microvm")
+    unit_tests_pass(f"ring={ring}", machine="microvm")
 
 
 def test_selftest_without_a_test_fails():

@@ -15,7 +15,8 @@ from vm import DEADLINE_S, ROOT, Vm, free_udp_port, image, qemu_command, user_ne
 def tree(tmp_path):
     """A copy of what make needs, to be changed at will."""
     shutil.copytree(ROOT / "src", tmp_path / "src")
-    shutil.copy(ROOT / "Makefile", tmp_path)
+    for file in ("Makefile", "VERSION"):
+        shutil.copy(ROOT / file, tmp_path)
     return tmp_path
 
 
@@ -96,6 +97,84 @@ def test_the_app_in_the_docs_builds_and_reflects(make, tree):
         assert vm.end() == 0
 
 
+# --- an app that lives elsewhere --------------------------------------------------------------------
+
+ELSEWHERE = {
+    "main.c": """#include "boot/boot.h"
+#include "twice.h"
+
+int doubled(int number)
+{
+    return twice(number);
+}
+
+int app_main(void)
+{
+    print("doubled %d\\n", doubled(4));
+    return 0;
+}
+""",
+    "twice.h": "static inline int twice(int number) { return 2 * number; }\n",
+    "doubled_test.c": """#include "boot/test.h"
+
+int doubled(int number);
+
+TEST(doubled_of_three)
+{
+    CHECK_EQ(doubled(3), 6);
+}
+""",
+}
+
+
+def app_elsewhere(path):
+    path.mkdir(parents=True)
+    for name, text in ELSEWHERE.items():
+        (path / name).write_text(text)
+    return path
+
+
+def test_an_app_elsewhere_is_built_and_tested(make, tmp_path):
+    app, build = app_elsewhere(tmp_path / "one/twice"), f"BUILD={tmp_path}/build"
+    status, said = make("-j2", f"APP={app}", build)
+    assert status == 0, said
+    done = subprocess.run([tmp_path / "build/twice-linux/twice"], stdout=subprocess.PIPE, text=True)
+    assert "doubled 8" in done.stdout and done.returncode == 0
+    with Vm(qemu_command(tmp_path / "build/twice-kvm/twice", machine="microvm")) as vm:
+        vm.expect("^doubled 8$")
+        assert vm.exit_code() == 0
+    status, said = make("unit", f"APP={app}/", build)
+    assert status == 0 and "1 passed, 0 failed" in said
+    other = app_elsewhere(tmp_path / "two/twice")
+    (other / "twice.h").write_text("static inline int twice(int number) { return 3 * number; }\n")
+    status, said = make("unit", f"APP={other}", build)
+    assert status != 0 and "doubled(3) is 9, expected 6" in said, "a folder of the same name is another app"
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [
+        ("nowhere", "There is no folder '.*/nowhere'"),
+        ("empty", "'.*/empty' has no C file"),
+        ("a space", "has a space in it"),
+        ("hello", "src/apps has an app 'hello' already"),
+    ],
+)
+def test_an_app_elsewhere_that_cant_be_built_is_explained(make, tmp_path, name, sentence):
+    (tmp_path / "empty").mkdir()
+    for there in ("a space", "hello"):
+        app_elsewhere(tmp_path / there)
+    status, said = make(f"APP={tmp_path / name}", f"BUILD={tmp_path}/build")
+    assert status != 0
+    assert re.search(sentence, said)
+
+
+def test_an_app_without_unit_tests_is_told_where_they_go(make):
+    status, said = make("unit", "APP=hello")
+    assert status != 0
+    assert "hello has no unit tests: files named x_test.c" in said
+
+
 def test_a_new_platform_is_found_without_touching_the_makefile(make, tree):
     shutil.copytree(tree / "src/boot/linux", tree / "src/boot/other")
     plat = tree / "src/boot/other/plat.mk"
@@ -107,13 +186,14 @@ def test_a_new_platform_is_found_without_touching_the_makefile(make, tree):
 
 def test_two_builds_of_one_tree_give_the_same_bytes(make, tree):
     """Wherever the tree stands, and in whatever order its files are compiled."""
+    commit = re.search(r" \((.*)\)|$", make("version")[1])[1] or ""
     for app in ("hello", "udpkv"):
-        status, said = make("-j2", f"APP={app}", "PLAT=kvm", cwd=tree)
+        status, said = make("-j2", f"APP={app}", "PLAT=kvm", f"COMMIT={commit}", cwd=tree)
         assert status == 0, said
         assert (tree / f"build/{app}-kvm/{app}").read_bytes() == image(app).read_bytes()
 
 
-@pytest.mark.parametrize("app, limit_kib", [("hello", 24), ("udpkv", 96), ("pktgen", 96)])
+@pytest.mark.parametrize("app, limit_kib", [("hello", 24), ("udpkv", 128), ("pktgen", 128)])
 def test_images_stay_small(tmp_path, app, limit_kib):
     stripped = tmp_path / app
     subprocess.run(["strip", "-o", stripped, image(app)], check=True)

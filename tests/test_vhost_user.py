@@ -95,5 +95,5 @@ def test_a_wrong_mac_address_is_refused(mac):
 @pytest.mark.parametrize("mem, told", [("2M", 2), ("3M", 4), ("64M", 64)])
 def test_the_boot_line_tells_memory_and_where_it_is_from(mem, told):
     with Vm([str(image("hello", "linux")), f"mem={mem}"]) as app:
-        app.expect(rf"^Ringloop: hello on linux, {told} MiB in (huge|ordinary) pages")
+        app.expect(rf"^Ringloop: hello on linux, version [^,]+, {told} MiB in (huge|ordinary) pages")
         assert app.status() == 0

@@ -37,7 +37,7 @@ def udpkv(xen, keys="", **options):
 
 def test_hello_greets_and_ends(xen):
     with xen.domain(image("hello", "xen")) as hello:
-        hello.expect("^Ringloop: hello on xen, ring 0, 32 MiB, clock xen, ")
+        hello.expect("^Ringloop: hello on xen, version [^,]+, ring 0, 32 MiB, clock xen, ")
         hello.expect(r"^Hello from Ringloop on xen\.$")
         assert hello.exit_code() == 0
         assert hello.reason == "poweroff"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test.h - unit tests. They stand beside their code in *_test.c and run twice: as a host process
- * under sanitizers (PLAT=linux) and inside an image; the app `selftest` runs them all.
+ * under sanitizers (PLAT=linux) and inside an image. The app `selftest` runs those of everything
+ * below the apps; each app's own are a program apart, APP.unit, which `make unit APP=...` runs.
  *
  *     TEST(pool_gives_back_what_it_gave)
  *     {
@@ -29,7 +30,11 @@ struct unit_test {
                                                                     test_##test_name};             \
     static void test_##test_name(void)
 
-/* Ends the test as failed, saying where. Defined by selftest. */
+/* Runs the tests of this program whose name begins with what the key `only` says, and prints how
+ * each ended. The exit code: 0 if all passed, 1 if one failed, 2 if there was none. */
+int unit_run(void);
+
+/* Ends the test as failed, saying where. */
 _Noreturn void test_failed(const char *file, int line, const char *what);
 
 #define CHECK(expr) ((expr) ? (void)0 : test_failed(__FILE__, __LINE__, #expr))

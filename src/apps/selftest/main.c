@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * selftest - runs every unit test of the tree (`*_test.c`), as a host process or inside an image.
+ * selftest - runs the unit tests (`*_test.c`) of everything below the apps, as a host process or inside an image.
  * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys make it do
  * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
  * host, `sleep` what it costs the host to wait, `lines` lets all cores print at the same time.
@@ -8,11 +8,6 @@
 #include "apps/selftest/fault.h"
 #include "boot/boot.h"
 #include "boot/test.h"
-
-extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];
-
-static const char *only;
-BOOT_KEY("only", boot_parse_string, &only, "", "", "run only tests whose name begins with this");
 
 static const char *fault;
 BOOT_KEY("fault", boot_parse_string, &fault, "", "",
@@ -34,23 +29,6 @@ BOOT_KEY_RANGE("clock", boot_parse_u64, &clock_s, "0", "s",
 static uint64_t sleep_s;
 BOOT_KEY_RANGE("sleep", boot_parse_u64, &sleep_s, "0", "s",
                "poll for that long, then sleep as long, instead of running tests", 0, 3600);
-
-static void *next_test[5]; /* where test_failed goes on */
-
-void test_failed(const char *file, int line, const char *what)
-{
-    print("FAIL %s:%d: %s\n", file, line, what);
-    __builtin_longjmp(next_test, 1);
-}
-
-static bool passes(const struct unit_test *test)
-{
-    if (__builtin_setjmp(next_test) != 0)
-        return false;
-    panic_catch = NULL;
-    test->run();
-    return true;
-}
 
 static int clock_status;
 
@@ -115,8 +93,6 @@ static int show_sleep(void)
 
 int app_main(void)
 {
-    static uint32_t passed, failed; /* static: kept over the jump */
-
     if (fault[0] && fault_core == 0)
         return fault_provoke(fault) ? 0 : 1;
     if (fault[0] || lines) {
@@ -129,17 +105,5 @@ int app_main(void)
     }
     if (sleep_s)
         return show_sleep();
-    for (const struct unit_test *test = __start_unit_tests; test < __stop_unit_tests; test++) {
-        if (strncmp(test->name, only, strlen(only)) != 0)
-            continue;
-        if (passes(test)) {
-            passed++;
-            print("ok   %s\n", test->name);
-        } else {
-            failed++;
-            print("FAIL %s (%s)\n", test->name, test->file);
-        }
-    }
-    print("%u passed, %u failed, 0 skipped\n", passed, failed);
-    return passed + failed == 0 ? 2 : failed > 0;
+    return unit_run();
 }

@@ -244,7 +244,8 @@ int main(int argc, char **argv)
     read_memory_key(argc, argv);
     bool huge = take_memory();
     boot_command_line(join(argc, argv));
-    print("Ringloop: %s on %s, %lu MiB in %s.\n", boot_app, boot_platform, linux_memory.len >> 20,
+    print("Ringloop: %s on %s, version %s, %lu MiB in %s.\n", boot_app, boot_platform, boot_version,
+          linux_memory.len >> 20,
           huge ? "huge pages" : "ordinary pages, as too few huge pages are free");
     boot_exit(app_main());
 }
