@@ -155,7 +155,8 @@ int app_main(void)
         if (n > 0 && (n = server_burst(&server, in, n, out, OUT_MAX, peer_now_s())) > 0)
             send_all(out, n);
         now = clock_cycles();
-        server_count_turn(&server, now - before, came > 0);
+        peer_cycles_total += now - before;
+        peer_cycles_busy += came > 0 ? now - before : 0;
     }
     return 0;
 }

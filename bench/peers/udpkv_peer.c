@@ -3,7 +3,7 @@
 #include "udpkv_peer.h"
 #include "boot/boot.h"
 
-uint64_t peer_port;
+uint64_t peer_port, peer_cycles_busy, peer_cycles_total;
 static uint64_t mem_bytes;
 BOOT_KEY_RANGE("udpkv.port", boot_parse_u64, &peer_port, "11211", "", "UDP port to serve", 1,
                65535);
@@ -20,6 +20,8 @@ void peer_start(struct server *server, struct netbuf_pool *pool, const uint8_t m
                                .csum_offload = csum_offload,
                                .pool = pool,
                                .store_bytes = mem_bytes,
+                               .cycles_busy = &peer_cycles_busy,
+                               .cycles_total = &peer_cycles_total,
                                .allow_count = 1}; /* 0.0.0.0/0 */
     void *memory = boot_alloc(mem_bytes, CACHE_LINE);
 

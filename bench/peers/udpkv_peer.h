@@ -18,4 +18,7 @@ uint32_t peer_now_s(void);
 
 extern uint64_t peer_port;
 
+/* For a loop that polls: its cycles in turns that had packets, and in all. */
+extern uint64_t peer_cycles_busy, peer_cycles_total;
+
 #endif

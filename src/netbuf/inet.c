@@ -4,7 +4,7 @@
  *
  * Each layer has one function, which checks its header, then calls the next:
  *
- *     inet_input -> arp_input
+ *     inet_input -> inet_arp_input (inet_arp.c)
  *                -> ipv4_input -> icmp_input
  *                              -> udp_input
  *
@@ -13,9 +13,9 @@
  */
 #include "netbuf/inet.h"
 #include "boot/boot.h"
-#include "netbuf/arp.h"
 #include "netbuf/checksum.h"
 #include "netbuf/icmp.h"
+#include "netbuf/inet_build.h"
 #include "netbuf/udp.h"
 
 struct ipv4_prefix inet_ip;
@@ -78,12 +78,6 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     inet->broadcast = ipv4_prefix_broadcast(prefix);
 }
 
-static inline enum inet_verdict drop(struct inet *inet, enum inet_drop why)
-{
-    inet->drops[why]++;
-    return INET_DROPPED;
-}
-
 /* A length from a header. The empty asm keeps the compiler from reading it a second time later. */
 static inline uint32_t read_length(const void *field)
 {
@@ -91,93 +85,6 @@ static inline uint32_t read_length(const void *field)
 
     __asm__("" : "+r"(len));
     return len;
-}
-
-static inline bool mac_plausible(const struct inet *inet, uint64_t mac_number)
-{
-    return !eth_mac_is_group(mac_number) && mac_number != 0 && mac_number != inet->mac_number;
-}
-
-static inline bool ip_plausible(const struct inet *inet, uint32_t ip)
-{
-    return ipv4_is_unicast(ip) && ip != inet->prefix.address && ip != inet->broadcast;
-}
-
-static inline void eth_build(const struct inet *inet, struct eth_header *eth,
-                             const uint8_t *destination, uint16_t type)
-{
-    eth_mac_copy(eth->destination, destination);
-    eth_mac_copy(eth->source, inet->mac);
-    eth->type = be16(type);
-}
-
-/* Makes nb an ARP packet from us, to the Ethernet address `to`. */
-static void arp_build(const struct inet *inet, struct netbuf *nb, const uint8_t *to, uint16_t op,
-                      const uint8_t *target_mac, uint32_t target_ip)
-{
-    struct arp_packet *arp = (struct arp_packet *)(nb->data + IP_OFFSET);
-
-    eth_build(inet, (struct eth_header *)nb->data, to, ETH_TYPE_ARP);
-    arp->hrd = be16(ARP_HRD_ETHERNET);
-    arp->pro = be16(ETH_TYPE_IPV4);
-    arp->hln = ETH_MAC_BYTES;
-    arp->pln = sizeof arp->spa;
-    arp->op = be16(op);
-    eth_mac_copy(arp->sha, inet->mac);
-    arp->spa = be32(inet->prefix.address);
-    eth_mac_copy(arp->tha, target_mac);
-    arp->tpa = be32(target_ip);
-    nb->len = IP_OFFSET + sizeof *arp;
-    nb->flags = 0;
-}
-
-static const struct inet_arp_entry *arp_find(const struct inet *inet, uint32_t ip)
-{
-    for (uint32_t i = 0; i < INET_ARP_ENTRIES; i++)
-        if (inet->arp[i].ip == ip)
-            return &inet->arp[i];
-    return NULL;
-}
-
-static void arp_learn(struct inet *inet, uint32_t ip, const uint8_t *mac)
-{
-    const struct inet_arp_entry *known = arp_find(inet, ip);
-    uint32_t at = known ? (uint32_t)(known - inet->arp) : inet->arp_next;
-
-    if (!known)
-        inet->arp_next = (inet->arp_next + 1) % INET_ARP_ENTRIES;
-    inet->arp[at].ip = ip;
-    eth_mac_copy(inet->arp[at].mac, mac);
-}
-
-static enum inet_verdict arp_input(struct inet *inet, struct netbuf *nb)
-{
-    if (nb->len < IP_OFFSET + sizeof(struct arp_packet))
-        return drop(inet, INET_DROP_ARP_SHORT);
-    const struct arp_packet arp = *(const struct arp_packet *)(nb->data + IP_OFFSET);
-    uint32_t spa = be32(arp.spa);
-    uint16_t op = be16(arp.op);
-
-    if (be16(arp.hrd) != ARP_HRD_ETHERNET || be16(arp.pro) != ETH_TYPE_IPV4 ||
-        arp.hln != ETH_MAC_BYTES || arp.pln != sizeof arp.spa ||
-        (op != ARP_OP_REQUEST && op != ARP_OP_REPLY))
-        return drop(inet, INET_DROP_ARP_FORMAT);
-    if (spa == inet->prefix.address)
-        return drop(inet, INET_DROP_ARP_CONFLICT);
-    if (be32(arp.tpa) != inet->prefix.address)
-        return drop(inet, INET_DROP_ARP_TARGET);
-    /* A sender without an address asks whether it can have ours: it must be told no, but there is
-     * nothing to learn (RFC 5227, section 2.1.1). */
-    bool probe = spa == 0 && op == ARP_OP_REQUEST;
-    if (!mac_plausible(inet, eth_mac_number(arp.sha)) || (!probe && !ip_plausible(inet, spa)))
-        return drop(inet, INET_DROP_ARP_SENDER);
-    if (!probe)
-        arp_learn(inet, spa, arp.sha);
-    if (op == ARP_OP_REPLY)
-        return drop(inet, INET_DROP_ARP_REPLY);
-    arp_build(inet, nb, arp.sha, ARP_OP_REPLY, arp.sha, spa);
-    inet->arp_replies++;
-    return INET_REPLY;
 }
 
 /* Writes the header of a packet from us with payload_len bytes behind it. */
@@ -206,17 +113,17 @@ static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32
     struct icmp_header *icmp = (struct icmp_header *)(nb->data + L4_OFFSET);
 
     if (len < sizeof *icmp)
-        return drop(inet, INET_DROP_ICMP_SHORT);
+        return inet_drop(inet, INET_DROP_ICMP_SHORT);
     if (icmp->type != ICMP_ECHO || icmp->code != 0)
-        return drop(inet, INET_DROP_ICMP_TYPE);
+        return inet_drop(inet, INET_DROP_ICMP_TYPE);
     if (csum_fold(csum_add(0, icmp, len)) != 0xffff)
-        return drop(inet, INET_DROP_ICMP_CHECKSUM);
+        return inet_drop(inet, INET_DROP_ICMP_CHECKSUM);
 
     struct eth_header *eth = (struct eth_header *)nb->data;
     icmp->type = ICMP_ECHO_REPLY; /* the first byte of its word, so the low one in memory order */
     icmp->checksum = csum_update(icmp->checksum, ICMP_ECHO, ICMP_ECHO_REPLY);
     ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), source, IPV4_PROTOCOL_ICMP, len);
-    eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
+    inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     netbuf_trim(nb, L4_OFFSET + len); /* what padded the frame */
     nb->flags = 0;
     inet->echo_replies++;
@@ -245,17 +152,17 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
     const struct udp_header *header = (const struct udp_header *)(nb->data + L4_OFFSET);
 
     if (unlikely(ip_payload_len < sizeof *header))
-        return drop(inet, INET_DROP_UDP_SHORT);
+        return inet_drop(inet, INET_DROP_UDP_SHORT);
     uint32_t len = read_length(&header->length);
     if (unlikely(len < sizeof *header || len > ip_payload_len))
-        return drop(inet, INET_DROP_UDP_LENGTH);
+        return inet_drop(inet, INET_DROP_UDP_LENGTH);
     udp->from.ip = source;
     udp->from.port = be16(header->source_port);
     udp->from.local_port = be16(header->destination_port);
     if (unlikely(udp->from.port == 0 || udp->from.local_port == 0))
-        return drop(inet, INET_DROP_UDP_PORT);
+        return inet_drop(inet, INET_DROP_UDP_PORT);
     if (unlikely(!udp_whole(inet, nb, source, len)))
-        return drop(inet, INET_DROP_UDP_CHECKSUM);
+        return inet_drop(inet, INET_DROP_UDP_CHECKSUM);
     eth_mac_copy(udp->from.mac, ((const struct eth_header *)nb->data)->source);
     udp->payload = nb->data + INET_UDP_HEADROOM;
     udp->payload_len = len - (uint32_t)sizeof *header;
@@ -267,57 +174,57 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
 static enum inet_verdict ipv4_drop_unusual(struct inet *inet, uint8_t version_ihl)
 {
     if (version_ihl >> 4 != 4)
-        return drop(inet, INET_DROP_IP_VERSION);
+        return inet_drop(inet, INET_DROP_IP_VERSION);
     bool options = (version_ihl & 15) > (IPV4_VERSION_IHL & 15);
-    return drop(inet, options ? INET_DROP_IP_OPTIONS : INET_DROP_IP_LENGTH);
+    return inet_drop(inet, options ? INET_DROP_IP_OPTIONS : INET_DROP_IP_LENGTH);
 }
 
 static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
                                            struct inet_udp *udp)
 {
     if (unlikely(nb->len < L4_OFFSET))
-        return drop(inet, INET_DROP_IP_SHORT);
+        return inet_drop(inet, INET_DROP_IP_SHORT);
     const struct ipv4_header *ip = (const struct ipv4_header *)(nb->data + IP_OFFSET);
     if (unlikely(ip->version_ihl != IPV4_VERSION_IHL))
         return ipv4_drop_unusual(inet, ip->version_ihl);
     uint32_t total = read_length(&ip->total_length);
     if (unlikely(total < sizeof *ip || IP_OFFSET + total > nb->len))
-        return drop(inet, INET_DROP_IP_LENGTH);
+        return inet_drop(inet, INET_DROP_IP_LENGTH);
     if (unlikely(csum_fold(csum_add_20(0, ip)) != 0xffff))
-        return drop(inet, INET_DROP_IP_CHECKSUM);
+        return inet_drop(inet, INET_DROP_IP_CHECKSUM);
     if (unlikely(ip->time_to_live == 0))
-        return drop(inet, INET_DROP_IP_TTL);
+        return inet_drop(inet, INET_DROP_IP_TTL);
     uint32_t destination = be32(ip->destination_address);
     if (unlikely(destination != inet->prefix.address)) {
         bool all = destination == inet->broadcast || destination == IPV4_BROADCAST;
-        return drop(inet, all ? INET_DROP_IP_BROADCAST : INET_DROP_IP_DESTINATION);
+        return inet_drop(inet, all ? INET_DROP_IP_BROADCAST : INET_DROP_IP_DESTINATION);
     }
     uint32_t source = be32(ip->source_address);
-    if (unlikely(!ip_plausible(inet, source)))
-        return drop(inet, INET_DROP_IP_SOURCE);
+    if (unlikely(!inet_ip_plausible(inet, source)))
+        return inet_drop(inet, INET_DROP_IP_SOURCE);
     uint16_t fragment = IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET;
     if (unlikely(ip->flags_fragment_offset & be16(fragment)))
-        return drop(inet, INET_DROP_IP_FRAGMENT);
+        return inet_drop(inet, INET_DROP_IP_FRAGMENT);
     uint8_t protocol = ip->protocol;
     if (likely(protocol == IPV4_PROTOCOL_UDP))
         return udp_input(inet, nb, source, total - (uint32_t)sizeof *ip, udp);
     if (protocol == IPV4_PROTOCOL_ICMP)
         return icmp_input(inet, nb, source, total - (uint32_t)sizeof *ip);
-    return drop(inet, INET_DROP_IP_PROTOCOL);
+    return inet_drop(inet, INET_DROP_IP_PROTOCOL);
 }
 
 enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
 {
     if (unlikely(nb->next && !netbuf_linearize(nb)))
-        return drop(inet, INET_DROP_CHAIN);
+        return inet_drop(inet, INET_DROP_CHAIN);
     if (unlikely(nb->len < sizeof(struct eth_header)))
-        return drop(inet, INET_DROP_ETH_SHORT);
+        return inet_drop(inet, INET_DROP_ETH_SHORT);
     const struct eth_header *eth = (const struct eth_header *)nb->data;
     uint64_t destination = eth_mac_number(eth->destination);
     uint16_t type = be16(eth->type);
 
-    if (unlikely(!mac_plausible(inet, eth_mac_number(eth->source))))
-        return drop(inet, INET_DROP_ETH_SOURCE);
+    if (unlikely(!inet_mac_plausible(inet, eth_mac_number(eth->source))))
+        return inet_drop(inet, INET_DROP_ETH_SOURCE);
     if (likely(destination == inet->mac_number)) {
         if (likely(type == ETH_TYPE_IPV4))
             return ipv4_input(inet, nb, udp);
@@ -325,14 +232,14 @@ enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_u
         /* Whoever sends to one IPv4 address by Ethernet broadcast gets no answer: it would come
          * from every host that thinks likewise (RFC 1122, section 3.3.6). */
         if (type == ETH_TYPE_IPV4)
-            return drop(inet, INET_DROP_IP_BROADCAST);
+            return inet_drop(inet, INET_DROP_IP_BROADCAST);
     } else {
         bool group = eth_mac_is_group(destination);
-        return drop(inet, group ? INET_DROP_ETH_MULTICAST : INET_DROP_ETH_DESTINATION);
+        return inet_drop(inet, group ? INET_DROP_ETH_MULTICAST : INET_DROP_ETH_DESTINATION);
     }
     if (type == ETH_TYPE_ARP)
-        return arp_input(inet, nb);
-    return drop(inet, INET_DROP_ETH_TYPE);
+        return inet_arp_input(inet, nb);
+    return inet_drop(inet, INET_DROP_ETH_TYPE);
 }
 
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
@@ -343,7 +250,7 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
 
     assert(!nb->next && payload_len < nb->buf_bytes &&
            netbuf_headroom(nb) + L4_OFFSET + len <= nb->buf_bytes);
-    eth_build(inet, (struct eth_header *)nb->data, to->mac, ETH_TYPE_IPV4);
+    inet_eth_build(inet, (struct eth_header *)nb->data, to->mac, ETH_TYPE_IPV4);
     ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), to->ip, IPV4_PROTOCOL_UDP, len);
     udp->source_port = be16(to->local_port);
     udp->destination_port = be16(to->port);
@@ -362,23 +269,4 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
         udp->checksum = checksum == 0 ? 0xffff : checksum; /* 0 would say: none */
         nb->flags = 0;
     }
-}
-
-void inet_announce(const struct inet *inet, struct netbuf *nb)
-{
-    static const uint8_t broadcast[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    static const uint8_t nobody[ETH_MAC_BYTES];
-
-    assert(netbuf_headroom(nb) + IP_OFFSET + sizeof(struct arp_packet) <= nb->buf_bytes);
-    arp_build(inet, nb, broadcast, ARP_OP_REQUEST, nobody, inet->prefix.address);
-}
-
-bool inet_arp_lookup(const struct inet *inet, uint32_t ip, uint8_t mac[ETH_MAC_BYTES])
-{
-    const struct inet_arp_entry *entry = arp_find(inet, ip);
-
-    if (ip == 0 || !entry)
-        return false;
-    eth_mac_copy(mac, entry->mac);
-    return true;
 }

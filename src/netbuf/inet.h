@@ -4,7 +4,6 @@
  * ping, checks UDP and hands it to the app. It touches no device, keeps no packet and never waits.
  *
  *     inet_init(&inet, info.mac, inet_ip);
- *     inet_announce(&inet, nb);                   once at start: send nb
  *     for each packet received:
  *         switch (inet_input(&inet, nb, &udp)) {
  *         case INET_DROPPED: free nb
@@ -12,6 +11,10 @@
  *         case INET_UDP:     free nb, or write an answer behind INET_UDP_HEADROOM and
  *                            inet_udp_build(&inet, nb, &udp.from, len, offload), send nb
  *         }
+ *
+ * A host also has packets to send by itself: announcements of its address when its link came up
+ * (inet_arrived), and questions for neighbours (inet_resolve). Whoever has a device asks for them
+ * now and then (inet_next_packet); netdev/loop.h does that for an app.
  *
  * The caller owns the buffer all the time. Addresses, ports and lengths are in host order.
  * Limits, all counted as drops: frames up to the size of one buffer, no IPv4 options or fragments,
@@ -26,7 +29,8 @@
 
 enum {
     INET_UDP_HEADROOM = 42, /* from nb->data to a UDP payload: Ethernet, IPv4 and UDP header */
-    INET_ARP_ENTRIES = 64,
+    INET_ARP_ENTRIES = 64,  /* neighbours */
+    INET_ARP_ASKED = 32,    /* of them, those that the app asked for at most */
     INET_TTL = 64,
 };
 
@@ -70,10 +74,23 @@ enum inet_drop {
 
 extern const char *const inet_drop_names[INET_DROP_REASONS];
 
+/* Where a neighbour's entry stands; inet_arp.c draws how they follow each other. */
+enum inet_arp_state {
+    INET_ARP_FREE,
+    INET_ARP_HEARD,  /* from a packet about us; nobody asked */
+    INET_ARP_KNOWN,  /* and the app wants to send to it */
+    INET_ARP_STALE,  /* known for a minute: it is asked again, and used meanwhile */
+    INET_ARP_ASKING, /* not known yet */
+    INET_ARP_SILENT, /* didn't answer */
+};
+
 /* Whose IPv4 address belongs to whose MAC address, as ARP told. */
 struct inet_arp_entry {
-    uint32_t ip; /* 0: empty */
+    uint32_t ip;
     uint8_t mac[ETH_MAC_BYTES];
+    uint8_t state;    /* enum inet_arp_state */
+    uint8_t requests; /* sent since it is asked */
+    uint64_t due_ns;  /* when it is stale, or asked again */
 };
 
 struct inet {
@@ -82,7 +99,13 @@ struct inet {
     uint16_t next_identification;
     struct ipv4_prefix prefix; /* our address and network */
     uint32_t broadcast;        /* the network's */
-    uint32_t arp_next;         /* entry that the next new neighbour takes: the oldest one */
+    bool has_packets;          /* inet_next_packet has something to send now */
+    uint8_t announcements;     /* still to be made, the next one at announce_ns */
+    uint64_t announce_ns;
+    uint64_t now_ns; /* as inet_next_packet or inet_resolve were told last */
+    uint64_t due_ns; /* inet_next_packet has something to send then; UINT64_MAX: not by itself */
+    uint32_t arp_next[2]; /* entry that is replaced next: of those heard, of those asked for */
+    uint32_t arp_asked;   /* entries that the app asked for */
     uint64_t arp_replies, echo_replies, udp_packets; /* packets that inet_input had a use for */
     uint64_t drops[INET_DROP_REASONS];
     struct inet_arp_entry arp[INET_ARP_ENTRIES];
@@ -129,11 +152,30 @@ enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_u
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                     uint32_t payload_len, bool csum_offload);
 
-/* Makes the fresh buffer nb an ARP announcement of our address (RFC 5227, section 2.3), so that
- * neighbours and switches know us from the start. */
+/* Makes the fresh buffer nb an ARP announcement of our address (RFC 5227, section 2.3). */
 void inet_announce(const struct inet *inet, struct netbuf *nb);
 
-/* The MAC address of a neighbour that ARP told us of. False, leaving mac alone, if unknown. */
-bool inet_arp_lookup(const struct inet *inet, uint32_t ip, uint8_t mac[ETH_MAC_BYTES]);
+enum inet_neighbour {
+    INET_KNOWN,  /* mac is set */
+    INET_ASKING, /* it is being asked: call again in a while */
+    INET_SILENT, /* it doesn't answer, or there is no way to it */
+};
+
+/*
+ * For who sends first: the MAC address to which a packet for `ip` goes. That is the neighbour's
+ * own, or the gateway's if `ip` is outside of our network (the key net.gw, gateway.h; 0 for none).
+ * Asks by ARP if need be: three times, a second apart, and again 20 s later at the soonest. now_ns
+ * is clock_ns(). At most INET_ARP_ASKED neighbours are kept so: one more takes another's place.
+ */
+enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
+                                 uint8_t mac[ETH_MAC_BYTES]);
+
+/* Our link came up, perhaps elsewhere: neighbours and switches are to be told of our address, twice
+ * (RFC 5227, section 2.3), by inet_next_packet. */
+void inet_arrived(struct inet *inet);
+
+/* Makes the fresh buffer nb the next packet that this host sends by itself, and returns true; false
+ * if there is none now. Then there is none before inet->due_ns, unless inet->has_packets is set. */
+bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb);
 
 #endif

@@ -54,6 +54,15 @@ static inline void make_arp(uint16_t op)
     raw_len = 42;
 }
 
+/* Does inet know a neighbour's address? Looks without asking. */
+static inline bool knows(uint32_t neighbour, uint8_t mac[ETH_MAC_BYTES])
+{
+    static struct inet copy;
+
+    copy = inet;
+    return inet_resolve(&copy, neighbour, 0, 0, mac) == INET_KNOWN;
+}
+
 /* Makes lengths and checksums right. What is behind raw_len at that moment isn't part of it. */
 static inline void seal(void)
 {

@@ -50,28 +50,7 @@ BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "100", "ms",
                "shall end",
                1, 60000);
 
-/* Arms all queues, or none: 0, or the error of the one that can't be. */
-static int arm(struct netdev_idle *idle)
-{
-    for (uint16_t i = 0; i < idle->queues; i++) {
-        int error = netdev_rx_intr(idle->dev, (uint16_t)(idle->first_q + i), true);
-        if (error) {
-            while (i-- > 0)
-                netdev_rx_intr(idle->dev, (uint16_t)(idle->first_q + i), false);
-            return error;
-        }
-    }
-    return NETDEV_OK;
-}
-
-static void disarm(struct netdev_idle *idle)
-{
-    for (uint16_t i = 0; i < idle->queues; i++)
-        netdev_rx_intr(idle->dev, (uint16_t)(idle->first_q + i), false);
-}
-
-void netdev_idle_init(struct netdev_idle *idle, struct netdev *dev, uint16_t first_q,
-                      uint16_t queues)
+void netdev_idle_init(struct netdev_idle *idle)
 {
     const uint64_t limits[] = {
         [MODE_AUTO] = clock_cycles_hz() / 1000 * idle_us / 1000,
@@ -79,43 +58,67 @@ void netdev_idle_init(struct netdev_idle *idle, struct netdev *dev, uint16_t fir
         [MODE_INTR] = 0,
     };
 
-    if (dev->queue_pairs > 1)
-        netdev_idle_wake_ns = MIN(netdev_idle_wake_ns, NETDEV_LOOK_NS);
-    *idle = (struct netdev_idle){
-        .dev = dev, .first_q = first_q, .queues = queues, .limit = limits[mode]};
+    *idle = (struct netdev_idle){.limit = limits[mode]};
 }
 
-static void poll_only(struct netdev_idle *idle)
+void netdev_idle_add(struct netdev_idle *idle, struct netdev *dev, uint16_t q)
+{
+    assert(idle->count < NETDEV_IDLE_QUEUES && q < dev->queue_pairs);
+    if (dev->queue_pairs > 1)
+        netdev_idle_wake_ns = MIN(netdev_idle_wake_ns, NETDEV_LOOK_NS);
+    idle->queues[idle->count++] = (struct netdev_idle_queue){.dev = dev, .q = q};
+}
+
+static void disarm_first(struct netdev_idle *idle, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        netdev_rx_intr(idle->queues[i].dev, idle->queues[i].q, false);
+}
+
+static void poll_from_now_on(struct netdev_idle *idle, struct netdev *dev)
 {
     struct netdev_info info;
 
     idle->limit = UINT64_MAX;
-    netdev_info(idle->dev, &info);
+    netdev_info(dev, &info);
     print("%s: %s at %s has no interrupts that can be used, so it is polled.\n", boot_app,
           info.driver, info.where);
 }
 
+/* Arms all queues, or none: false. */
+static bool arm_all(struct netdev_idle *idle)
+{
+    for (uint32_t i = 0; i < idle->count; i++) {
+        const struct netdev_idle_queue *queue = &idle->queues[i];
+        int error = netdev_rx_intr(queue->dev, queue->q, true);
+        if (!error)
+            continue;
+        disarm_first(idle, i);
+        if (error == NETDEV_ENOTSUP)
+            poll_from_now_on(idle, queue->dev);
+        idle->averted += error == NETDEV_EAGAIN;
+        return false;
+    }
+    return true;
+}
+
 void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
 {
-    for (uint16_t i = 0; i < idle->queues; i++) {
-        const uint16_t q = (uint16_t)(idle->first_q + i);
+    for (uint32_t i = 0; i < idle->count; i++) {
+        const struct netdev_idle_queue *queue = &idle->queues[i];
         /* What was sent and comes back may be what a receive ring lacks: the next turn refills it.
          * Nothing tells when it comes back, and into an empty ring no packet comes. */
-        if (netdev_tx_reclaim(idle->dev, q) > 0)
+        if (netdev_tx_reclaim(queue->dev, queue->q) > 0)
             return;
-        if (idle->dev->rxq[q]->empty)
+        if (queue->dev->rxq[queue->q]->empty)
             deadline_ns = MIN(deadline_ns, clock_ns() + EMPTY_NS);
     }
-    int error = arm(idle);
-    if (error == NETDEV_ENOTSUP)
-        poll_only(idle);
-    idle->averted += error == NETDEV_EAGAIN;
-    if (error)
+    if (!arm_all(idle))
         return;
     idle->waits++;
     boot_wait(deadline_ns);
     idle->interrupts = boot_interrupts();
-    disarm(idle);
+    disarm_first(idle, idle->count);
 }
 
 const char *netdev_idle_mode(void)

@@ -110,7 +110,8 @@ static void receive_all(struct netdev_idle *idle)
         uint32_t came = netdev_rx_burst(fake_dev, 0, bufs, DESCS);
         netbuf_free_bulk(bufs, came);
         store_release(&race.received, race.received + came);
-        netdev_idle(idle, came > 0, clock_ns() + NEVER_NS);
+        if (netdev_idle_due(idle, came > 0, clock_cycles()))
+            netdev_idle_sleep(idle, clock_ns() + NEVER_NS);
         if (race.received == wakeups)
             break;
     }
@@ -134,7 +135,8 @@ static void run(bool with_event_idx, uint64_t limit)
     CHECK(race.fd >= 0);
     linux_wait_fd(race.fd, true);
     fake.on_interrupt = interrupt;
-    netdev_idle_init(&idle, fake_dev, 0, 1);
+    netdev_idle_init(&idle);
+    netdev_idle_add(&idle, fake_dev, 0);
     idle.limit = limit;
     CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
     CHECK(pthread_create(&device, NULL, play_device, NULL) == 0);

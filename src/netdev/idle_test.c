@@ -54,13 +54,16 @@ static void begin_mock(uint16_t queues)
     mock.dev = (struct netdev){.ops = &ops, .state = NETDEV_STARTED, .queue_pairs = QUEUES};
     for (uint32_t q = 0; q < QUEUES; q++)
         mock.dev.rxq[q] = &mock.rx[q];
-    netdev_idle_init(&idle, &mock.dev, 0, queues);
+    netdev_idle_init(&idle);
+    for (uint16_t q = 0; q < queues; q++)
+        netdev_idle_add(&idle, &mock.dev, q);
     idle.limit = 0;
 }
 
 static void sleep_once(void)
 {
-    netdev_idle(&idle, false, clock_ns() + SOON_NS);
+    if (netdev_idle_due(&idle, false, clock_cycles()))
+        netdev_idle_sleep(&idle, clock_ns() + SOON_NS);
     for (uint32_t q = 0; q < QUEUES; q++)
         CHECK(!mock.armed[q]);
 }
@@ -124,7 +127,7 @@ TEST(idle_does_not_sleep_for_long_beside_an_empty_ring)
         begin_mock(QUEUES);
         mock.rx[q].empty = true;
         const uint64_t deadline_ns = clock_ns() + LONG_NS;
-        netdev_idle(&idle, false, deadline_ns);
+        netdev_idle_sleep(&idle, deadline_ns);
         CHECK(clock_ns() < deadline_ns);
         CHECK_EQ(idle.waits, 1);
     }
@@ -138,19 +141,19 @@ TEST(idle_is_due_after_a_time_of_quiet)
     idle.limit = clock_cycles_hz() / 1000;
     for (uint32_t round = 0; round < 3; round++) {
         const uint64_t start = clock_cycles();
-        CHECK(!netdev_idle_due(&idle, true));
-        while (!netdev_idle_due(&idle, false))
+        CHECK(!netdev_idle_due(&idle, true, clock_cycles()));
+        while (!netdev_idle_due(&idle, false, clock_cycles()))
             continue;
         CHECK(clock_cycles() - start >= idle.limit);
-        CHECK(netdev_idle_due(&idle, false)); /* and stays so */
+        CHECK(netdev_idle_due(&idle, false, clock_cycles())); /* and stays so */
     }
-    CHECK(!netdev_idle_due(&idle, true)); /* until something moves */
-    CHECK(!netdev_idle_due(&idle, false));
+    CHECK(!netdev_idle_due(&idle, true, clock_cycles())); /* until something moves */
+    CHECK(!netdev_idle_due(&idle, false, clock_cycles()));
     idle.limit = 0;
-    CHECK(!netdev_idle_due(&idle, true));
-    CHECK(netdev_idle_due(&idle, false));
+    CHECK(!netdev_idle_due(&idle, true, clock_cycles()));
+    CHECK(netdev_idle_due(&idle, false, clock_cycles()));
     idle.limit = UINT64_MAX;
-    CHECK(!netdev_idle_due(&idle, false));
+    CHECK(!netdev_idle_due(&idle, false, clock_cycles()));
 }
 
 /* --- with a driver ---------------------------------------------------------------------------- */
@@ -166,7 +169,8 @@ static uint32_t turn(void)
     uint32_t came = netdev_rx_burst(fake_dev, 0, bufs, NETDEV_MAX_BURST);
 
     netbuf_free_bulk(bufs, came);
-    netdev_idle(&idle, came > 0, clock_ns() + SOON_NS);
+    if (netdev_idle_due(&idle, came > 0, clock_cycles()))
+        netdev_idle_sleep(&idle, clock_ns() + SOON_NS);
     return came;
 }
 
@@ -174,7 +178,8 @@ FAKE_TEST(idle_loses_no_packet_that_comes_while_it_arms)
 {
     fake_begin();
     CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
-    netdev_idle_init(&idle, fake_dev, 0, 1);
+    netdev_idle_init(&idle);
+    netdev_idle_add(&idle, fake_dev, 0);
     idle.limit = 0;
     for (uint32_t i = 0; i < 50; i++) {
         fake.on_arm = comes;

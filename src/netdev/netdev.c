@@ -8,7 +8,7 @@
 
 uint64_t netdev_control_timeout_ns = 1000000000;
 
-enum { DEFAULT_DESCS = 256, MTU_MIN_BYTES = 68 /* RFC 791 */, POOL_BUF_MIN = 128 };
+enum { DEFAULT_DESCS = 256, MTU_MIN_BYTES = 68 /* RFC 791 */ };
 
 static struct netdev *devices[NETDEV_MAX];
 static uint32_t device_count;
@@ -16,7 +16,7 @@ static uint32_t device_count;
 const char *const netdev_drop_names[NETDEV_DROP_REASONS] = {
     [NETDEV_DROP_NO_BUF] = "no_buf", [NETDEV_DROP_BAD_LEN] = "bad_len",
     [NETDEV_DROP_BAD_ID] = "bad_id", [NETDEV_DROP_BAD_META] = "bad_meta",
-    [NETDEV_DROP_STOP] = "stop",
+    [NETDEV_DROP_STOP] = "stop",     [NETDEV_DROP_NO_ROOM] = "no_room",
 };
 
 const char *netdev_strerror(int error)
@@ -94,6 +94,19 @@ static int back_to_found(struct netdev *dev, int error)
     return error;
 }
 
+/* Says which argument of which device is wrong. What an app passes is the developer's, or comes
+ * from a key: either way somebody looks at the console. */
+static int refuse(const struct netdev_info *info, int error, const char *argument, uint32_t value,
+                  uint32_t min, uint32_t max)
+{
+    print("%s: %s at %s takes %s ", boot_app, info->driver, info->where, argument);
+    if (max == UINT32_MAX)
+        print("of at least %u, not %u.\n", min, value);
+    else
+        print("from %u to %u, not %u.\n", min, max, value);
+    return error;
+}
+
 int netdev_configure(struct netdev *dev, const struct netdev_conf *conf)
 {
     struct netdev_info info;
@@ -101,10 +114,15 @@ int netdev_configure(struct netdev *dev, const struct netdev_conf *conf)
     if (dev->state == NETDEV_STARTED)
         return NETDEV_ESTATE;
     netdev_info(dev, &info);
-    if (!conf || conf->queue_pairs == 0 || conf->queue_pairs > info.queue_pairs_max)
-        return NETDEV_EINVAL;
-    if (conf->offloads & ~info.offloads)
+    assert(conf);
+    if (conf->queue_pairs == 0 || conf->queue_pairs > info.queue_pairs_max)
+        return refuse(&info, NETDEV_EINVAL, "queue_pairs", conf->queue_pairs, 1,
+                      info.queue_pairs_max);
+    if (conf->offloads & ~info.offloads) {
+        print("%s: %s at %s has the offloads 0x%x of those wanted, 0x%x.\n", boot_app, info.driver,
+              info.where, info.offloads, conf->offloads);
         return NETDEV_ENOTSUP;
+    }
     forget_queues(dev);
     int error = dev->ops->configure(dev, conf);
     if (error)
@@ -114,10 +132,42 @@ int netdev_configure(struct netdev *dev, const struct netdev_conf *conf)
     return NETDEV_OK;
 }
 
-static bool descs_allowed(const struct netdev_info *info, uint32_t descs, uint32_t max)
+static int check_queue(const struct netdev *dev, const struct netdev_info *info, const char *what,
+                       uint16_t q)
 {
-    return descs >= info->descs_min && descs <= max &&
-           (!info->descs_power_of_2 || IS_POWER_OF_2(descs));
+    return q < dev->queue_pairs
+               ? NETDEV_OK
+               : refuse(info, NETDEV_EINVAL, what, q, 0, (uint32_t)dev->queue_pairs - 1);
+}
+
+static int check_descs(const struct netdev_info *info, const char *what, uint32_t descs,
+                       uint32_t max)
+{
+    if (descs < info->descs_min || descs > max)
+        return refuse(info, NETDEV_EINVAL, what, descs, info->descs_min, max);
+    if (info->descs_power_of_2 && !IS_POWER_OF_2(descs)) {
+        print("%s: %s at %s takes %s that are a power of two, not %u.\n", boot_app, info->driver,
+              info->where, what, descs);
+        return NETDEV_EINVAL;
+    }
+    return NETDEV_OK;
+}
+
+/* Can the ring receive into such buffers, and be filled? */
+static int check_pool(const struct netdev_info *info, const struct netbuf_pool_conf *bufs,
+                      uint32_t descs)
+{
+    const uint32_t least = MIN((uint32_t)info->rx_buf_min_bytes + bufs->headroom_bytes, PAGE_SIZE);
+
+    if (bufs->headroom_bytes < info->headroom_bytes)
+        return refuse(info, NETDEV_EINVAL, "a pool's headroom_bytes", bufs->headroom_bytes,
+                      info->headroom_bytes, UINT32_MAX);
+    if (bufs->buf_bytes < least)
+        return refuse(info, NETDEV_EINVAL, "a pool's buf_bytes", bufs->buf_bytes, least,
+                      UINT32_MAX);
+    if (bufs->count < descs) /* the ring could never be filled */
+        return refuse(info, NETDEV_ENOMEM, "a pool's count", bufs->count, descs, UINT32_MAX);
+    return NETDEV_OK;
 }
 
 /* How many descriptors a queue gets of whom nobody asked for a number. */
@@ -133,25 +183,24 @@ static uint16_t default_descs(uint32_t max)
 int netdev_rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf)
 {
     struct netdev_info info;
+    int error;
 
+    assert(conf && conf->pool);
     if (dev->state != NETDEV_CONFIGURED)
         return NETDEV_ESTATE;
-    if (!conf || !conf->pool || q >= dev->queue_pairs)
-        return NETDEV_EINVAL;
+    netdev_info(dev, &info);
+    if ((error = check_queue(dev, &info, "a receive queue's number", q)))
+        return error;
     if (dev->rxq[q])
         return NETDEV_ESTATE;
-    netdev_info(dev, &info);
     const struct netbuf_pool_conf *bufs = netbuf_pool_conf(conf->pool);
     struct netdev_rxq_conf chosen = *conf;
     if (chosen.descs == 0)
         chosen.descs = default_descs(MIN(bufs->count, info.rx_descs_max));
-    if (!descs_allowed(&info, chosen.descs, info.rx_descs_max) ||
-        bufs->headroom_bytes < info.headroom_bytes ||
-        bufs->buf_bytes < MIN((uint32_t)info.rx_buf_min_bytes + bufs->headroom_bytes, PAGE_SIZE))
-        return NETDEV_EINVAL;
-    if (bufs->count < chosen.descs)
-        return NETDEV_ENOMEM; /* the ring could never be filled */
-    int error = dev->ops->rxq_setup(dev, q, &chosen);
+    if ((error = check_descs(&info, "rx descs", chosen.descs, info.rx_descs_max)) ||
+        (error = check_pool(&info, bufs, chosen.descs)))
+        return error;
+    error = dev->ops->rxq_setup(dev, q, &chosen);
     assert(error || dev->rxq[q]);
     return error;
 }
@@ -159,20 +208,22 @@ int netdev_rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_con
 int netdev_txq_setup(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf)
 {
     struct netdev_info info;
+    int error;
 
+    assert(conf);
     if (dev->state != NETDEV_CONFIGURED)
         return NETDEV_ESTATE;
-    if (!conf || q >= dev->queue_pairs)
-        return NETDEV_EINVAL;
+    netdev_info(dev, &info);
+    if ((error = check_queue(dev, &info, "a transmit queue's number", q)))
+        return error;
     if (dev->txq[q])
         return NETDEV_ESTATE;
-    netdev_info(dev, &info);
     struct netdev_txq_conf chosen = *conf;
     if (chosen.descs == 0)
         chosen.descs = default_descs(info.tx_descs_max);
-    if (!descs_allowed(&info, chosen.descs, info.tx_descs_max))
-        return NETDEV_EINVAL;
-    int error = dev->ops->txq_setup(dev, q, &chosen);
+    if ((error = check_descs(&info, "tx descs", chosen.descs, info.tx_descs_max)))
+        return error;
+    error = dev->ops->txq_setup(dev, q, &chosen);
     assert(error || dev->txq[q]);
     return error;
 }
@@ -200,61 +251,24 @@ int netdev_stop(struct netdev *dev)
     return NETDEV_OK;
 }
 
-int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
-                       const struct netdev_txq_conf *tx, uint32_t offloads)
-{
-    struct netdev_info info;
-    int error;
-
-    netdev_info(dev, &info);
-    const struct netdev_conf conf = {.queue_pairs = pairs, .offloads = offloads & info.offloads};
-    if ((error = netdev_configure(dev, &conf)))
-        return error;
-    for (uint16_t q = 0; q < pairs; q++)
-        if ((error = netdev_rxq_setup(dev, q, &rx[q])) ||
-            (error = netdev_txq_setup(dev, q, &tx[q])))
-            return error;
-    return netdev_start(dev);
-}
-
-int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
-{
-    const struct netdev_rxq_conf rx = {.pool = pool};
-    const struct netdev_txq_conf tx = {0};
-
-    return netdev_open_queues(dev, 1, &rx, &tx, offloads);
-}
-
-struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
-                                       uint32_t count, uint32_t room_bytes)
-{
-    /* The device's header begins a cache line: so the frame's own headers lie in the same one, and
-     * whoever changes or looks at them moves one line between processors, not two. */
-    const uint32_t headroom = CACHE_LINE + info->headroom_bytes;
-    struct netbuf_pool_conf conf = {
-        .name = name, .count = count, .headroom_bytes = (uint16_t)headroom};
-
-    room_bytes = MIN(room_bytes, PAGE_SIZE - headroom);
-    conf.buf_bytes = (uint16_t)MAX(ALIGN_UP(headroom + room_bytes, CACHE_LINE), POOL_BUF_MIN);
-    struct netbuf_pool *pool = netbuf_pool_create(&conf);
-    if (!pool)
-        panic("This machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "
-              "memory.",
-              boot_alloc_max() >> 10, count, netbuf_pool_bytes(&conf) >> 10);
-    return pool;
-}
-
 /* --- the other control calls ---------------------------------------------------------------- */
 
-bool netdev_link_up(struct netdev *dev)
+bool netdev_link_up(const struct netdev *dev)
+{
+    return load_acquire(&dev->link_up);
+}
+
+bool netdev_recover(struct netdev *dev)
 {
     if (boot_core() != 0) {
         netdev_meet();
-        return load_acquire(&dev->link_up);
+        return netdev_link_up(dev);
     }
-    bool up = dev->ops->link_up(dev);
-    if (up != dev->link_up) /* every burst of every core reads this cache line */
+    bool up = dev->ops->recover(dev);
+    if (up != dev->link_up) { /* every burst of every core reads this cache line */
+        dev->arrivals += up;
         store_release(&dev->link_up, up);
+    }
     return up;
 }
 
@@ -271,7 +285,8 @@ int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes)
         return NETDEV_ESTATE;
     netdev_info(dev, &info);
     if (mtu_bytes < MTU_MIN_BYTES || mtu_bytes > info.mtu_max_bytes)
-        return NETDEV_EINVAL;
+        return refuse(&info, NETDEV_EINVAL, "mtu_bytes", mtu_bytes, MTU_MIN_BYTES,
+                      info.mtu_max_bytes);
     return dev->ops->set_mtu(dev, mtu_bytes);
 }
 
@@ -297,18 +312,4 @@ bool netdev_rxq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_
 bool netdev_txq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats)
 {
     return q < NETDEV_MAX_QUEUE_PAIRS && copy_stats(dev->txq[q], stats);
-}
-
-void netdev_print_drops(const char *part, const char *const *names, const uint64_t *drops,
-                        uint32_t count)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        sum += drops[i];
-    print("%s: %s dropped %lu", boot_app, part, sum);
-    for (uint32_t i = 0; i < count; i++)
-        if (drops[i])
-            print(", %s %lu", names[i], drops[i]);
-    print(".\n");
 }

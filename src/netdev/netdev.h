@@ -13,9 +13,10 @@
  *   netdev_stop(dev)                    STARTED                            -> STOPPED
  *
  * A stopped device is configured again, with other settings if wanted. netdev_info, netdev_stats,
- * netdev_link_up work in every state. A control call in the wrong state changes nothing and
- * returns NETDEV_ESTATE; a burst on a device that isn't started moves no packet and returns 0.
- * If netdev_configure or netdev_start fail, the device is as in FOUND and may be configured again.
+ * netdev_link_up, netdev_recover work in every state. A control call in the wrong state changes
+ * nothing and returns NETDEV_ESTATE; a burst on a device that isn't started moves no packet and
+ * returns 0. If netdev_configure or netdev_start fail, the device is as in FOUND and may be
+ * configured again.
  *
  * Buffers: the app owns the pools. A receive queue takes buffers from the pool it was given and
  * hands them to the app with the packets; a transmit queue takes the packets it accepts and gives
@@ -35,9 +36,9 @@
  *
  * A queue or a pool is used by one core at a time; a packet is sent, and freed, by the core whose
  * pool it is from. Control calls are core 0's, while no other core uses the device, but for
- * netdev_link_up, which each of them calls. On which queue a packet comes is the device's choice.
- * One that was told how (virtio-net with RSS) puts all packets of a flow, by addresses and ports,
- * on one queue, and those that have none, such as ARP, on queue 0.
+ * netdev_recover, which each of them calls (netdev/loop.h does). On which queue a packet comes is
+ * the device's choice. One that was told how (virtio-net with RSS) puts all packets of a flow, by
+ * addresses and ports, on one queue, and those that have none, such as ARP, on queue 0.
  */
 #ifndef NETDEV_NETDEV_H
 #define NETDEV_NETDEV_H
@@ -125,6 +126,7 @@ enum netdev_drop {
                              packet; tx: a packet that the queue can't send (empty, too long, no
                              headroom, an offload not negotiated), or that the device refused */
     NETDEV_DROP_STOP,     /* in flight when the queue was stopped, or the device went away */
+    NETDEV_DROP_NO_ROOM,  /* tx: the ring had no room for it within netdev_send's patience */
     NETDEV_DROP_REASONS
 };
 
@@ -157,8 +159,8 @@ struct netdev_ops {
     int (*rxq_setup)(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf);
     int (*txq_setup)(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf);
     int (*start)(struct netdev *dev);
-    void (*stop)(struct netdev *dev); /* also after a failed configure or start: back to FOUND */
-    bool (*link_up)(struct netdev *dev);
+    void (*stop)(struct netdev *dev);    /* also after a failed configure or start: back to FOUND */
+    bool (*recover)(struct netdev *dev); /* returns whether the link is up */
     int (*set_promisc)(struct netdev *dev, bool on);
     int (*set_mtu)(struct netdev *dev, uint16_t mtu_bytes);
     int (*rx_intr)(struct netdev *dev, uint16_t q, bool on);
@@ -171,8 +173,9 @@ struct netdev_ops {
 struct netdev {
     const struct netdev_ops *ops;
     enum netdev_state state;
-    bool link_up;                                     /* as core 0 saw it last */
-    uint16_t queue_pairs;                             /* configured */
+    bool link_up;         /* as netdev_recover saw it last */
+    uint32_t arrivals;    /* times that its link came up, or its driver had to start it again */
+    uint16_t queue_pairs; /* configured */
     struct netdev_queue *rxq[NETDEV_MAX_QUEUE_PAIRS]; /* NULL until set up */
     struct netdev_queue *txq[NETDEV_MAX_QUEUE_PAIRS];
 };
@@ -182,8 +185,14 @@ struct netdev {
 /* Looks for devices, once; later calls only count. Returns how many there are. */
 uint32_t netdev_probe(void);
 
-/* Device number `index` in the order found, or NULL. */
+/* Device number `index`, or NULL. They are in the order of QEMU's command line, as far as it can be
+ * told: of their PCI addresses, of microvm's slots, of the words on PLAT=linux's command line, of
+ * the vifs' numbers on Xen. */
 struct netdev *netdev_get(uint32_t index);
+
+/* The device for an app that uses one: what the key net.dev says, by number, place or MAC address,
+ * else the first. Says which it is if there are others. Panics with a sentence if there is none. */
+struct netdev *netdev_pick(void);
 
 /* For drivers: adds a device while netdev_probe runs. False if NETDEV_MAX are there already. */
 bool netdev_register(struct netdev *dev);
@@ -191,16 +200,16 @@ bool netdev_register(struct netdev *dev);
 /* For netdev_probe: registers every device of this platform. In probe_<plat>.c. */
 void netdev_probe_platform(void);
 
-/* For drivers, in link_up, which runs on core 0, before it changes queues of a started device: true
+/* For drivers, in recover, which runs on core 0, before it changes queues of a started device: true
  * if no other core uses any, until netdev_let_go. If false, it changes nothing and is called again.
  */
 bool netdev_hold_others(void);
 void netdev_let_go(void);
 
-/* For drivers, in link_up, where the others needn't stop any more though they were asked to. */
+/* For drivers, in recover, where the others needn't stop any more though they were asked to. */
 void netdev_ask_no_more(void);
 
-/* For netdev_link_up on the other cores: waits, if that is asked for, while core 0 does so. */
+/* For netdev_recover on the other cores: waits, if that is asked for, while core 0 does so. */
 void netdev_meet(void);
 
 /* --- control -------------------------------------------------------------------------------- */
@@ -220,27 +229,42 @@ int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
 int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
                        const struct netdev_txq_conf *tx, uint32_t offloads);
 
-/* Makes a pool whose buffers have the device's headroom and room for room_bytes behind it; no
- * larger than need be. For a receive queue that is at least info->rx_buf_min_bytes. Panics if the
- * machine has too little memory. */
+/* The same for an app whose loop runs on `cores` cores: pair q receives into a pool of core q's, of
+ * `count` buffers with room_bytes for a frame, which it makes and puts into pools[q]. Panics with a
+ * sentence that says what to change. */
+void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **pools,
+                       uint32_t count, uint32_t room_bytes, uint32_t offloads);
+
+/* Makes a pool that the device can receive into: its buffers have the device's headroom and behind
+ * it room for room_bytes, or for info->rx_buf_min_bytes if that is more. Packets in it can be sent
+ * through any other device, too. No larger than need be. Panics if the machine has too little
+ * memory.
+ */
 struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
                                        uint32_t count, uint32_t room_bytes);
 
-/* Where several cores use queues, none looks at the link less often: they have to meet there. */
+/* The same for packets that are made and sent: room_bytes behind the headroom are enough. */
+struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const char *name,
+                                          uint32_t count, uint32_t room_bytes);
+
+/* True if packets could go when netdev_recover looked last. Any core may ask. */
+bool netdev_link_up(const struct netdev *dev);
+
+/* Where several cores use queues, none calls netdev_recover less often: they have to meet there. */
 #define NETDEV_LOOK_NS 100000000ull
 
 /*
- * True if packets can go. An app asks now and then, ten times a second or so, at the latest when
- * nothing comes: this is also where a started device is noticed to have gone, or to want a reset,
- * and started again. Then its settings, queues and counters stay, and what was in flight is lost
- * and counted as NETDEV_DROP_STOP. It takes a system call, or a few reads of registers; a try to
- * start a device again, of which there are a few a second, waits for it as control calls do.
+ * Looks at the link and returns whether it is up; starts a started device again that has gone or
+ * wants a reset. Then its settings, queues and counters stay, and what was in flight is lost and
+ * counted as NETDEV_DROP_STOP. Loops call it ten times a second or so (netdev/loop.h does, at the
+ * end of a turn). It takes a system call, or a few reads of registers; a try to start a device
+ * again, of which there are a few a second, waits for it as control calls do.
  *
- * Where several cores use queues each of them asks so often, on core 0 without long pauses: all
+ * Where several cores use queues each of them calls it so often, on core 0 without long pauses: all
  * have to be in here when the device is started again (netdev_cores.c), so a call on another core
  * may then last as long, and 200 ms in vain. Else it only reads what core 0 saw last.
  */
-bool netdev_link_up(struct netdev *dev);
+bool netdev_recover(struct netdev *dev);
 int netdev_set_promisc(struct netdev *dev, bool on);        /* STARTED */
 int netdev_set_mtu(struct netdev *dev, uint16_t mtu_bytes); /* any state but STARTED; 68 to max */
 
@@ -257,6 +281,9 @@ int netdev_rx_intr(struct netdev *dev, uint16_t q, bool on);
 /* Counters since the last configure; false if there is no such queue. */
 bool netdev_rxq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);
 bool netdev_txq_stats(const struct netdev *dev, uint16_t q, struct netdev_queue_stats *stats);
+
+/* Prints what the device's queues have counted, a line a kind: packets, and drops by reason. */
+void netdev_print_stats(struct netdev *dev);
 
 /* Prints "app: part dropped 3, no_buf 2, stop 1." for counters of drops with their names. */
 void netdev_print_drops(const char *part, const char *const *names, const uint64_t *drops,
@@ -287,6 +314,24 @@ static inline uint32_t netdev_tx_burst(struct netdev *dev, uint16_t q, struct ne
     if (unlikely(dev->state != NETDEV_STARTED || q >= dev->queue_pairs))
         return 0;
     return dev->ops->tx_burst(dev->txq[q], bufs, n);
+}
+
+#define NETDEV_PATIENCE_NS 1000000ull /* 1 ms: enough for a device that is at work */
+
+/* For netdev_send: the packets for which there was no room at once. */
+void netdev_send_rest(struct netdev *dev, uint16_t q, struct netbuf **bufs, uint32_t n,
+                      uint64_t patience_ns);
+
+/* Sends all n packets, which belong to the queue from then on. Waits for room for patience_ns at
+ * most; then the rest is dropped and counted (NETDEV_DROP_NO_ROOM). With several devices 0 is best:
+ * one that stands still holds up no other. */
+static inline void netdev_send(struct netdev *dev, uint16_t q, struct netbuf **bufs, uint32_t n,
+                               uint64_t patience_ns)
+{
+    const uint32_t sent = n > 0 ? netdev_tx_burst(dev, q, bufs, n) : 0;
+
+    if (unlikely(sent < n))
+        netdev_send_rest(dev, q, bufs + sent, n - sent, patience_ns);
 }
 
 /* Gives finished packets back to their pools when nothing more is to be sent. Returns how many. */

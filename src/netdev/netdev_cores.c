@@ -3,10 +3,10 @@
  * netdev_cores.c - a device that is started again while several cores use its queues.
  *
  * That gives new rings to queues, and their buffers back to pools, of other cores. They meet for
- * it: core 0, whose netdev_link_up does the work, asks for it; each other core stops in its own
- * netdev_link_up, which is outside of any burst, and waits; once all do, core 0 holds them and goes
+ * it: core 0, whose netdev_recover does the work, asks for it; each other core stops in its own
+ * netdev_recover, which is outside of any burst, and waits; once all do, core 0 holds them and goes
  * to work. Nobody waits for somebody who doesn't come: a core that waits goes on after a while, and
- * core 0 asks again in its next netdev_link_up. Bursts know nothing of all that.
+ * core 0 asks again in its next netdev_recover. Bursts know nothing of all that.
  *
  *     core        RUNS ---> WAITS ---> RUNS      by itself: nobody asks any more, or for too long
  *     core 0                WAITS ---> HELD ---> WAITS

@@ -61,7 +61,7 @@ static void use_queues(uint32_t core)
 
 static void look_at_link(uint32_t core)
 {
-    if (netdev_link_up(fake_dev))
+    if (netdev_recover(fake_dev))
         of_core[core].up++;
     else
         of_core[core].down++;
@@ -74,7 +74,7 @@ static bool recover(void)
 
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     fake_net.lost.next_try_ns = 0;
-    while (!netdev_link_up(fake_dev)) {
+    while (!netdev_recover(fake_dev)) {
         use_queues(0);
         if (clock_ns() >= deadline_ns)
             return false;
@@ -135,7 +135,7 @@ static void ask_and_leave(uint32_t core)
         fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
         fake.refuses_features = true;
         fake_net.lost.next_try_ns = 0;
-        netdev_link_up(fake_dev);
+        netdev_recover(fake_dev);
         store_release(&gone, true);
         return;
     }
@@ -154,7 +154,7 @@ TEST(netdev_cores_wait_for_nobody_who_does_not_come)
     CHECK(clock_ns() - start_ns < 20000000000ull); /* it did end */
     fake.refuses_features = false;
     fake_net.lost.next_try_ns = 0;
-    CHECK(netdev_link_up(fake_dev)); /* nobody else runs now */
+    CHECK(netdev_recover(fake_dev)); /* nobody else runs now */
     end();
 }
 

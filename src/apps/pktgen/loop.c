@@ -185,7 +185,7 @@ static void look_at_link(struct loop *l)
     if (l->now < l->next_link_look)
         return;
     l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
-    bool down = !netdev_link_up(l->dev);
+    bool down = !netdev_recover(l->dev);
 
     if (down != l->link_down && team_leads(l)) {
         write_some(l, LOOP_LINE);
@@ -252,11 +252,12 @@ static bool chores(struct loop *l)
 
 static void begin_idle(struct loop *l)
 {
+    netdev_idle_init(&l->idle);
     if (options_round_trip(l->options))
         l->idle.limit = UINT64_MAX;
-    else /* what comes in while we only send wakes nobody */
-        netdev_idle_init(&l->idle, l->dev, l->queue_first,
-                         (uint16_t)(options_sends(l->options) ? 0 : l->queue_end - l->queue_first));
+    else if (!options_sends(l->options)) /* what comes in while we only send wakes nobody */
+        for (uint16_t q = l->queue_first; q < l->queue_end; q++)
+            netdev_idle_add(&l->idle, l->dev, q);
 }
 
 /* Has the loop something to do, though its last step moved nothing? */
@@ -386,7 +387,7 @@ void loop_run(struct loop *l)
             note_moved(l, after);
         next_queue(l);
         l->now = after;
-        if (unlikely(netdev_idle_due(&l->idle, moved > 0 || has_work(l))))
+        if (unlikely(netdev_idle_due(&l->idle, moved > 0 || has_work(l), after)))
             go_to_sleep(l);
     }
     finish(l);

@@ -69,7 +69,7 @@ static uint32_t fake_tx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n
     return took;
 }
 
-static bool fake_link_up(struct netdev *dev)
+static bool fake_recover(struct netdev *dev)
 {
     return dev == &fake.dev;
 }
@@ -86,7 +86,7 @@ static const struct netdev_ops ops = {
     .rx_burst = fake_rx,
     .tx_burst = fake_tx,
     .tx_reclaim = fake_reclaim,
-    .link_up = fake_link_up,
+    .recover = fake_recover,
 };
 
 static struct loop loop;

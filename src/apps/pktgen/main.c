@@ -115,11 +115,8 @@ static uint32_t largest_size(void)
 
 static struct netdev *find_device(struct netdev_info *info)
 {
-    if (netdev_probe() == 0)
-        panic("pktgen needs a network device and this machine has none; with QEMU add "
-              "-netdev vhost-user or another one and -device virtio-net-pci,netdev=n0 (with "
-              "-M microvm: virtio-net-device).");
-    struct netdev *dev = netdev_get(0);
+    struct netdev *dev = netdev_pick();
+
     netdev_info(dev, info);
     if (options_sends(&options) && largest_size() > info->mtu_bytes + (uint32_t)ETH_EXTRA)
         panic("size=%u is more than the %u bytes that %s sends, its MTU of %u and %d; choose a "
@@ -147,11 +144,10 @@ static void create_pools(const struct netdev_info *info, struct pools *p)
         panic("pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
               "receive rings' %u.",
               given, options.burst, queues * rx_descs);
-    p->rx = netdev_pool_create(
-        info, p->rx_name, rx_count,
-        MAX((uint32_t)info->rx_buf_min_bytes, info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG)));
+    p->rx = netdev_pool_create(info, p->rx_name, rx_count,
+                               info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG));
     if (options_sends(&options))
-        p->tx = netdev_pool_create(info, p->tx_name, tx_count, largest_size());
+        p->tx = netdev_tx_pool_create(info, p->tx_name, tx_count, largest_size());
 }
 
 static uint32_t queue_pairs(void)
@@ -180,10 +176,6 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
               info->queue_pairs_max, queue_pairs());
     int error = netdev_open_queues(dev, (uint16_t)queue_pairs(), rx, tx,
                                    offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
-    if (error == NETDEV_EINVAL)
-        panic("The rings can't be made so: rx.descs from %u to %u, tx.descs from %u to %u%s.",
-              info->descs_min, info->rx_descs_max, info->descs_min, info->tx_descs_max,
-              info->descs_power_of_2 ? ", both powers of two" : "");
     if (error)
         panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
               netdev_strerror(error));

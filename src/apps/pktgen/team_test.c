@@ -207,7 +207,7 @@ static uint32_t fake_rx(struct netdev_queue *base, struct netbuf **bufs, uint32_
     return got;
 }
 
-static bool fake_link_up(struct netdev *dev)
+static bool fake_recover(struct netdev *dev)
 {
     return dev == &fake.dev;
 }
@@ -216,7 +216,7 @@ static const struct netdev_ops ops = {
     .rx_burst = fake_rx,
     .tx_burst = fake_tx,
     .tx_reclaim = fake_reclaim,
-    .link_up = fake_link_up,
+    .recover = fake_recover,
 };
 
 static void run_loop(uint32_t core)

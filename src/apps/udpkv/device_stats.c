@@ -29,7 +29,7 @@ static RUNS_ONCE void show_queue(struct reply *reply, const char *part,
 static RUNS_ONCE void show_pair(struct reply *reply, const struct device_stats *d, uint16_t q)
 {
     struct netdev_queue_stats queue;
-    char part[8], prefix[16];
+    char part[8];
 
     format(part, sizeof part, "rx%u", q);
     if (netdev_rxq_stats(d->dev, q, &queue))
@@ -37,8 +37,6 @@ static RUNS_ONCE void show_pair(struct reply *reply, const struct device_stats *
     format(part, sizeof part, "tx%u", q);
     if (netdev_txq_stats(d->dev, q, &queue))
         show_queue(reply, part, &queue);
-    format(prefix, sizeof prefix, "%s:", part);
-    text_show_number(reply, prefix, "drop_no_room", *d->tx_dropped[q]);
 }
 
 static RUNS_ONCE void show_inets(struct reply *reply, const struct device_stats *d)

@@ -14,8 +14,6 @@ struct device_stats {
     uint32_t queue_pairs; /* each with a core's inet.h part, whose counters are shown as sums */
     const struct inet *inets[NETDEV_MAX_QUEUE_PAIRS];
     const struct netdev_idle *idles[NETDEV_MAX_QUEUE_PAIRS];
-    /* packets for which the transmit ring had no room in time */
-    const uint64_t *tx_dropped[NETDEV_MAX_QUEUE_PAIRS];
 };
 
 /* A text_part's `show`; whose is a struct device_stats. */

@@ -12,8 +12,7 @@
 #include "apps/udpkv/device_stats.h"
 #include "apps/udpkv/server.h"
 #include "boot/boot.h"
-#include "netdev/idle.h"
-#include "netdev/netdev.h"
+#include "netdev/loop.h"
 
 enum {
     BURST = 32,
@@ -23,10 +22,6 @@ enum {
     RESERVE_BYTES = 64 << 10, /* left over when the store takes what the machine has */
     DEFAULT_MEM_BYTES = 64 << 20,
 };
-
-/* How long packets wait for room in the transmit ring before they are dropped. */
-#define TX_PATIENCE_NS       1000000ull
-#define ANNOUNCE_PATIENCE_NS 1000000000ull
 
 static const char *parse_allow(const struct boot_key *key, const char *text);
 
@@ -45,14 +40,12 @@ BOOT_KEY_RANGE("udpkv.bench", boot_parse_u64, &bench_keys, "0", "keys",
 /* What one core has for itself. */
 struct core {
     struct server server;
-    struct netbuf_pool *pool;
-    struct netdev_idle idle;
-    uint64_t tx_dropped;   /* answers for which the transmit ring had no room in time */
-    uint64_t next_look_ns; /* at the link */
+    struct netdev_loop loop;
     struct netbuf *in[BURST], *out[OUT_MAX];
 };
 
 static struct core *cores; /* boot_cores() of them */
+static struct netbuf_pool *pools[BOOT_CORES_MAX];
 static struct netdev *dev;
 static struct device_stats device_stats;
 static uint64_t clock_base_s;
@@ -85,40 +78,15 @@ static RUNS_ONCE void create_cores(void)
               boot_alloc_max() >> 10, len >> 10);
 }
 
-/* A queue pair for each core, which receives into that core's pool. */
-static RUNS_ONCE int start_device(const struct netdev_info *info)
-{
-    const uint32_t room = MAX((uint32_t)info->rx_buf_min_bytes, SERVER_BUF_BYTES);
-    struct netdev_rxq_conf rx[BOOT_CORES_MAX] = {0};
-    const struct netdev_txq_conf tx[BOOT_CORES_MAX] = {0};
-
-    for (uint32_t i = 0; i < boot_cores(); i++)
-        rx[i].pool = cores[i].pool = netdev_pool_create(info, "udpkv", POOL_COUNT, room);
-    return netdev_open_queues(dev, (uint16_t)boot_cores(), rx, tx,
-                              NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
-}
-
 static RUNS_ONCE void open_device(struct netdev_info *info)
 {
-    if (netdev_probe() == 0)
-        panic("udpkv needs a network device and this machine has none; with QEMU add "
-              "-netdev user,id=n0,hostfwd=udp:127.0.0.1:11211-:%lu "
-              "-device virtio-net-pci,netdev=n0 (with -M microvm: virtio-net-device).",
-              port);
-    dev = netdev_get(0);
+    dev = netdev_pick();
     netdev_info(dev, info);
     if (info->mtu_bytes < SERVER_MIN_MTU)
         panic("udpkv sends packets of up to %u bytes and the MTU of %s is %u; raise it.",
               (unsigned)SERVER_MIN_MTU, info->where, info->mtu_bytes);
-    if (info->queue_pairs_max < boot_cores())
-        panic(
-            "cores=%u needs as many queue pairs, and %s at %s has %u; give it more (QEMU: queues=, "
-            "and for a device mq=on), or ask for fewer cores.",
-            boot_cores(), info->driver, info->where, info->queue_pairs_max);
-    int error = start_device(info);
-    if (error)
-        panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
-              netdev_strerror(error));
+    netdev_open_cores(dev, boot_cores(), pools, POOL_COUNT, SERVER_BUF_BYTES,
+                      NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
     netdev_info(dev, info);
 }
 
@@ -142,58 +110,19 @@ static RUNS_ONCE void create_store(void)
     shards_create(&conf.shards, memory, conf.store_bytes, boot_cores(), boot_random());
 }
 
-/* Sends packets on a core's queue; owns them. Those that find no room in time are dropped. */
-static void send(uint16_t q, struct netbuf **packets, uint32_t n, uint64_t patience_ns)
-{
-    uint32_t sent = netdev_tx_burst(dev, q, packets, n);
-
-    if (likely(sent == n))
-        return;
-    uint64_t start_ns = clock_ns();
-    while (sent < n && clock_ns() - start_ns < patience_ns)
-        sent += netdev_tx_burst(dev, q, packets + sent, n - sent);
-    cores[q].tx_dropped += n - sent;
-    netbuf_free_bulk(packets + sent, n - sent);
-}
-
-static RUNS_ONCE void announce(void)
-{
-    struct netbuf *nb = netbuf_alloc(cores[0].pool);
-
-    assert(nb);
-    inet_announce(&cores[0].server.inet, nb);
-    send(0, &nb, 1, ANNOUNCE_PATIENCE_NS);
-}
-
-/* Looks at the link now and then while nothing comes, which also brings a lost device back: that
- * takes all cores. */
-static void look_at_link(struct core *core)
-{
-    if (clock_ns() < core->next_look_ns)
-        return;
-    netdev_link_up(dev);
-    core->next_look_ns = clock_ns() + netdev_idle_wake_ns;
-}
-
 /* A core's loop. */
 static void serve(uint32_t number)
 {
     struct core *core = &cores[number];
     const uint16_t q = (uint16_t)number;
 
-    for (uint64_t before = clock_cycles(), now; !boot_stopping(); before = now) {
-        uint32_t came = netdev_rx_burst(dev, q, core->in, BURST), n;
-        if (came == 0) {
-            netdev_tx_reclaim(dev, q);
-            look_at_link(core);
-        } else {
-            n = server_burst(&core->server, core->in, came, core->out, OUT_MAX, now_s());
-            if (n > 0)
-                send(q, core->out, n, TX_PATIENCE_NS);
+    while (!boot_stopping()) {
+        uint32_t came = netdev_rx_burst(dev, q, core->in, BURST);
+        if (came > 0) {
+            uint32_t n = server_burst(&core->server, core->in, came, core->out, OUT_MAX, now_s());
+            netdev_send(dev, q, core->out, n, NETDEV_PATIENCE_NS);
         }
-        netdev_idle(&core->idle, came > 0, core->next_look_ns);
-        now = clock_cycles();
-        server_count_turn(&core->server, now - before, came > 0);
+        netdev_loop_turn(&core->loop, came > 0);
     }
 }
 
@@ -224,32 +153,22 @@ static RUNS_ONCE void print_serves(const struct netdev_info *info)
     print(".\n");
 }
 
-/* Adds counters that stand one behind the other to their sums. */
-static RUNS_ONCE void add(uint64_t *sums, const uint64_t *counters, size_t bytes)
+static RUNS_ONCE void add_drops(uint64_t *sums, const uint64_t *drops, uint32_t reasons)
 {
-    for (size_t i = 0; i < bytes / sizeof *sums; i++)
-        sums[i] += counters[i];
+    for (uint32_t i = 0; i < reasons; i++)
+        sums[i] += drops[i];
 }
 
 static RUNS_ONCE void print_device_summary(void)
 {
-    struct netdev_queue_stats rx = {0}, tx = {0}, queue;
-    uint64_t no_room = 0, waits = 0, interrupts = 0;
+    uint64_t waits = 0, interrupts = 0;
 
-    for (uint16_t q = 0; q < boot_cores(); q++) {
-        if (netdev_rxq_stats(dev, q, &queue))
-            add(&rx.packets, &queue.packets, sizeof rx);
-        if (netdev_txq_stats(dev, q, &queue))
-            add(&tx.packets, &queue.packets, sizeof tx);
-        no_room += cores[q].tx_dropped;
-        waits += cores[q].idle.waits;
-        interrupts += cores[q].idle.interrupts;
+    for (uint32_t i = 0; i < boot_cores(); i++) {
+        waits += cores[i].loop.idle.waits;
+        interrupts += cores[i].loop.idle.interrupts;
     }
-    print("udpkv: received %lu packets, sent %lu with %lu kicks; %lu found no room to be sent.\n",
-          rx.packets, tx.packets, tx.kicks, no_room);
     netdev_idle_print(waits, interrupts);
-    netdev_print_drops("receive queue", netdev_drop_names, rx.drops, NETDEV_DROP_REASONS);
-    netdev_print_drops("transmit queue", netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
+    netdev_print_stats(dev);
 }
 
 /* Adds what the other cores' servers have counted to core 0's. */
@@ -263,8 +182,8 @@ static RUNS_ONCE void sum_servers(struct server *sum)
         sum->text.commands += one->text.commands;
         sum->inet.arp_replies += one->inet.arp_replies;
         sum->inet.echo_replies += one->inet.echo_replies;
-        add(sum->drops, one->drops, sizeof sum->drops);
-        add(sum->inet.drops, one->inet.drops, sizeof sum->inet.drops);
+        add_drops(sum->drops, one->drops, SERVER_DROP_REASONS);
+        add_drops(sum->inet.drops, one->inet.drops, INET_DROP_REASONS);
     }
 }
 
@@ -290,7 +209,9 @@ static RUNS_ONCE void print_summary(void)
 
 static RUNS_ONCE void init_server(uint32_t core)
 {
-    conf.pool = cores[core].pool;
+    conf.pool = pools[core];
+    conf.cycles_busy = &cores[core].loop.cycles_busy;
+    conf.cycles_total = &cores[core].loop.cycles_total;
     server_init(&cores[core].server, &conf);
     if (core > 0)
         server_join(&cores[0].server, &cores[core].server);
@@ -305,7 +226,7 @@ static RUNS_ONCE int bench(void)
     struct server *servers[BOOT_CORES_MAX];
 
     for (uint32_t i = 0; i < boot_cores(); i++)
-        if (!(cores[i].pool = netbuf_pool_create(&pool)))
+        if (!(pools[i] = netbuf_pool_create(&pool)))
             panic("This machine has no memory for packet buffers; give it 8 MiB.");
     create_store();
     memcpy(conf.mac, mac, sizeof mac);
@@ -332,11 +253,12 @@ static RUNS_ONCE void init_servers(const struct netdev_info *info)
     for (uint32_t i = 0; i < boot_cores(); i++) {
         init_server(i);
         device_stats.inets[i] = &cores[i].server.inet;
-        device_stats.tx_dropped[i] = &cores[i].tx_dropped;
-        device_stats.idles[i] = &cores[i].idle;
-        netdev_idle_init(&cores[i].idle, dev, (uint16_t)i, 1);
+        device_stats.idles[i] = &cores[i].loop.idle;
+        netdev_loop_init(&cores[i].loop);
+        netdev_loop_add(&cores[i].loop, dev, (uint16_t)i);
     }
     device_stats.queue_pairs = boot_cores();
+    netdev_loop_host(&cores[0].loop, dev, 0, &cores[0].server.inet, pools[0]);
 }
 
 RUNS_ONCE int app_main(void)
@@ -349,7 +271,6 @@ RUNS_ONCE int app_main(void)
     open_device(&info);
     create_store();
     init_servers(&info);
-    announce();
     print_serves(&info);
 
     boot_run(serve);

@@ -52,6 +52,7 @@ static RUNS_ONCE void show_settings(const void *whose, struct reply *reply)
 
 RUNS_ONCE void server_init(struct server *server, const struct server_conf *conf)
 {
+    static const uint64_t not_told;
     uint32_t n = 0;
 
     assert(conf->allow_count <= SERVER_MAX_ALLOW);
@@ -66,8 +67,10 @@ RUNS_ONCE void server_init(struct server *server, const struct server_conf *conf
     server->counters[n++] = (struct text_counter){"answers", &server->answers};
     server->counters[n++] = (struct text_counter){"answer_datagrams", &server->datagrams};
     server->counters[n++] = (struct text_counter){"answers_too_long", &server->too_long};
-    server->counters[n++] = (struct text_counter){"cycles_busy", &server->cycles_busy};
-    server->counters[n++] = (struct text_counter){"cycles_total", &server->cycles_total};
+    server->counters[n++] =
+        (struct text_counter){"cycles_busy", conf->cycles_busy ? conf->cycles_busy : &not_told};
+    server->counters[n++] =
+        (struct text_counter){"cycles_total", conf->cycles_total ? conf->cycles_total : &not_told};
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
     assert(n == ARRAY_LEN(server->counters));

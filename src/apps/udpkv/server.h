@@ -71,6 +71,9 @@ struct server_conf {
     uint32_t allow_count; /* 0: only our own network is answered */
     struct ipv4_prefix allow[SERVER_MAX_ALLOW];
     struct text_part part; /* a part of stats that the app shows; name NULL: none */
+    /* Cycles of the loop around server_burst, for stats: of turns that had packets, and of all. So
+     * a client sees how busy a polling server is, and its cycles a request. NULL: not told. */
+    const uint64_t *cycles_busy, *cycles_total;
 };
 
 /* A received packet between the stages of a batch. */
@@ -90,7 +93,6 @@ struct server {
     uint64_t datagrams; /* that the answers took */
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
-    uint64_t cycles_busy, cycles_total; /* of the loop: turns that had packets, and all */
     struct text_counter counters[6 + SERVER_DROP_REASONS]; /* the above, for stats */
     struct text_part parts[2];
     struct server_pending pending[SERVER_BATCH];
@@ -111,13 +113,5 @@ void server_join(struct server *server, struct server *alone);
  */
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
-
-/* For the loop around server_burst: counts a turn of it, from its receive to its transmit. `stats`
- * tells the sums, so a client sees how busy a polling server is, and its cycles a request. */
-static inline void server_count_turn(struct server *server, uint64_t cycles, bool had_packets)
-{
-    server->cycles_total += cycles;
-    server->cycles_busy += had_packets ? cycles : 0;
-}
 
 #endif

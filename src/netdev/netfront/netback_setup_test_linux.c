@@ -93,7 +93,7 @@ int netback_start(uint16_t queue_pairs, uint16_t descs)
 bool fake_link_up(void)
 {
     fake_front.next_look_ns = fake_front.retry_ns = 0;
-    return netdev_link_up(fake_vif);
+    return netdev_recover(fake_vif);
 }
 
 uint64_t fake_drops_rx(enum netdev_drop reason)

@@ -101,9 +101,11 @@ static void open_queues(struct netfront *nf)
         netfront_rx_open(nf->rx[q]);
         netfront_tx_open(nf->tx[q]);
     }
-    if (nf->lost)
+    if (nf->lost) {
         print("%s: the back end is back; %u packets that were in flight are lost.\n", nf->where,
               nf->lost_packets);
+        nf->base.arrivals++;
+    }
     nf->lost = nf->lacks_said = false;
     nf->lost_packets = 0;
 }

@@ -96,7 +96,7 @@ TEST(netfront_connects_with_and_without_each_feature)
         CHECK_EQ(netback.queues_count, queues ? 3 : 1);
         CHECK_EQ(netback.queues[0].tx_port != netback.queues[0].rx_port, split);
         CHECK_STR(OWN_NODE("request-multicast-control"), variant & 16 ? "1" : "0");
-        CHECK(netdev_link_up(fake_vif));
+        CHECK(netdev_recover(fake_vif));
         netback_check_traffic(DESCS);
         CHECK_EQ(netdev_set_promisc(fake_vif, true), variant & 16 ? 0 : NETDEV_ENOTSUP);
         CHECK_STR(OWN_NODE("request-multicast-control"), "0");

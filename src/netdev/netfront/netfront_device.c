@@ -4,7 +4,7 @@
  * takes them from state to state.
  *
  * A device is examined when it is found, which takes the back end to InitWait, and left there. Each
- * start makes a new connection; netfront_connect.c makes another one, in netdev_link_up, when the
+ * start makes a new connection; netfront_connect.c makes another one, in netdev_recover, when the
  * back end went away and came back.
  */
 #include "boot/boot.h"
@@ -153,7 +153,7 @@ static const struct netdev_ops ops = {
     .txq_setup = txq_setup,
     .start = start,
     .stop = stop,
-    .link_up = link_up,
+    .recover = link_up,
     .set_promisc = set_promisc,
     .set_mtu = set_mtu,
     .rx_intr = netfront_rx_intr,

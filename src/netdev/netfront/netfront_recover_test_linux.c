@@ -73,7 +73,7 @@ static void waver(uint32_t core)
         __builtin_ia32_pause();
     for (uint32_t i = 0; i < 5; i++) {
         const uint64_t start_ns = clock_ns();
-        netdev_link_up(fake_vif);
+        netdev_recover(fake_vif);
         least_ns = MIN(least_ns, clock_ns() - start_ns);
     }
 }
@@ -181,7 +181,7 @@ TEST(netfront_looks_at_the_store_a_few_times_a_second)
     fake_front.watch = -1; /* as if it did not fire */
     fake_front.next_look_ns = clock_ns() + 1000000000000;
     for (uint32_t i = 0; i < 1000; i++)
-        CHECK(!netdev_link_up(fake_vif));
+        CHECK(!netdev_recover(fake_vif));
     CHECK_EQ(netback.connections, 0);
     CHECK(fake_link_up());
     netback_end();
@@ -191,10 +191,10 @@ TEST(netfront_without_carrier_is_connected_but_down)
 {
     begin();
     netback_say("carrier", "0");
-    CHECK(!netdev_link_up(fake_vif));
+    CHECK(!netdev_recover(fake_vif));
     netback_check_traffic(DESCS);
     netback_say("carrier", "1");
-    CHECK(netdev_link_up(fake_vif));
+    CHECK(netdev_recover(fake_vif));
     CHECK_EQ(netback.connections, 1);
     netback_end();
 }

@@ -408,7 +408,7 @@ static int set_promisc(struct netdev *dev, bool on)
 #define OPS(ring)                                                                                  \
     {                                                                                              \
         .info = info, .configure = configure, .rxq_setup = rxq_setup, .txq_setup = txq_setup,      \
-        .start = start, .stop = stop, .link_up = link_up, .set_promisc = set_promisc,              \
+        .start = start, .stop = stop, .recover = link_up, .set_promisc = set_promisc,              \
         .set_mtu = set_mtu, .rx_intr = virtio_net_rx_intr, .rx_burst = virtio_net_rx_burst_##ring, \
         .tx_burst = virtio_net_tx_burst_##ring, .tx_reclaim = virtio_net_tx_reclaim_##ring,        \
     }

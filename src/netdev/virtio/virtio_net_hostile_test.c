@@ -324,7 +324,7 @@ FAKE_TEST(virtio_net_config_that_never_holds_still)
 {
     fake_begin();
     fake.never_still = true;
-    CHECK(netdev_link_up(fake_dev)); /* one field is read as it is */
+    CHECK(netdev_recover(fake_dev)); /* one field is read as it is */
     CHECK_EQ(fake_examine(), NETDEV_EDEVICE);
     fake_end();
 }
@@ -389,8 +389,8 @@ FAKE_TEST(virtio_net_device_that_is_gone)
     begin();
     fake.never_resets = true;
     fake.status = 0xff;
-    CHECK(!netdev_link_up(fake_dev));
-    CHECK(!netdev_link_up(fake_dev));
+    CHECK(!netdev_recover(fake_dev));
+    CHECK(!netdev_recover(fake_dev));
     send_one();
     CHECK_EQ(receive(), 0);
     fake_end();

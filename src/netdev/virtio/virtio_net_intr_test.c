@@ -106,14 +106,14 @@ FAKE_TEST(virtio_net_stays_armed_when_the_device_comes_back)
         begin(with);
         CHECK_EQ(arm(true), 0);
         fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-        CHECK(netdev_link_up(fake_dev));
+        CHECK(netdev_recover(fake_dev));
         comes();
         CHECK_EQ(rx->interrupts, 1);
         CHECK_EQ(receive_all(), 1);
         CHECK_EQ(arm(false), 0);
         fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
         fake_net.lost.next_try_ns = 0;
-        CHECK(netdev_link_up(fake_dev));
+        CHECK(netdev_recover(fake_dev));
         comes();
         CHECK_EQ(rx->interrupts, 0);
         CHECK_EQ(arm(true), NETDEV_EAGAIN);

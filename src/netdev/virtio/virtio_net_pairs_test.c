@@ -106,7 +106,7 @@ FAKE_TEST(virtio_net_recovers_all_pairs)
         }
         fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
         fake_net.lost.next_try_ns = 0;
-        CHECK(netdev_link_up(fake_dev));
+        CHECK(netdev_recover(fake_dev));
         CHECK_EQ(fake.pairs, PAIRS);
         CHECK_EQ(fake.pairs_commands, round + 1);
         for (uint16_t q = 0; q < PAIRS; q++) {
@@ -127,12 +127,12 @@ FAKE_TEST(virtio_net_recovers_only_with_all_pairs)
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     for (uint32_t tries = 0; tries < 3; tries++) {
         fake_net.lost.next_try_ns = 0;
-        CHECK(!netdev_link_up(fake_dev));
+        CHECK(!netdev_recover(fake_dev));
     }
-    CHECK(!netdev_link_up(fake_dev));
+    CHECK(!netdev_recover(fake_dev));
     fake.refuses_commands = false;
     fake_net.lost.next_try_ns = 0;
-    CHECK(netdev_link_up(fake_dev));
+    CHECK(netdev_recover(fake_dev));
     check_traffic(PAIRS);
     fake_end();
 }
@@ -238,7 +238,7 @@ FAKE_TEST(virtio_net_steers_by_hash)
     fake_end();
     CHECK_EQ(start(PAIRS), 0);
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-    CHECK(netdev_link_up(fake_dev));
+    CHECK(netdev_recover(fake_dev));
     CHECK(fake.rss_bytes > 0);
     check_traffic(PAIRS);
     fake_end();

@@ -100,6 +100,7 @@ bool virtio_net_recover(struct virtio_net *net)
     print("%s: the device is back; %u packets that were in flight are lost.\n", where,
           lost->packets);
     *lost = (struct virtio_net_lost){.next_try_ns = lost->next_try_ns};
+    net->base.arrivals++;
     return true;
 }
 

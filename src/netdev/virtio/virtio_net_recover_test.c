@@ -43,7 +43,7 @@ static void check_traffic(void)
 static bool link_up(void)
 {
     fake_net.lost.next_try_ns = 0;
-    return netdev_link_up(fake_dev);
+    return netdev_recover(fake_dev);
 }
 
 TEST(virtio_net_recovers_and_counts_what_was_lost)
@@ -96,11 +96,11 @@ TEST(virtio_net_tries_to_recover_a_few_times_a_second)
     uint32_t resets = fake.resets;
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     for (uint32_t i = 0; i < 1000; i++)
-        CHECK(!netdev_link_up(fake_dev));
+        CHECK(!netdev_recover(fake_dev));
     CHECK_EQ(fake.resets, resets);
     fake.refuses_features = false;
     CHECK(link_up());
-    CHECK(netdev_link_up(fake_dev));
+    CHECK(netdev_recover(fake_dev));
     check_traffic();
     fake_end();
 }

@@ -195,14 +195,14 @@ FAKE_TEST(virtio_net_kicks_again_when_the_link_is_looked_at)
     CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
     for (uint32_t round = 0; round < 3; round++) {
         for (uint32_t looks = 0; looks < 3; looks++)
-            CHECK(netdev_link_up(fake_dev));
+            CHECK(netdev_recover(fake_dev));
         const uint32_t rx = fake.queues[VIRTIO_NET_RX].kicks, tx = fake.queues[VIRTIO_NET_TX].kicks;
         fake_needs_no_kicks(VIRTIO_NET_TX);
         struct netbuf *packet = fake_packet(0, FRAME);
         CHECK_EQ(netdev_tx_burst(fake_dev, 0, &packet, 1), 1);
         CHECK_EQ(fake.queues[VIRTIO_NET_TX].kicks, tx);
         for (uint32_t looks = 0; looks < 3; looks++)
-            CHECK(netdev_link_up(fake_dev));
+            CHECK(netdev_recover(fake_dev));
         CHECK_EQ(fake.queues[VIRTIO_NET_TX].kicks, tx + 1); /* once: nothing was posted since */
         CHECK_EQ(fake.queues[VIRTIO_NET_RX].kicks, rx);
         struct virtio_net_hdr_v1 header;
@@ -420,9 +420,9 @@ FAKE_TEST(virtio_net_link_and_mtu)
     struct netdev_info info;
 
     fake_begin();
-    CHECK(netdev_link_up(fake_dev));
+    CHECK(netdev_recover(fake_dev));
     fake.config.status = 0;
-    CHECK(!netdev_link_up(fake_dev));
+    CHECK(!netdev_recover(fake_dev));
     CHECK_EQ(netdev_set_mtu(fake_dev, 67), NETDEV_EINVAL);
     CHECK_EQ(netdev_set_mtu(fake_dev, 1501), NETDEV_EINVAL);
     CHECK_EQ(netdev_set_mtu(fake_dev, 576), 0);

@@ -22,11 +22,11 @@ TEST(virtio_user_back_end_interrupts)
         boot_wait(never_ns);
         CHECK_EQ(boot_interrupts(), before + 1);
         back_end_kill();
-        CHECK(!netdev_link_up(user_dev));
+        CHECK(!netdev_recover(user_dev));
         back_end.requests = 0;
         back_end_listen();
         user_net.lost.next_try_ns = 0;
-        CHECK(netdev_link_up(user_dev));
+        CHECK(netdev_recover(user_dev));
         eventfd_write(back_end.call, 1);
         boot_wait(never_ns);
         CHECK_EQ(boot_interrupts(), before + 2);
@@ -50,22 +50,22 @@ TEST(virtio_user_back_end_goes_and_comes_back)
     user_begin();
     CHECK_EQ(user_open(), 0);
     for (uint32_t round = 0; round < 3; round++) {
-        CHECK(netdev_link_up(user_dev));
+        CHECK(netdev_recover(user_dev));
         user_check_first_packet();
         for (uint8_t i = 0; i < 5; i++)
             user_send_packet(i);
         back_end_kill();
         user_net.lost.next_try_ns = 0;
-        CHECK(!netdev_link_up(user_dev));
+        CHECK(!netdev_recover(user_dev));
         for (uint8_t i = 0; i < 2 * USER_TEST_DESCS; i++) /* the app goes on meanwhile */
             user_send_packet(i);
         CHECK_EQ(netdev_tx_room(user_dev, 0), 0);
         CHECK_EQ(netdev_rx_burst(user_dev, 0, &packet, 1), 0);
         back_end.requests = 0;
         back_end_listen();
-        CHECK(!netdev_link_up(user_dev)); /* too early for another try */
+        CHECK(!netdev_recover(user_dev)); /* too early for another try */
         user_net.lost.next_try_ns = 0;
-        CHECK(netdev_link_up(user_dev));
+        CHECK(netdev_recover(user_dev));
         CHECK_EQ(netdev_tx_room(user_dev, 0), USER_TEST_DESCS);
         CHECK(netdev_txq_stats(user_dev, 0, &stats));
         CHECK_EQ(stats.packets, (USER_TEST_DESCS + 1) * (round + 1));
@@ -74,7 +74,7 @@ TEST(virtio_user_back_end_goes_and_comes_back)
     user_check_first_packet();
     back_end_kill();
     CHECK_EQ(netdev_stop(user_dev), 0); /* with nobody there */
-    CHECK(!netdev_link_up(user_dev));
+    CHECK(!netdev_recover(user_dev));
     back_end_listen();
     CHECK_EQ(netdev_open(user_dev, fake_pool(), 0), 0);
     user_finish();

@@ -256,12 +256,12 @@ TEST(virtio_user_back_end_comes_back_with_fewer_pairs)
     for (uint64_t pairs = 0; pairs <= 2; pairs++) {
         back_end_kill();
         user_net.lost.next_try_ns = 0;
-        CHECK(!netdev_link_up(user_dev));
+        CHECK(!netdev_recover(user_dev));
         back_end.requests = 0;
         back_end.pairs = pairs;
         back_end_listen();
         user_net.lost.next_try_ns = 0;
-        CHECK_EQ(netdev_link_up(user_dev), pairs == 2);
+        CHECK_EQ(netdev_recover(user_dev), pairs == 2);
     }
     user_check_first_packet();
     user_finish();
@@ -344,7 +344,7 @@ static void check_manner(enum back_end_manner manner, uint64_t extensions, int r
         int error = user_open();
         /* What it did wrong then wanted no answer; where there are acknowledgements, it has done
          * all that it was told. */
-        if (!error && netdev_link_up(user_dev) && user_front.extensions & ACK)
+        if (!error && netdev_recover(user_dev) && user_front.extensions & ACK)
             user_check_first_packet();
         CHECK(!back_end.was_bad || manner == REFUSES || error || back_end.requests > requests);
         CHECK(clock_ns() - start_ns < 2000000000);

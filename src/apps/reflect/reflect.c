@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* reflect.c - what is done with a burst of packets; see reflect.h. */
+#include "apps/reflect/reflect.h"
+
+const char *const reflect_drop_names[REFLECT_DROP_REASONS] = {"port", "loop"};
+
+static bool drop_datagram(struct reflect *reflect, enum reflect_drop why)
+{
+    reflect->drops[why]++;
+    return false;
+}
+
+/* Makes a packet the answer to itself; false if it wants none. */
+static bool make_answer(struct reflect *reflect, struct netbuf *packet)
+{
+    struct inet_udp udp;
+
+    switch (inet_input(&reflect->inet, packet, &udp)) {
+    case INET_DROPPED:
+        return false;
+    case INET_REPLY: /* ARP and ping: inet has made the answer */
+        return true;
+    case INET_UDP:
+        break;
+    }
+    if (udp.from.local_port != reflect->port)
+        return drop_datagram(reflect, REFLECT_DROP_PORT);
+    if (udp.from.port == reflect->port)
+        return drop_datagram(reflect, REFLECT_DROP_LOOP);
+    /* The payload stays where it is, behind the headers. */
+    inet_udp_build(&reflect->inet, packet, &udp.from, udp.payload_len, false);
+    return true;
+}
+
+uint32_t reflect_burst(struct reflect *reflect, struct netbuf **packets, uint32_t n)
+{
+    uint32_t answers = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (make_answer(reflect, packets[i]))
+            packets[answers++] = packets[i];
+        else
+            netbuf_free(packets[i]);
+    return answers;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inet_arp.c - ARP (RFC 826, 5227): answers who asks for our address, announces it, and keeps a
+ * table of neighbours' addresses, which is filled in two ways:
+ *
+ *   heard      a packet about us told the sender's address. Such an entry may be replaced by the
+ *              next stranger's: whoever sends many packets pushes out other heard ones.
+ *   asked for  the app wants to send to it (inet_resolve). Its entry stays until the app asks for
+ *              INET_ARP_ASKED others, whatever strangers send.
+ *
+ *     HEARD ----------------- resolve ---------------> KNOWN <--- answer --- ASKING, STALE, SILENT
+ *     (none) --- resolve ---> ASKING                   KNOWN --- a minute ---> STALE (asks again)
+ *     ASKING, STALE --- three requests without an answer ---> SILENT --- 20 s, resolve ---> ASKING
+ */
+#include "boot/boot.h"
+#include "netbuf/arp.h"
+#include "netbuf/inet_build.h"
+
+#define ASK_AGAIN_NS 1000000000ull /* RFC 1122, section 2.3.2.1: at most one a second */
+#define ANNOUNCE_NS  2000000000ull /* RFC 5227, section 1.1: ANNOUNCE_INTERVAL */
+#define KNOWN_NS     60000000000ull
+#define SILENT_NS    20000000000ull
+#define NEVER_NS     UINT64_MAX
+
+enum { ANNOUNCE_COUNT = 2, ASK_COUNT = 3, IP_OFFSET = sizeof(struct eth_header) };
+
+static const uint8_t broadcast[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+static const uint8_t nobody[ETH_MAC_BYTES];
+
+/* --- packets ------------------------------------------------------------------------------------
+ */
+
+/* Makes nb an ARP packet from us, to the Ethernet address `to`. */
+static void arp_build(const struct inet *inet, struct netbuf *nb, const uint8_t *to, uint16_t op,
+                      const uint8_t *target_mac, uint32_t target_ip)
+{
+    struct arp_packet *arp = (struct arp_packet *)(nb->data + IP_OFFSET);
+
+    inet_eth_build(inet, (struct eth_header *)nb->data, to, ETH_TYPE_ARP);
+    arp->hrd = be16(ARP_HRD_ETHERNET);
+    arp->pro = be16(ETH_TYPE_IPV4);
+    arp->hln = ETH_MAC_BYTES;
+    arp->pln = sizeof arp->spa;
+    arp->op = be16(op);
+    eth_mac_copy(arp->sha, inet->mac);
+    arp->spa = be32(inet->prefix.address);
+    eth_mac_copy(arp->tha, target_mac);
+    arp->tpa = be32(target_ip);
+    nb->len = IP_OFFSET + sizeof *arp;
+    nb->flags = 0;
+}
+
+/* Makes the fresh buffer nb a request for an address; for our own it is an announcement. */
+static void arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t ip)
+{
+    assert(netbuf_headroom(nb) + IP_OFFSET + sizeof(struct arp_packet) <= nb->buf_bytes);
+    arp_build(inet, nb, broadcast, ARP_OP_REQUEST, nobody, ip);
+}
+
+void inet_announce(const struct inet *inet, struct netbuf *nb)
+{
+    arp_build_request(inet, nb, inet->prefix.address);
+}
+
+/* --- the table ----------------------------------------------------------------------------------
+ */
+
+static struct inet_arp_entry *arp_find(struct inet *inet, uint32_t ip)
+{
+    for (uint32_t i = 0; i < INET_ARP_ENTRIES; i++)
+        if (inet->arp[i].state != INET_ARP_FREE && inet->arp[i].ip == ip)
+            return &inet->arp[i];
+    return NULL;
+}
+
+static bool asked_for(const struct inet_arp_entry *entry)
+{
+    return entry->state > INET_ARP_HEARD;
+}
+
+/* The entry whose turn it is to be replaced: entries that the app asked for take turns among
+ * themselves, and so do the others. There is always one of the others, as fewer than all are ever
+ * asked for. */
+static struct inet_arp_entry *arp_next_victim(struct inet *inet, bool asked)
+{
+    uint32_t *next = &inet->arp_next[asked];
+    struct inet_arp_entry *entry;
+
+    do {
+        entry = &inet->arp[*next];
+        *next = (*next + 1) % INET_ARP_ENTRIES;
+    } while (asked_for(entry) != asked);
+    return entry;
+}
+
+/* A packet says that `ip` is at `mac`: always taken if the neighbour has an entry; a new entry only
+ * if the packet was about us (`add`), as RFC 826's merge has it. */
+static void arp_learn(struct inet *inet, uint32_t ip, const uint8_t *mac, bool add)
+{
+    struct inet_arp_entry *entry = arp_find(inet, ip);
+
+    if (!entry && !add)
+        return;
+    if (!entry) {
+        entry = arp_next_victim(inet, false);
+        *entry = (struct inet_arp_entry){.ip = ip, .state = INET_ARP_HEARD};
+    }
+    eth_mac_copy(entry->mac, mac);
+    if (asked_for(entry)) {
+        entry->state = INET_ARP_KNOWN;
+        entry->due_ns = inet->now_ns + KNOWN_NS;
+    }
+}
+
+enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
+{
+    if (nb->len < IP_OFFSET + sizeof(struct arp_packet))
+        return inet_drop(inet, INET_DROP_ARP_SHORT);
+    const struct arp_packet arp = *(const struct arp_packet *)(nb->data + IP_OFFSET);
+    uint32_t spa = be32(arp.spa);
+    uint16_t op = be16(arp.op);
+
+    if (be16(arp.hrd) != ARP_HRD_ETHERNET || be16(arp.pro) != ETH_TYPE_IPV4 ||
+        arp.hln != ETH_MAC_BYTES || arp.pln != sizeof arp.spa ||
+        (op != ARP_OP_REQUEST && op != ARP_OP_REPLY))
+        return inet_drop(inet, INET_DROP_ARP_FORMAT);
+    if (spa == inet->prefix.address)
+        return inet_drop(inet, INET_DROP_ARP_CONFLICT);
+    /* A sender without an address asks whether it can have ours: it must be told no, but there is
+     * nothing to learn (RFC 5227, section 2.1.1). */
+    const bool probe = spa == 0 && op == ARP_OP_REQUEST;
+    const bool about_us = be32(arp.tpa) == inet->prefix.address;
+    const bool sender_can_be = inet_mac_plausible(inet, eth_mac_number(arp.sha)) &&
+                               (probe || inet_ip_plausible(inet, spa));
+    if (sender_can_be && !probe)
+        arp_learn(inet, spa, arp.sha, about_us);
+    if (!about_us)
+        return inet_drop(inet, INET_DROP_ARP_TARGET);
+    if (!sender_can_be)
+        return inet_drop(inet, INET_DROP_ARP_SENDER);
+    if (op == ARP_OP_REPLY)
+        return inet_drop(inet, INET_DROP_ARP_REPLY);
+    arp_build(inet, nb, arp.sha, ARP_OP_REPLY, arp.sha, spa);
+    inet->arp_replies++;
+    return INET_REPLY;
+}
+
+/* --- asking -------------------------------------------------------------------------------------
+ */
+
+static void arp_ask(struct inet *inet, struct inet_arp_entry *entry, enum inet_arp_state state)
+{
+    entry->state = (uint8_t)state;
+    entry->requests = 0;
+    entry->due_ns = inet->now_ns;
+    inet->has_packets = true;
+}
+
+static struct inet_arp_entry *arp_add_asked(struct inet *inet, uint32_t ip)
+{
+    const bool full = inet->arp_asked == INET_ARP_ASKED;
+    struct inet_arp_entry *entry = arp_next_victim(inet, full);
+
+    inet->arp_asked += !full;
+    *entry = (struct inet_arp_entry){.ip = ip};
+    arp_ask(inet, entry, INET_ARP_ASKING);
+    return entry;
+}
+
+enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
+                                 uint8_t mac[ETH_MAC_BYTES])
+{
+    const uint32_t hop = ipv4_prefix_has(inet->prefix, ip) ? ip : gateway;
+
+    inet->now_ns = now_ns;
+    if (!inet_ip_plausible(inet, hop))
+        return INET_SILENT;
+    struct inet_arp_entry *entry = arp_find(inet, hop);
+    if (!entry)
+        entry = arp_add_asked(inet, hop);
+    if (entry->state == INET_ARP_HEARD && inet->arp_asked < INET_ARP_ASKED) {
+        inet->arp_asked++;
+        entry->state = INET_ARP_KNOWN;
+        entry->due_ns = now_ns + KNOWN_NS;
+    }
+    if (entry->state == INET_ARP_KNOWN && now_ns >= entry->due_ns)
+        arp_ask(inet, entry, INET_ARP_STALE);
+    if (entry->state == INET_ARP_SILENT && now_ns >= entry->due_ns)
+        arp_ask(inet, entry, INET_ARP_ASKING);
+    if (entry->state == INET_ARP_ASKING)
+        return INET_ASKING;
+    if (entry->state == INET_ARP_SILENT)
+        return INET_SILENT;
+    eth_mac_copy(mac, entry->mac);
+    return INET_KNOWN;
+}
+
+/* --- packets that the host sends by itself ------------------------------------------------------
+ */
+
+void inet_arrived(struct inet *inet)
+{
+    inet->announcements = ANNOUNCE_COUNT;
+    inet->announce_ns = 0;
+    inet->has_packets = true;
+}
+
+/* Makes nb the next request for a neighbour, if it is time for one. */
+static bool arp_ask_next(struct inet *inet, struct netbuf *nb)
+{
+    for (uint32_t i = 0; i < INET_ARP_ENTRIES; i++) {
+        struct inet_arp_entry *entry = &inet->arp[i];
+        if (entry->state != INET_ARP_ASKING && entry->state != INET_ARP_STALE)
+            continue;
+        if (inet->now_ns >= entry->due_ns && entry->requests == ASK_COUNT) {
+            entry->state = INET_ARP_SILENT;
+            entry->due_ns = inet->now_ns + SILENT_NS;
+        } else if (inet->now_ns >= entry->due_ns) {
+            entry->requests++;
+            entry->due_ns = inet->now_ns + ASK_AGAIN_NS;
+            arp_build_request(inet, nb, entry->ip);
+            return true;
+        } else {
+            inet->due_ns = MIN(inet->due_ns, entry->due_ns);
+        }
+    }
+    return false;
+}
+
+bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
+{
+    inet->now_ns = now_ns;
+    inet->due_ns = NEVER_NS;
+    if (inet->announcements > 0 && now_ns >= inet->announce_ns) {
+        inet->announcements--;
+        inet->announce_ns = now_ns + ANNOUNCE_NS;
+        inet_announce(inet, nb);
+        return true;
+    }
+    if (inet->announcements > 0)
+        inet->due_ns = inet->announce_ns;
+    if (arp_ask_next(inet, nb))
+        return true;
+    inet->has_packets = false;
+    return false;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* loop.c - the end of a loop's turn; see loop.h. */
+#include "netdev/loop.h"
+
+static const bool no_packets = false;
+
+/* --- timers -------------------------------------------------------------------------------------
+ */
+
+/* The timers are few, and seldom due: a list without an order. */
+static uint64_t first_due_ns(const struct netdev_loop *loop)
+{
+    uint64_t due_ns = NETDEV_TIMER_NEVER;
+
+    for (const struct netdev_timer *timer = loop->timers; timer; timer = timer->next)
+        due_ns = MIN(due_ns, timer->due_ns);
+    return due_ns;
+}
+
+static void run_timers(struct netdev_loop *loop)
+{
+    enum { AT_MOST_S = 1 };
+    const uint64_t second_ns = 1000000000ull, now_ns = clock_ns();
+    struct netdev_timer *next;
+
+    for (struct netdev_timer *timer = loop->timers; timer; timer = next) {
+        next = timer->next;
+        if (timer->due_ns > now_ns)
+            continue;
+        timer->due_ns = NETDEV_TIMER_NEVER;
+        timer->run(timer);
+    }
+    /* Cycles and nanoseconds drift apart: a timer that is far is looked at again in a second. */
+    const uint64_t due_ns = MIN(first_due_ns(loop), now_ns + AT_MOST_S * second_ns);
+    const uint64_t in_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+    loop->due_cycles = clock_cycles() + in_ns * (clock_cycles_hz() / 1000000) / 1000;
+}
+
+void netdev_loop_at(struct netdev_loop *loop, struct netdev_timer *timer, uint64_t due_ns)
+{
+    if (timer->loop != loop) {
+        timer->loop = loop;
+        timer->next = loop->timers;
+        loop->timers = timer;
+    }
+    timer->due_ns = due_ns;
+    loop->due_cycles = 0; /* the next turn finds out anew */
+}
+
+/* --- links and hosts ----------------------------------------------------------------------------
+ */
+
+/* Sends what the host has to send by itself; tries again later if there is no link or no buffer. */
+static void host_send(struct netdev_timer *timer)
+{
+    struct netdev_loop *loop = timer->loop;
+    struct netdev_loop_host *host = &loop->host;
+    uint64_t due_ns = clock_ns() + netdev_idle_wake_ns;
+    struct netbuf *nb;
+
+    loop->has_packets = &no_packets;
+    while (netdev_link_up(host->dev) && (nb = netbuf_alloc(host->pool))) {
+        if (!inet_next_packet(host->inet, clock_ns(), nb)) {
+            netbuf_free(nb);
+            loop->has_packets = &host->inet->has_packets;
+            due_ns = host->inet->due_ns;
+            break;
+        }
+        netdev_send(host->dev, host->q, &nb, 1, NETDEV_PATIENCE_NS);
+    }
+    netdev_loop_at(loop, timer, due_ns);
+}
+
+/* A device that packets came from since the last look is there: a look may cost it 100 us. */
+static void look_at_link(struct netdev_loop *loop, struct netdev *dev)
+{
+    uint64_t packets = 0, seen = 0;
+
+    for (uint32_t i = 0; i < loop->idle.count; i++) {
+        struct netdev_idle_queue *queue = &loop->idle.queues[i];
+        if (queue->dev != dev)
+            continue;
+        netdev_tx_reclaim(dev, queue->q);
+        seen += queue->packets;
+        queue->packets = dev->rxq[queue->q]->stats.packets;
+        packets += queue->packets;
+    }
+    if (packets == seen || !netdev_link_up(dev))
+        netdev_recover(dev);
+}
+
+static void look_at_links(struct netdev_timer *timer)
+{
+    struct netdev_loop *loop = timer->loop;
+    struct netdev_loop_host *host = &loop->host;
+
+    for (uint32_t i = 0; i < loop->idle.count; i++) {
+        struct netdev *dev = loop->idle.queues[i].dev;
+        if (i == 0 || dev != loop->idle.queues[i - 1].dev)
+            look_at_link(loop, dev);
+    }
+    if (host->dev && host->arrivals != host->dev->arrivals) {
+        host->arrivals = host->dev->arrivals;
+        inet_arrived(host->inet);
+        host_send(&host->timer);
+    }
+    netdev_loop_at(loop, timer, clock_ns() + netdev_idle_wake_ns);
+}
+
+/* --- the turn -----------------------------------------------------------------------------------
+ */
+
+void netdev_loop_init(struct netdev_loop *loop)
+{
+    *loop = (struct netdev_loop){.has_packets = &no_packets, .turn_cycles = clock_cycles()};
+    netdev_idle_init(&loop->idle);
+    loop->look.run = look_at_links;
+    netdev_loop_at(loop, &loop->look, 0);
+}
+
+void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q)
+{
+    netdev_idle_add(&loop->idle, dev, q);
+}
+
+void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, struct inet *inet,
+                      struct netbuf_pool *pool)
+{
+    loop->host = (struct netdev_loop_host){
+        .dev = dev, .q = q, .inet = inet, .pool = pool, .timer = {.run = host_send}};
+    loop->has_packets = &inet->has_packets;
+    netdev_loop_at(loop, &loop->host.timer, NETDEV_TIMER_NEVER);
+}
+
+void netdev_loop_rest(struct netdev_loop *loop, bool busy)
+{
+    const uint64_t now = clock_cycles();
+    const bool sleepy = netdev_idle_due(&loop->idle, busy, now);
+
+    for (uint32_t i = 0; i < loop->idle.count && !busy; i++)
+        netdev_tx_reclaim(loop->idle.queues[i].dev, loop->idle.queues[i].q);
+    if (now >= loop->due_cycles)
+        run_timers(loop);
+    if (*loop->has_packets)
+        host_send(&loop->host.timer);
+    if (!sleepy || *loop->has_packets)
+        return;
+    netdev_idle_sleep(&loop->idle, first_due_ns(loop));
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tests of loop.h: what the end of a turn does, and when. */
+#include "boot/test.h"
+#include "netdev/loop.h"
+
+enum { DEVICES = 2, BUFFERS = 4 };
+
+#define SECOND_NS 1000000000ull
+
+/* Devices of one queue pair that note what is asked of them. */
+static struct mock {
+    struct netdev dev;
+    struct netdev_queue rx, tx;
+    bool link;
+    uint32_t recovered, reclaimed, announced;
+} mocks[DEVICES];
+
+static struct netdev_loop loop;
+static struct inet inet;
+static struct netbuf_pool *pool;
+static bool tx_full;
+
+static struct mock *mock_of(struct netdev *dev)
+{
+    return (struct mock *)dev; /* its first member */
+}
+
+_Static_assert(offsetof(struct mock, dev) == 0, "a device is the beginning of its mock");
+
+static void mock_describe(struct netdev *dev, struct netdev_info *info)
+{
+    (void)dev;
+    info->driver = "mock";
+}
+
+static bool mock_look(struct netdev *dev)
+{
+    mock_of(dev)->recovered++;
+    return mock_of(dev)->link;
+}
+
+static int mock_arm(struct netdev *dev, uint16_t q, bool on)
+{
+    (void)dev, (void)q, (void)on;
+    return NETDEV_OK;
+}
+
+static uint32_t mock_send(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        if (q == &mocks[i].tx && !tx_full)
+            mocks[i].announced += n;
+    if (tx_full)
+        return 0;
+    netbuf_free_bulk(bufs, n);
+    return n;
+}
+
+static uint32_t mock_take_back(struct netdev_queue *q)
+{
+    for (uint32_t i = 0; i < DEVICES; i++)
+        mocks[i].reclaimed += q == &mocks[i].tx;
+    return 0;
+}
+
+static void begin_loop(void)
+{
+    static const struct netdev_ops ops = {.info = mock_describe,
+                                          .recover = mock_look,
+                                          .rx_intr = mock_arm,
+                                          .tx_burst = mock_send,
+                                          .tx_reclaim = mock_take_back};
+    static const struct netbuf_pool_conf conf = {
+        .name = "loop", .count = BUFFERS, .buf_bytes = 256, .headroom_bytes = 64};
+    static const uint8_t mac[] = {2, 0, 0, 0, 0, 1};
+
+    if (!pool)
+        pool = netbuf_pool_create(&conf);
+    CHECK(pool && netbuf_pool_whole(pool));
+    tx_full = false;
+    inet_init(&inet, mac, (struct ipv4_prefix){0x0a00020f, 24});
+    netdev_loop_init(&loop);
+    for (uint32_t i = 0; i < DEVICES; i++) {
+        struct mock *mock = &mocks[i];
+        *mock = (struct mock){.link = true};
+        mock->dev = (struct netdev){.ops = &ops, .state = NETDEV_STARTED, .queue_pairs = 1};
+        mock->dev.rxq[0] = &mock->rx;
+        mock->dev.txq[0] = &mock->tx;
+        netdev_loop_add(&loop, &mock->dev, 0);
+    }
+}
+
+/* Turns until clock_ns() has got there. */
+static void turn_until(uint64_t end_ns, bool busy)
+{
+    while (clock_ns() < end_ns)
+        netdev_loop_turn(&loop, busy);
+    netdev_loop_turn(&loop, busy);
+}
+
+TEST(loop_takes_sent_buffers_back_when_nothing_comes)
+{
+    begin_loop();
+    netdev_loop_turn(&loop, false);
+    for (uint32_t i = 0; i < DEVICES; i++)
+        CHECK(mocks[i].reclaimed > 0);
+}
+
+/* Also a loop that always moves packets looks at a device from which none come. */
+TEST(loop_looks_at_each_link_again_and_again)
+{
+    for (uint32_t busy = 0; busy < 2; busy++) {
+        begin_loop();
+        loop.idle.limit = UINT64_MAX;
+        netdev_loop_turn(&loop, busy);
+        for (uint32_t i = 0; i < DEVICES; i++) {
+            CHECK_EQ(mocks[i].recovered, 1);
+            CHECK(netdev_link_up(&mocks[i].dev));
+        }
+        const uint64_t end_ns = clock_ns() + netdev_idle_wake_ns;
+        while (clock_ns() < end_ns || mocks[1].recovered < 2) {
+            mocks[0].rx.stats.packets++;
+            netdev_loop_turn(&loop, busy);
+        }
+        CHECK_EQ(mocks[0].recovered, 1); /* packets come from it, so it is there */
+        turn_until(clock_ns() + 2 * netdev_idle_wake_ns, busy);
+        CHECK(mocks[0].recovered > 1);
+    }
+}
+
+TEST(loop_announces_its_host_whenever_the_link_comes)
+{
+    begin_loop();
+    netdev_loop_host(&loop, &mocks[1].dev, 0, &inet, pool);
+    netdev_loop_turn(&loop, true);
+    CHECK_EQ(mocks[0].announced, 0);
+    CHECK_EQ(mocks[1].announced, 1);
+    turn_until(clock_ns() + netdev_idle_wake_ns, true);
+    CHECK_EQ(mocks[1].announced, 1); /* the second one is due after two seconds */
+    CHECK(inet.due_ns > clock_ns());
+    mocks[1].link = false;
+    turn_until(clock_ns() + netdev_idle_wake_ns, true);
+    CHECK(!netdev_link_up(&mocks[1].dev));
+    mocks[1].link = true;
+    turn_until(clock_ns() + netdev_idle_wake_ns, true);
+    CHECK_EQ(mocks[1].announced, 2);
+    mocks[1].dev.arrivals++; /* its driver had to start it again */
+    turn_until(clock_ns() + netdev_idle_wake_ns, true);
+    CHECK_EQ(mocks[1].announced, 3);
+    CHECK(netbuf_pool_whole(pool));
+}
+
+TEST(loop_sends_what_its_host_wants_to_ask_at_once)
+{
+    uint8_t mac[ETH_MAC_BYTES];
+
+    begin_loop();
+    netdev_loop_host(&loop, &mocks[0].dev, 0, &inet, pool);
+    netdev_loop_turn(&loop, true);
+    CHECK_EQ(mocks[0].announced, 1);
+    CHECK_EQ(inet_resolve(&inet, 0x0a000202, 0, clock_ns(), mac), INET_ASKING);
+    netdev_loop_turn(&loop, true);
+    CHECK_EQ(mocks[0].announced, 2);
+    netdev_loop_turn(&loop, true);
+    CHECK_EQ(mocks[0].announced, 2);
+}
+
+/* What can't be sent holds up nothing, and no buffer is lost. */
+TEST(loop_sleeps_though_its_host_has_packets_and_no_link)
+{
+    begin_loop();
+    netdev_loop_host(&loop, &mocks[0].dev, 0, &inet, pool);
+    mocks[0].link = false;
+    loop.idle.limit = 0;
+    inet_arrived(&inet);
+    netdev_loop_turn(&loop, false);
+    netdev_loop_turn(&loop, false);
+    CHECK(loop.idle.waits > 0);
+    CHECK_EQ(mocks[0].announced, 0);
+    tx_full = mocks[0].link = true;
+    turn_until(clock_ns() + netdev_idle_wake_ns, false);
+    CHECK(mocks[0].tx.stats.drops[NETDEV_DROP_NO_ROOM] > 0);
+    CHECK(netbuf_pool_whole(pool));
+}
+
+/* --- timers -------------------------------------------------------------------------------------
+ */
+
+static uint64_t ran_ns[2];
+
+static void note_time(struct netdev_timer *timer)
+{
+    *(uint64_t *)timer->arg = clock_ns();
+}
+
+TEST(loop_runs_a_timer_once_when_it_is_due)
+{
+    struct netdev_timer soon = {.run = note_time, .arg = &ran_ns[0]};
+    struct netdev_timer never = {.run = note_time, .arg = &ran_ns[1]};
+
+    begin_loop();
+    loop.idle.limit = 0; /* a sleep ends in time for it */
+    netdev_loop_at(&loop, &never, clock_ns() + 3600 * SECOND_NS);
+    for (uint32_t round = 0; round < 3; round++) {
+        ran_ns[0] = ran_ns[1] = 0;
+        const uint64_t due_ns = clock_ns() + SECOND_NS / 500;
+        netdev_loop_at(&loop, &soon, due_ns);
+        turn_until(due_ns + SECOND_NS / 500, round == 1);
+        CHECK(ran_ns[0] >= due_ns);
+        const uint64_t first_ns = ran_ns[0];
+        turn_until(clock_ns() + SECOND_NS / 500, round == 1);
+        CHECK_EQ(ran_ns[0], first_ns);
+        CHECK_EQ(ran_ns[1], 0);
+    }
+    netdev_loop_at(&loop, &soon, clock_ns());
+    netdev_loop_at(&loop, &soon, NETDEV_TIMER_NEVER); /* called off */
+    ran_ns[0] = 0;
+    netdev_loop_turn(&loop, true);
+    CHECK_EQ(ran_ns[0], 0);
+}
+
+/* --- netdev_send --------------------------------------------------------------------------------
+ */
+
+TEST(loop_send_drops_and_counts_what_finds_no_room)
+{
+    struct netbuf *packets[BUFFERS];
+
+    begin_loop();
+    tx_full = true;
+    CHECK_EQ(netbuf_alloc_bulk(pool, packets, BUFFERS), BUFFERS);
+    netdev_send(&mocks[0].dev, 0, packets, 1, 0);
+    netdev_send(&mocks[0].dev, 0, packets + 1, BUFFERS - 1, NETDEV_PATIENCE_NS);
+    netdev_send(&mocks[0].dev, 0, packets, 0, 0);
+    CHECK_EQ(mocks[0].tx.stats.drops[NETDEV_DROP_NO_ROOM], BUFFERS);
+    CHECK(netbuf_pool_whole(pool));
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* netdev_pick.c - the device of an app that uses one, and the key net.dev that chooses it. */
+#include "boot/boot.h"
+#include "netbuf/eth.h"
+#include "netdev/netdev.h"
+
+static const char *wanted;
+BOOT_KEY("net.dev", boot_parse_string, &wanted, "0", "",
+         "which network device to use: its number, its place as 00:03.0, or its MAC address");
+
+/* Does net.dev say this one? */
+static bool is_wanted(const struct netdev_info *info, uint32_t index)
+{
+    char text[ETH_MAC_TEXT_BYTES];
+    const char *space = strchr(info->where, ' ');
+
+    format(text, sizeof text, "%u", index);
+    return strcmp(wanted, text) == 0 || strcmp(wanted, eth_mac_format(text, info->mac)) == 0 ||
+           strcmp(wanted, info->where) == 0 || (space && strcmp(wanted, space + 1) == 0);
+}
+
+static void print_device(struct netdev *dev, uint32_t index)
+{
+    char mac[ETH_MAC_TEXT_BYTES];
+    struct netdev_info info;
+
+    netdev_info(dev, &info);
+    print("%s: device %u is %s at %s, MAC %s.\n", boot_app, index, info.driver, info.where,
+          eth_mac_format(mac, info.mac));
+}
+
+struct netdev *netdev_pick(void)
+{
+    const uint32_t count = netdev_probe();
+    struct netdev_info info;
+
+    if (count == 0)
+        panic(
+            "%s needs a network device and this machine has none that it could use; with QEMU add "
+            "-netdev user,id=n0 -device virtio-net-pci,netdev=n0 (with -M microvm: "
+            "virtio-net-device).",
+            boot_app);
+    for (uint32_t i = 0; i < count; i++) {
+        struct netdev *dev = netdev_get(i);
+        netdev_info(dev, &info);
+        if (!is_wanted(&info, i))
+            continue;
+        if (count > 1) {
+            print_device(dev, i);
+            print("%s: it is used, and the other %u aren't; net.dev= chooses.\n", boot_app,
+                  count - 1);
+        }
+        return dev;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        print_device(netdev_get(i), i);
+    panic("net.dev=%s is none of this machine's network devices; they are listed above.", wanted);
+}
