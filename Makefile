@@ -118,7 +118,7 @@ endef
 # else small.
 hot := src/boot/pvh/string.c src/netbuf/% src/netdev/virtio/virtio_net_burst.c \
 	src/netdev/netfront/netfront.c src/apps/pktgen/% src/apps/driverbench/% src/apps/selftest/% \
-	$(patsubst %,src/apps/udpkv/%.c,server store index log hash line text text_item reply)
+	$(patsubst %,src/apps/udpkv/%.c,server store index log hash line command text text_item reply)
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
 	$(if $(filter $(hot),$(2)),,-Os)
 

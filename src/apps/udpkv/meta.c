@@ -11,6 +11,7 @@
  *
  * protocol.txt tells what the flags mean; what it leaves open is as memcached 1.6.18 does it.
  */
+#include "apps/udpkv/meta.h"
 #include "apps/udpkv/meta_flags.h"
 #include "apps/udpkv/number.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* meta_debug.c - the meta commands me and mn; see meta.c. */
 #include "apps/udpkv/base64.h"
-#include "apps/udpkv/command.h"
+#include "apps/udpkv/meta.h"
 
 /* All that is known of an item but its value. It has no class, so none is told. */
 static RUNS_ONCE void debug(struct command *c, const struct item *item)

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* text.c - the commands of memcached's text protocol; see text.h. */
 #include "apps/udpkv/command.h"
+#include "apps/udpkv/meta.h"
 #include "apps/udpkv/number.h"
+#include "apps/udpkv/text_stats.h"
 
-enum { MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
-
-const char command_bad_format[] = "CLIENT_ERROR bad command line format\r\n";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument\r\n";
-
-void command_say(struct command *c, const char *line)
-{
-    if (!c->mute)
-        reply_text(c->reply, line);
-}
 
 /* noreply may be the last word of a command, whatever else is wrong with it. */
 static void look_for_noreply(struct command *c)
@@ -21,63 +14,7 @@ static void look_for_noreply(struct command *c)
         c->mute = command_is(c->words[c->word_count - 1], "noreply");
 }
 
-void command_lock(struct command *c, uint64_t hash)
-{
-    c->store = c->locked = shards_of(&c->text->shards, hash);
-    shards_lock(&c->text->shards, c->locked);
-}
-
-void command_unlock(struct command *c)
-{
-    shards_unlock(&c->text->shards, c->locked);
-    c->locked = NULL;
-}
-
-uint32_t command_expire_s(const struct command *c, int32_t exptime)
-{
-    if (exptime == 0)
-        return 0;
-    if (exptime < 0)
-        return STORE_EXPIRED;
-    return (uint32_t)exptime + (exptime > MAX_RELATIVE_S ? 0 : c->text->shards.now_s);
-}
-
 /* --- storage ------------------------------------------------------------------------------- */
-
-bool command_take_data(struct command *c, uint32_t len, struct store_value *value)
-{
-    size_t left = (size_t)(c->end - c->rest);
-
-    value->bytes = c->rest;
-    value->len = len;
-    if (left < (size_t)len + 2) {
-        c->rest = c->end;
-        command_say(c, "CLIENT_ERROR bad data chunk\r\n");
-        return false;
-    }
-    c->rest += len + 2;
-    c->text->stats.cmd_set++;
-    if (c->rest[-2] != '\r' || c->rest[-1] != '\n') {
-        command_say(c, "CLIENT_ERROR bad data chunk\r\n");
-        return false;
-    }
-    return true;
-}
-
-enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
-                              const struct store_value *value)
-{
-    struct text_stats *stats = &c->text->stats;
-
-    command_enter(c, key);
-    enum store_result result = store_put(c->store, mode, key, value);
-    if (mode == STORE_CAS) {
-        stats->cas_hits += result == STORE_OK;
-        stats->cas_badval += result == STORE_EXISTS;
-        stats->cas_misses += result == STORE_NOT_FOUND;
-    }
-    return result;
-}
 
 static void put(struct command *c)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* text_stats.c - the command stats; the names are memcached's where the meaning is. */
-#include "apps/udpkv/command.h"
+#include "apps/udpkv/text_stats.h"
 
 RUNS_ONCE void text_show_text(struct reply *reply, const char *prefix, const char *name,
                               const char *value)
