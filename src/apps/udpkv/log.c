@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* log.c - the log of items; the picture is in store.h. */
+/* log.c - the log of items; see log.h. */
 #include "apps/udpkv/log.h"
 
 enum { LARGE_BYTES = 4096 }; /* a larger item may be moved on credit */
@@ -45,7 +45,7 @@ static void advance_head(struct store *store, size_t len)
 }
 
 /* Fills the ring up to its end, so that the next item starts at its beginning. A pad may be as
- * short as LOG_UNIT: only the first fields of its header are there. */
+ * short as STORE_LOG_UNIT: only the first fields of its header are there. */
 static void pad_head(struct store *store, size_t len)
 {
     struct item *pad = item_at(store, store->head);

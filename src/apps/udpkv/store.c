@@ -14,7 +14,7 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
     assert((uintptr_t)memory % CACHE_LINE == 0);
     index_init(&store->index, (uint8_t *)memory + header, index_bytes);
     store->log = (uint8_t *)memory + header + index_bytes;
-    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes - STORE_SLACK, LOG_UNIT);
+    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes - STORE_SLACK, STORE_LOG_UNIT);
     store->max_value = MIN(STORE_MAX_VALUE, store->log_bytes / 16);
     store->pinned = SIZE_MAX;
     store->seed = seed;
