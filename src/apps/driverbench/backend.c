@@ -4,6 +4,8 @@
 
 enum { DESCS_MAX = 4096 };
 
+_Static_assert(offsetof(struct backend, base) == 0, "backend_of finds the backend by its base");
+
 static struct backend *backend_of(struct virtio_transport *t)
 {
     return (struct backend *)t;
@@ -124,7 +126,8 @@ static void use_packed(struct backend_queue *q, uint32_t n, uint32_t len)
             memset((void *)d->addr, 0, VIRTIO_NET_HEADER);
         d->len = len;
         store_release(&d->flags, q->wrap ? VRING_PACKED_AVAIL | VRING_PACKED_USED : 0);
-        if (++q->used_idx == q->place.size) {
+        q->used_idx++;
+        if (q->used_idx == q->place.size) {
             q->used_idx = 0;
             q->wrap = !q->wrap;
         }

@@ -125,10 +125,15 @@ static void start_rings(struct netdev *dev, uint16_t descs)
     const struct netdev_conf conf = {.queue_pairs = 1};
     const struct netdev_rxq_conf rx = {.descs = descs, .pool = pool};
     const struct netdev_txq_conf tx = {.descs = descs};
-    int error;
+    int error = netdev_configure(dev, &conf);
 
-    if ((error = netdev_configure(dev, &conf)) || (error = netdev_rxq_setup(dev, 0, &rx)) ||
-        (error = netdev_txq_setup(dev, 0, &tx)) || (error = netdev_start(dev)))
+    if (!error)
+        error = netdev_rxq_setup(dev, 0, &rx);
+    if (!error)
+        error = netdev_txq_setup(dev, 0, &tx);
+    if (!error)
+        error = netdev_start(dev);
+    if (error)
         panic("driverbench's device in memory doesn't start: %s; this is a bug.",
               netdev_strerror(error));
 }

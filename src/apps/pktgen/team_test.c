@@ -161,6 +161,8 @@ struct fake_queue {
     uint64_t expected;
 } __attribute__((aligned(CACHE_LINE)));
 
+_Static_assert(offsetof(struct fake_queue, base) == 0, "a queue is found by its base");
+
 static struct {
     struct netdev dev;
     struct fake_queue rx[BOOT_CORES_MAX], tx[BOOT_CORES_MAX];

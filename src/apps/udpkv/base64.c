@@ -30,7 +30,8 @@ uint32_t base64_decode(const uint8_t *text, uint32_t len, uint8_t *bytes)
             continue;
         group = group << 6 | (uint32_t)digit_value(text[at]);
         padding += text[at] == '=';
-        if (++chars % 4 != 0)
+        chars++;
+        if (chars % 4 != 0)
             continue;
         if (padding > 2)
             return 0;

@@ -42,7 +42,7 @@ static uint64_t random_below(struct bench *b, uint64_t limit)
 }
 
 /* Every value holds its key's number, so that a wrong one is noticed. */
-static RUNS_ONCE void make_request(struct bench *b, uint32_t i, uint64_t key, bool set)
+static void make_request(struct bench *b, uint32_t i, uint64_t key, bool set)
 {
     static const uint8_t header[SERVER_HEADER_BYTES] = {0, 1, 0, 0, 0, 1, 0, 0};
     struct netbuf *nb = netbuf_alloc(b->server->conf.pool);
@@ -64,7 +64,7 @@ static RUNS_ONCE void make_request(struct bench *b, uint32_t i, uint64_t key, bo
 }
 
 /* Compares and frees the answers. */
-static RUNS_ONCE bool answers_right(struct bench *b, uint32_t n)
+static bool answers_right(struct bench *b, uint32_t n)
 {
     const uint32_t before = INET_UDP_HEADROOM + SERVER_HEADER_BYTES;
     bool right = n == BURST;

@@ -44,8 +44,11 @@ static void advance_head(struct store *store, size_t len)
         store->head = 0;
 }
 
-/* Fills the ring up to its end, so that the next item starts at its beginning. A pad may be as
- * short as STORE_LOG_UNIT: only the first fields of its header are there. */
+_Static_assert(offsetof(struct item, flags) == STORE_LOG_UNIT,
+               "a pad of one unit has room for value_len, key_len and state");
+
+/* Fills the ring up to its end with a pad, so that the next item starts at the ring's beginning. A
+ * pad may be as short as STORE_LOG_UNIT, so only the first fields of its header are written. */
 static void pad_head(struct store *store, size_t len)
 {
     struct item *pad = piece_at(store, store->head);
@@ -114,20 +117,20 @@ static bool is_sparse(const struct store *store)
     return store->stats.bytes < store->log_bytes / 4 * 3;
 }
 
-/* Pays for `len` bytes of work: from the budget of this call or, if it is one large item, from what
- * earlier calls have left. */
-static bool pay(struct store *store, size_t len, size_t *budget)
+/* Subtracts `len` bytes of work from the budget of this call or, for a large item that exceeds it,
+ * from what earlier calls didn't need. False, subtracting nothing, if that doesn't suffice. */
+static bool spend(struct store *store, size_t len, size_t *budget)
 {
-    size_t *purse = len > *budget && len > LARGE_BYTES ? &store->credit : budget;
+    size_t *left = len > *budget && len > LARGE_BYTES ? &store->credit : budget;
 
-    if (len > *purse)
+    if (len > *left)
         return false;
-    *purse -= len;
+    *left -= len;
     return true;
 }
 
-/* Takes the item at the tail away. False, changing nothing, if only eviction would do it and that
- * isn't wanted. */
+/* Frees the space of the item at the tail: passes it if it is dead, else moves or evicts it. False,
+ * changing nothing, if it would have to be evicted and may_evict is false. */
 static bool reclaim_tail(struct store *store, size_t *budget, bool may_evict)
 {
     struct item *item = piece_at(store, store->tail);
@@ -137,19 +140,25 @@ static bool reclaim_tail(struct store *store, size_t *budget, bool may_evict)
     if (item->state != STORE_LIVE) {
         *budget -= MIN(len, *budget);
         advance_tail(store, len);
-    } else if (log_stale(store, item)) {
+        return true;
+    }
+    if (log_stale(store, item)) {
         *budget -= MIN(len, *budget);
         store->stats.expired++;
         remove_at_tail(store, item, len);
-    } else if (store->tail == store->pinned ||
-               ((item->referenced || is_sparse(store)) && pay(store, len, budget))) {
-        move_to_head(store, item, len);
-    } else if (may_evict) {
-        store->stats.evictions++;
-        remove_at_tail(store, item, len);
-    } else {
-        return false;
+        return true;
     }
+    bool moves = store->tail == store->pinned;
+    if (!moves && (item->referenced || is_sparse(store)))
+        moves = spend(store, len, budget);
+    if (moves) {
+        move_to_head(store, item, len);
+        return true;
+    }
+    if (!may_evict)
+        return false;
+    store->stats.evictions++;
+    remove_at_tail(store, item, len);
     return true;
 }
 

@@ -99,7 +99,7 @@ static bool read_flag_letter(struct meta *m, uint8_t letter)
 
 const char *meta_parse(const struct command *c, uint32_t first, struct meta *m)
 {
-    const char *error = NULL, *wrong;
+    const char *error = NULL;
     uint64_t seen[2] = {0};
 
     memset(m, 0, offsetof(struct meta, decoded));
@@ -113,8 +113,9 @@ const char *meta_parse(const struct command *c, uint32_t first, struct meta *m)
         seen[letter / 64] |= 1ull << letter % 64;
         if (!read_flag_letter(m, letter))
             return "CLIENT_ERROR invalid flag\r\n";
-        if ((wrong = read_flag_token(c, m, c->words[i])) && (!error || letter != 'F'))
-            error = wrong; /* the last one counts, but F's only if it is the only one */
+        const char *wrong = read_flag_token(c, m, c->words[i]);
+        if (wrong && (!error || letter != 'F'))
+            error = wrong; /* the last wrong flag counts, but F only if it is the only one */
     }
     return error;
 }

@@ -17,12 +17,14 @@ const char *const server_drop_names[SERVER_DROP_REASONS] = {
 
 /* An answer that is being written. */
 struct answer {
-    struct reply reply; /* first: `more` gets only this */
+    struct reply reply;
     struct server *server;
     struct netbuf **parts; /* the datagrams so far, in the burst to send */
     uint32_t count, room;
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
+
+_Static_assert(offsetof(struct answer, reply) == 0, "more_parts finds the answer by its reply");
 
 /* The lines of `stats settings`: memcached's names where there is such a setting. */
 static RUNS_ONCE void show_settings(const void *whose, struct reply *reply)
@@ -106,17 +108,22 @@ static void add_part(struct answer *answer, struct netbuf *nb)
 static bool more_parts(struct reply *reply)
 {
     struct answer *answer = (struct answer *)reply;
-    struct netbuf *nb = NULL;
 
-    if (answer->count == SERVER_MAX_PARTS)
+    if (answer->count == SERVER_MAX_PARTS) {
         answer->hit = LIMIT_PARTS;
-    else if (answer->count == answer->room)
+        return false;
+    }
+    if (answer->count == answer->room) {
         answer->hit = LIMIT_ROOM;
-    else if (!(nb = netbuf_alloc(answer->server->conf.pool)))
+        return false;
+    }
+    struct netbuf *nb = netbuf_alloc(answer->server->conf.pool);
+    if (!nb) {
         answer->hit = LIMIT_BUFS;
-    else
-        add_part(answer, nb);
-    return nb != NULL;
+        return false;
+    }
+    add_part(answer, nb);
+    return true;
 }
 
 /* Puts an error in the place of an answer that is too long. */

@@ -67,10 +67,11 @@ static inline bool same_key(const uint8_t *a, const uint8_t *b, size_t len)
 static inline struct item *find_item(struct store *store, struct store_key key,
                                      struct index_walk *walk)
 {
-    uint32_t *ref;
-
     *walk = index_walk(&store->index, key.hash);
-    while ((ref = index_next(&store->index, walk))) {
+    for (;;) {
+        const uint32_t *ref = index_next(&store->index, walk);
+        if (!ref)
+            return NULL;
         struct item *item = log_item(store, *ref);
         if (item->key_len != key.len || !same_key(item->bytes, key.bytes, key.len))
             continue;
@@ -81,7 +82,6 @@ static inline struct item *find_item(struct store *store, struct store_key key,
         log_kill(store, item);
         return NULL;
     }
-    return NULL;
 }
 
 struct item *store_peek(struct store *store, struct store_key key)
@@ -168,26 +168,39 @@ static void write_value(struct store *store, struct item *item, const struct sto
     store->stats.total_items++;
 }
 
-/* Gives a ref a slot. A chain that is full loses an item: one that is expired, else one that wasn't
- * used, if there is one. */
+/* Frees a slot for a hash whose home bucket is full, by removing an item of this bucket: one that
+ * is expired, else one that wasn't used, else the first. */
+static void free_slot(struct store *store, uint64_t hash)
+{
+    struct index_bucket *home = index_home(&store->index, hash);
+    uint32_t victim = 0, best = 0;
+
+    for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++) {
+        const struct item *item = log_item(store, home->refs[slot]);
+        uint32_t useless = log_stale(store, item) ? 2 : !item->referenced;
+        if (useless > 0 && useless >= best) {
+            best = useless;
+            victim = slot;
+        }
+    }
+    struct index_walk walk = {.bucket = home, .slot = victim};
+    struct item *item = log_item(store, home->refs[victim]);
+    if (log_stale(store, item))
+        store->stats.expired++;
+    else
+        store->stats.evictions++;
+    index_remove(&store->index, hash, &walk);
+    log_kill(store, item);
+}
+
+/* Enters an item into the index, where it is found by its hash from then on. */
 static void enter_index(struct store *store, uint64_t hash, size_t offset)
 {
-    while (!index_insert(&store->index, hash, log_ref(offset))) {
-        struct index_bucket *home = index_home(&store->index, hash);
-        uint32_t victim = 0, best = 0;
-        for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++) {
-            const struct item *item = log_item(store, home->refs[slot]);
-            uint32_t useless = log_stale(store, item) ? 2 : !item->referenced;
-            if (useless > 0 && useless >= best) {
-                best = useless;
-                victim = slot;
-            }
-        }
-        struct index_walk walk = {.bucket = home, .slot = victim};
-        struct item *item = log_item(store, home->refs[victim]);
-        *(log_stale(store, item) ? &store->stats.expired : &store->stats.evictions) += 1;
-        index_remove(&store->index, hash, &walk);
-        log_kill(store, item);
+    bool entered = index_insert(&store->index, hash, log_ref(offset));
+
+    while (!entered) {
+        free_slot(store, hash);
+        entered = index_insert(&store->index, hash, log_ref(offset));
     }
 }
 

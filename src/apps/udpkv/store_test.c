@@ -55,7 +55,7 @@ static bool in_index(const struct store *store, const struct item *item)
     struct index_walk walk = index_walk(&store->index, hash);
     uint32_t *ref, found = 0;
 
-    while ((ref = index_next(&store->index, &walk)))
+    for (ref = index_next(&store->index, &walk); ref; ref = index_next(&store->index, &walk))
         found += *ref == log_ref(log_offset(store, item));
     return found == 1;
 }

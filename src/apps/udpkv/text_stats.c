@@ -33,7 +33,13 @@ static uint64_t read_counter(const uint64_t *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+/* Such counters are taken for an array of numbers here. */
 enum { STATS = sizeof(struct text_stats) / sizeof(uint64_t) };
+
+_Static_assert(sizeof(struct text_stats) == STATS * sizeof(uint64_t) &&
+                   offsetof(struct text_stats, cmd_get) == 0 &&
+                   offsetof(struct text_stats, touch_misses) == (STATS - 1) * sizeof(uint64_t),
+               "struct text_stats has numbers of 64 bits and nothing else");
 
 RUNS_ONCE struct text_stats text_sum_stats(const struct text *text)
 {
