@@ -4,6 +4,8 @@
 
 enum { DESCS_MAX = 4096 };
 
+_Static_assert(offsetof(struct backend, base) == 0, "backend_of finds the backend by its base");
+
 static struct backend *backend_of(struct virtio_transport *t)
 {
     return (struct backend *)t;
@@ -11,47 +13,47 @@ static struct backend *backend_of(struct virtio_transport *t)
 
 /* --- transport ------------------------------------------------------------------------------ */
 
-static uint8_t status(struct virtio_transport *t)
+static uint8_t backend_status(struct virtio_transport *t)
 {
     return backend_of(t)->status;
 }
 
-static void set_status(struct virtio_transport *t, uint8_t status)
+static void backend_set_status(struct virtio_transport *t, uint8_t status)
 {
     backend_of(t)->status = status;
 }
 
-static uint64_t features(struct virtio_transport *t)
+static uint64_t backend_features(struct virtio_transport *t)
 {
     return backend_of(t)->features;
 }
 
-static void set_features(struct virtio_transport *t, uint64_t features)
+static void backend_set_features(struct virtio_transport *t, uint64_t features)
 {
     backend_of(t)->driver_features = features;
 }
 
 /* No field of the configuration is asked for, as no feature that brings one is offered. */
-static uint32_t config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes)
+static uint32_t backend_config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes)
 {
     (void)t, (void)offset, (void)width_bytes;
     return 0;
 }
 
-static uint32_t config_generation(struct virtio_transport *t)
+static uint32_t backend_config_generation(struct virtio_transport *t)
 {
     (void)t;
     return 0;
 }
 
-static uint32_t queue_size_max(struct virtio_transport *t, uint16_t q)
+static uint32_t backend_queue_size_max(struct virtio_transport *t, uint16_t q)
 {
     (void)t;
     return q <= VIRTIO_NET_TX ? DESCS_MAX : 0;
 }
 
-static bool queue_enable(struct virtio_transport *t, uint16_t q,
-                         const struct virtio_queue_place *place)
+static bool backend_queue_enable(struct virtio_transport *t, uint16_t q,
+                                 const struct virtio_queue_place *place)
 {
     struct backend *b = backend_of(t);
     struct backend_queue *queue = q == VIRTIO_NET_RX ? &b->rx : &b->tx;
@@ -65,21 +67,21 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
     return true;
 }
 
-static void kick(struct virtio_transport *t, uint16_t q)
+static void backend_kick(struct virtio_transport *t, uint16_t q)
 {
     (void)t, (void)q;
 }
 
 static const struct virtio_transport_ops ops = {
-    .status = status,
-    .set_status = set_status,
-    .features = features,
-    .set_features = set_features,
-    .config = config,
-    .config_generation = config_generation,
-    .queue_size_max = queue_size_max,
-    .queue_enable = queue_enable,
-    .kick = kick,
+    .status = backend_status,
+    .set_status = backend_set_status,
+    .features = backend_features,
+    .set_features = backend_set_features,
+    .config = backend_config,
+    .config_generation = backend_config_generation,
+    .queue_size_max = backend_queue_size_max,
+    .queue_enable = backend_queue_enable,
+    .kick = backend_kick,
 };
 
 void backend_init(struct backend *b, uint64_t features)
@@ -124,14 +126,15 @@ static void use_packed(struct backend_queue *q, uint32_t n, uint32_t len)
             memset((void *)d->addr, 0, VIRTIO_NET_HEADER);
         d->len = len;
         store_release(&d->flags, q->wrap ? VRING_PACKED_AVAIL | VRING_PACKED_USED : 0);
-        if (++q->used_idx == q->place.size) {
+        q->used_idx++;
+        if (q->used_idx == q->place.size) {
             q->used_idx = 0;
             q->wrap = !q->wrap;
         }
     }
 }
 
-static void use(const struct backend *b, struct backend_queue *q, uint32_t n, uint32_t len)
+static void use_chains(const struct backend *b, struct backend_queue *q, uint32_t n, uint32_t len)
 {
     if (b->driver_features & VIRTIO_BIT(VIRTIO_F_RING_PACKED))
         use_packed(q, n, len);
@@ -142,10 +145,10 @@ static void use(const struct backend *b, struct backend_queue *q, uint32_t n, ui
 
 void backend_transmit(struct backend *b)
 {
-    use(b, &b->tx, DESCS_MAX, 0);
+    use_chains(b, &b->tx, DESCS_MAX, 0);
 }
 
 void backend_receive(struct backend *b, uint32_t n, uint32_t frame_bytes)
 {
-    use(b, &b->rx, n, VIRTIO_NET_HEADER + frame_bytes);
+    use_chains(b, &b->rx, n, VIRTIO_NET_HEADER + frame_bytes);
 }

@@ -47,7 +47,7 @@ static inline uint64_t clock_fenced(void)
 
 /* Waits a random while. The counter moves in steps of tens of cycles on some processors: what is
  * measured must not begin at the same point of a step each time. */
-static void shuffle(void)
+static void wait_randomly(void)
 {
     static uint32_t seed = 1;
 
@@ -65,7 +65,7 @@ static uint64_t clock_cost_thousandths(void)
     for (uint32_t try = 0; try < CLOCK_TRIES; try++) {
         uint64_t cycles = 0;
         for (uint32_t i = 0; i < 1000; i++) {
-            shuffle();
+            wait_randomly();
             uint64_t start = clock_fenced();
             cycles += clock_fenced() - start;
         }
@@ -75,13 +75,13 @@ static uint64_t clock_cost_thousandths(void)
 }
 
 /* One burst sent, which reclaims the one before; returns its cycles. */
-static uint64_t transmit(uint32_t v, uint16_t burst)
+static uint64_t time_transmit(uint32_t v, uint16_t burst)
 {
     const uint32_t n = netbuf_alloc_bulk(pool, bufs, burst);
 
     for (uint32_t i = 0; i < n; i++)
         netbuf_append(bufs[i], FRAME);
-    shuffle();
+    wait_randomly();
     uint64_t start = clock_fenced();
     uint32_t taken = netdev_tx_burst(&nets[v].base, 0, bufs, n);
     uint64_t cycles = clock_fenced() - start;
@@ -91,10 +91,10 @@ static uint64_t transmit(uint32_t v, uint16_t burst)
 }
 
 /* One burst received and as many buffers put in their place; returns its cycles. */
-static uint64_t receive(uint32_t v, uint16_t burst)
+static uint64_t time_receive(uint32_t v, uint16_t burst)
 {
     backend_receive(&backends[v], burst, FRAME);
-    shuffle();
+    wait_randomly();
     uint64_t start = clock_fenced();
     uint32_t n = netdev_rx_burst(&nets[v].base, 0, bufs, burst);
     uint64_t cycles = clock_fenced() - start;
@@ -103,8 +103,8 @@ static uint64_t receive(uint32_t v, uint16_t burst)
     return cycles;
 }
 
-static void measure(uint32_t round, uint32_t v, const char *direction,
-                    uint64_t (*step)(uint32_t v, uint16_t burst), uint16_t descs)
+static void measure_bursts(uint32_t round, uint32_t v, const char *direction,
+                           uint64_t (*step)(uint32_t v, uint16_t burst), uint16_t descs)
 {
     for (uint32_t b = 0; b < ARRAY_LEN(bursts); b++) {
         const uint64_t count = packets / bursts[b];
@@ -120,15 +120,20 @@ static void measure(uint32_t round, uint32_t v, const char *direction,
     }
 }
 
-static void start(struct netdev *dev, uint16_t descs)
+static void start_rings(struct netdev *dev, uint16_t descs)
 {
     const struct netdev_conf conf = {.queue_pairs = 1};
     const struct netdev_rxq_conf rx = {.descs = descs, .pool = pool};
     const struct netdev_txq_conf tx = {.descs = descs};
-    int error;
+    int error = netdev_configure(dev, &conf);
 
-    if ((error = netdev_configure(dev, &conf)) || (error = netdev_rxq_setup(dev, 0, &rx)) ||
-        (error = netdev_txq_setup(dev, 0, &tx)) || (error = netdev_start(dev)))
+    if (!error)
+        error = netdev_rxq_setup(dev, 0, &rx);
+    if (!error)
+        error = netdev_txq_setup(dev, 0, &tx);
+    if (!error)
+        error = netdev_start(dev);
+    if (error)
         panic("driverbench's device in memory doesn't start: %s; this is a bug.",
               netdev_strerror(error));
 }
@@ -153,9 +158,9 @@ int app_main(void)
     for (uint32_t round = 0; round < rounds && !boot_stopping(); round++)
         for (uint32_t size = 0; size < ARRAY_LEN(ring_sizes); size++)
             for (uint32_t v = 0; v < ARRAY_LEN(variants); v++) {
-                start(&nets[v].base, ring_sizes[size]);
-                measure(round, v, "tx", transmit, ring_sizes[size]);
-                measure(round, v, "rx", receive, ring_sizes[size]);
+                start_rings(&nets[v].base, ring_sizes[size]);
+                measure_bursts(round, v, "tx", time_transmit, ring_sizes[size]);
+                measure_bursts(round, v, "rx", time_receive, ring_sizes[size]);
                 netdev_stop(&nets[v].base);
             }
     return netbuf_pool_whole(pool) ? 0 : 1;

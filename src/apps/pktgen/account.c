@@ -8,7 +8,7 @@ void account_init(struct account *a, bool first_seen_is_first)
     memset(a->came, 0xff, sizeof a->came);
 }
 
-static uint64_t *word_of(struct account *a, uint64_t sequence)
+static uint64_t *window_word(struct account *a, uint64_t sequence)
 {
     return &a->came[sequence % ACCOUNT_WINDOW / 64];
 }
@@ -21,7 +21,7 @@ static void skip_to(struct account *a, uint32_t ahead)
         memset(a->came, 0, sizeof a->came);
     else
         for (uint64_t s = a->next; s < a->next + ahead; s++)
-            *word_of(a, s) &= ~(1ull << s % 64);
+            *window_word(a, s) &= ~(1ull << s % 64);
     a->next += ahead;
 }
 
@@ -34,7 +34,7 @@ bool account_add_other(struct account *a, uint32_t sequence)
     uint64_t number = a->next + (uint64_t)(int64_t)ahead, bit = 1ull << sequence % 64;
     if (ahead >= 0) {
         skip_to(a, (uint32_t)ahead);
-        *word_of(a, number) |= bit;
+        *window_word(a, number) |= bit;
         a->next = number + 1;
         return true;
     }
@@ -43,11 +43,11 @@ bool account_add_other(struct account *a, uint32_t sequence)
         a->stale++;
         return false;
     }
-    if (*word_of(a, number) & bit) {
+    if (*window_word(a, number) & bit) {
         a->duplicates++;
         return false;
     }
-    *word_of(a, number) |= bit;
+    *window_word(a, number) |= bit;
     a->missing--;
     a->reordered++;
     return true;

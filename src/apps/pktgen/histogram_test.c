@@ -5,21 +5,21 @@
 
 static struct histogram h;
 
-static void clear(void)
+static void clear_histogram(void)
 {
     memset(&h, 0, sizeof h);
 }
 
 TEST(histogram_of_nothing)
 {
-    clear();
+    clear_histogram();
     CHECK_EQ(histogram_quantile(&h, 500000), 0);
 }
 
 TEST(histogram_one_value_is_told_within_its_error)
 {
     for (uint64_t v = 0; v < 1ull << HISTOGRAM_VALUE_BITS; v = v * 5 / 4 + 1) {
-        clear();
+        clear_histogram();
         histogram_add(&h, v);
         histogram_add(&h, (1ull << HISTOGRAM_VALUE_BITS) - 1); /* else max would be the answer */
         uint64_t told = histogram_quantile(&h, 500000);
@@ -31,7 +31,7 @@ TEST(histogram_quantiles_of_a_ramp)
 {
     static const uint32_t parts[] = {1, 500000, 900000, 990000, 999000, 999900, 1000000};
 
-    clear();
+    clear_histogram();
     for (uint64_t v = 1; v <= 100000; v++)
         histogram_add(&h, v);
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -47,7 +47,7 @@ TEST(histogram_quantiles_of_a_ramp)
 
 TEST(histogram_takes_any_value)
 {
-    clear();
+    clear_histogram();
     histogram_add(&h, UINT64_MAX);
     histogram_add(&h, 1ull << HISTOGRAM_VALUE_BITS);
     CHECK_EQ(h.buckets[HISTOGRAM_BUCKETS - 1], 2);
@@ -58,7 +58,7 @@ TEST(histogram_adds_another_one)
 {
     static struct histogram other;
 
-    clear();
+    clear_histogram();
     memset(&other, 0, sizeof other);
     histogram_add_all(&h, &other);
     CHECK(h.count == 0 && h.min == 0 && h.max == 0);
@@ -67,7 +67,7 @@ TEST(histogram_adds_another_one)
     histogram_add_all(&h, &other);
     CHECK(h.count == 1000 && h.min == 1 && h.max == 1000 && h.sum == 500500);
     CHECK_EQ(histogram_quantile(&h, 100000), 100);
-    clear();
+    clear_histogram();
     histogram_add_all(&h, &other);
     CHECK(h.count == 333 && h.min == 3 && h.max == 999);
 }

@@ -22,7 +22,7 @@ static struct {
     uint32_t arms;
 } fake;
 
-static uint32_t fake_rx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
+static uint32_t lone_rx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
 {
     uint32_t got = 0;
 
@@ -39,7 +39,7 @@ static uint32_t fake_rx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n
     return got;
 }
 
-static uint32_t fake_reclaim(struct netdev_queue *q)
+static uint32_t lone_reclaim(struct netdev_queue *q)
 {
     uint32_t n = fake.loops_back ? 0 : fake.held;
 
@@ -49,11 +49,11 @@ static uint32_t fake_reclaim(struct netdev_queue *q)
     return n;
 }
 
-static uint32_t fake_tx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
+static uint32_t lone_tx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
 {
     uint32_t took = 0;
 
-    fake_reclaim(q);
+    lone_reclaim(q);
     for (; took < n && fake.held < RING && fake.taken < fake.take_max; took++) {
         const struct packet *p = (const struct packet *)bufs[took]->data;
         if (!fake.source)
@@ -69,12 +69,12 @@ static uint32_t fake_tx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n
     return took;
 }
 
-static bool fake_recover(struct netdev *dev)
+static bool lone_recover(struct netdev *dev)
 {
     return dev == &fake.dev;
 }
 
-static int fake_rx_intr(struct netdev *dev, uint16_t q, bool on)
+static int lone_rx_intr(struct netdev *dev, uint16_t q, bool on)
 {
     CHECK(dev == &fake.dev && q == 0);
     fake.arms += on;
@@ -82,11 +82,11 @@ static int fake_rx_intr(struct netdev *dev, uint16_t q, bool on)
 }
 
 static const struct netdev_ops ops = {
-    .rx_intr = fake_rx_intr,
-    .rx_burst = fake_rx,
-    .tx_burst = fake_tx,
-    .tx_reclaim = fake_reclaim,
-    .recover = fake_recover,
+    .rx_intr = lone_rx_intr,
+    .rx_burst = lone_rx,
+    .tx_burst = lone_tx,
+    .tx_reclaim = lone_reclaim,
+    .recover = lone_recover,
 };
 
 static struct loop loop;
@@ -94,7 +94,7 @@ static struct team team;
 static struct options options;
 static struct value_sizes size_64 = {.count = 1, .bytes = {64}};
 
-static struct netbuf_pool *pool(void)
+static struct netbuf_pool *loop_pool(void)
 {
     static const struct netbuf_pool_conf conf = {
         .name = "loop_test", .count = BUFFERS, .buf_bytes = 256, .headroom_bytes = 64};
@@ -106,7 +106,7 @@ static struct netbuf_pool *pool(void)
 }
 
 /* Defaults of a run in which a second is a millisecond long. */
-static void prepare(enum options_mode mode)
+static void prepare_loop(enum options_mode mode)
 {
     const struct traffic_conf traffic = {
         .sizes = &size_64, .numbered = true, .timed = mode >= OPTIONS_LATENCY};
@@ -129,31 +129,31 @@ static void prepare(enum options_mode mode)
     loop.team = &team;
     loop.dev = &fake.dev;
     loop.hz = clock_cycles_hz() / 1000;
-    loop.tx_pool = pool();
+    loop.tx_pool = loop_pool();
     loop.receive.numbered = true;
     loop.receive.timed = traffic.timed;
     traffic_init(&loop.traffic, &traffic);
-    traffic_prefill(&loop.traffic, pool());
+    traffic_prefill(&loop.traffic, loop_pool());
 }
 
-static struct report_run run(void)
+static struct report_run run_alone(void)
 {
     struct report_run result = {0};
 
     team_share(&loop, 0); /* of what the test has set by now */
     loop_run(&loop);
     team_result(&team, &result);
-    CHECK(netbuf_pool_free_count(pool()) == BUFFERS - fake.held);
+    CHECK(netbuf_pool_free_count(loop_pool()) == BUFFERS - fake.held);
     netbuf_free_bulk(fake.ring, fake.held); /* as netdev_stop does */
-    CHECK(netbuf_pool_whole(pool()));
+    CHECK(netbuf_pool_whole(loop_pool()));
     return result;
 }
 
 TEST(loop_sends_exactly_the_count_and_waits_for_it)
 {
-    prepare(OPTIONS_TX);
+    prepare_loop(OPTIONS_TX);
     options.count = 1000;
-    struct report_run r = run();
+    struct report_run r = run_alone();
     CHECK_EQ(fake.taken, 1000);
     CHECK_EQ(fake.held, 0);
     CHECK_EQ(r.made, 1000);
@@ -163,10 +163,10 @@ TEST(loop_sends_exactly_the_count_and_waits_for_it)
 
 TEST(loop_ends_beside_a_device_that_takes_nothing_more)
 {
-    prepare(OPTIONS_TX);
+    prepare_loop(OPTIONS_TX);
     options.duration_ns = 100000000000; /* 100 ms: others may have the processor for some of it */
     fake.take_max = 20;
-    CHECK_EQ(run().made, 20); /* what the device never took was never sent */
+    CHECK_EQ(run_alone().made, 20); /* what the device never took was never sent */
 }
 
 TEST(loop_times_what_comes_back)
@@ -174,9 +174,9 @@ TEST(loop_times_what_comes_back)
     static const enum options_mode modes[] = {OPTIONS_LATENCY, OPTIONS_PINGPONG};
 
     for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-        prepare(modes[i]);
+        prepare_loop(modes[i]);
         options.count = 500;
-        CHECK_EQ(run().made, 500);
+        CHECK_EQ(run_alone().made, 500);
         CHECK_EQ(account_unique(&loop.receive.accounts[0]), 500);
         CHECK_EQ(loop.receive.latency.count, 500);
         CHECK_EQ(loop.receive.accounts[0].missing, 0);
@@ -185,34 +185,34 @@ TEST(loop_times_what_comes_back)
 
 TEST(loop_pingpong_goes_on_after_losses)
 {
-    prepare(OPTIONS_PINGPONG);
+    prepare_loop(OPTIONS_PINGPONG);
     options.count = 100;
     options.window = 3;
     fake.lose_every = 10;
-    CHECK_EQ(run().made, 100);
+    CHECK_EQ(run_alone().made, 100);
     CHECK_EQ(account_unique(&loop.receive.accounts[0]), 90);
 }
 
 TEST(loop_receives_until_count_or_idle)
 {
     for (int idle = 0; idle < 2; idle++) {
-        prepare(OPTIONS_RX);
-        fake.source = pool();
+        prepare_loop(OPTIONS_RX);
+        fake.source = loop_pool();
         options.count = idle ? 0 : 100;
         options.idle_ns = idle ? 500000000 : 0;
         fake.give_max = idle ? 100 : UINT64_MAX;
-        CHECK_EQ(run().to.rx.packets, 100);
+        CHECK_EQ(run_alone().to.rx.packets, 100);
         CHECK_EQ(loop.receive.unnumbered, 100);
     }
 }
 
 TEST(loop_forwards_and_drops_what_finds_no_room_in_time)
 {
-    prepare(OPTIONS_FWD);
-    fake.source = pool();
+    prepare_loop(OPTIONS_FWD);
+    fake.source = loop_pool();
     fake.take_max = 50;
     options.count = 100;
-    struct report_run r = run();
+    struct report_run r = run_alone();
     CHECK_EQ(fake.taken, 50);
     CHECK_EQ(r.to.rx.packets, 100);
     CHECK(r.forward_drops > 0 && r.forward_drops <= 50);
@@ -221,21 +221,21 @@ TEST(loop_forwards_and_drops_what_finds_no_room_in_time)
 /* In milliseconds, so a wait of 100 us without packets is long enough to go to sleep. */
 TEST(loop_sleeps_when_it_has_nothing_to_do)
 {
-    prepare(OPTIONS_RX);
-    fake.source = pool();
+    prepare_loop(OPTIONS_RX);
+    fake.source = loop_pool();
     fake.give_max = 100;
     options.idle_ns = 5000000000;
-    struct report_run r = run();
+    struct report_run r = run_alone();
     CHECK_EQ(r.to.rx.packets, 100);
     CHECK(r.to.waits > 0 && fake.arms >= r.to.waits);
-    prepare(OPTIONS_TX); /* between packets: what comes in wakes nobody */
+    prepare_loop(OPTIONS_TX); /* between packets: what comes in wakes nobody */
     options.rate.per_s = 1;
     options.count = 5;
-    r = run();
+    r = run_alone();
     CHECK_EQ(fake.taken, 5);
     CHECK(r.to.waits > 0 && fake.arms == 0);
-    prepare(OPTIONS_LATENCY); /* waking up would be part of what it measures */
+    prepare_loop(OPTIONS_LATENCY); /* waking up would be part of what it measures */
     options.rate.per_s = 1;
     options.count = 5;
-    CHECK_EQ(run().to.waits, 0);
+    CHECK_EQ(run_alone().to.waits, 0);
 }

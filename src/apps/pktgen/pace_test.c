@@ -7,18 +7,18 @@
 
 static uint64_t random_state = 1;
 
-static uint64_t below(uint64_t n)
+static uint64_t random_cycles(uint64_t n)
 {
     random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
     return (random_state >> 33) % n;
 }
 
 /* Packets in `cycles`, asked for every `step` cycles on average. */
-static uint64_t run(struct pace *p, uint64_t cycles, uint64_t step, uint32_t wire_bits)
+static uint64_t count_packets(struct pace *p, uint64_t cycles, uint64_t step, uint32_t wire_bits)
 {
     uint64_t packets = 0;
 
-    for (uint64_t now = 0; now < cycles; now += 1 + below(2 * step))
+    for (uint64_t now = 0; now < cycles; now += 1 + random_cycles(2 * step))
         while (now < cycles && pace_take(p, now, wire_bits))
             packets++;
     return packets;
@@ -31,7 +31,7 @@ TEST(pace_keeps_odd_rates_without_drift)
 
     for (size_t i = 0; i < ARRAY_LEN(rates); i++) {
         pace_init(&p, &(struct value_rate){.per_s = rates[i]}, HZ, 0);
-        uint64_t packets = run(&p, 10 * HZ, 100000, 0);
+        uint64_t packets = count_packets(&p, 10 * HZ, 100000, 0);
         CHECK(packets >= 10 * rates[i] - 10 && packets <= 10 * rates[i] + 10);
         CHECK_EQ(p.skipped_cycles, 0);
     }
@@ -42,7 +42,7 @@ TEST(pace_counts_bits_on_the_wire)
     struct pace p;
 
     pace_init(&p, &(struct value_rate){.per_s = 10000000000, .bits = true}, HZ, 0);
-    uint64_t packets = run(&p, HZ / 100, 1000, 1538 * 8); /* 812743 packets a second */
+    uint64_t packets = count_packets(&p, HZ / 100, 1000, 1538 * 8); /* 812743 packets a second */
     CHECK(packets >= 8126 && packets <= 8129);
 }
 

@@ -13,7 +13,7 @@ static inline struct account *account_of(struct receive *r, uint32_t magic)
     return stream < PACKET_STREAMS ? &r->accounts[stream] : NULL;
 }
 
-static inline void look_at(struct receive *r, const struct netbuf *nb, uint64_t now)
+static inline void note_packet(struct receive *r, const struct netbuf *nb, uint64_t now)
 {
     const volatile struct packet *p = (const struct packet *)nb->data;
 
@@ -34,7 +34,7 @@ void receive_burst(struct receive *r, struct netbuf **packets, uint32_t n, uint6
         for (uint32_t i = 0; i < n; i++) {
             if (i + AHEAD < n)
                 __builtin_prefetch(packets[i + AHEAD]->data + PACKET_HEADERS);
-            look_at(r, packets[i], now);
+            note_packet(r, packets[i], now);
         }
     netbuf_free_bulk(packets, n);
 }

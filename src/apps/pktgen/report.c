@@ -37,8 +37,8 @@ struct flow {
     uint64_t pps, wire_bps;
 };
 
-static struct flow flow(const char *name, const struct netdev_queue_stats *from,
-                        const struct netdev_queue_stats *to, uint64_t hz, uint64_t cycles)
+static struct flow flow_between(const char *name, const struct netdev_queue_stats *from,
+                                const struct netdev_queue_stats *to, uint64_t hz, uint64_t cycles)
 {
     struct flow f = {.name = name, .to = to};
 
@@ -53,16 +53,16 @@ static struct flow flow(const char *name, const struct netdev_queue_stats *from,
 }
 
 /* The directions of a mode: out, in, or both. */
-static uint32_t flows(struct flow out[2], const struct options *o, uint64_t hz,
-                      const struct report_sample *from, const struct report_sample *to)
+static uint32_t flows_of_mode(struct flow out[2], const struct options *o, uint64_t hz,
+                              const struct report_sample *from, const struct report_sample *to)
 {
     const uint64_t cycles = to->now_cycles - from->now_cycles;
     uint32_t n = 0;
 
     if (o->mode.chosen != OPTIONS_RX)
-        out[n++] = flow("tx", &from->tx, &to->tx, hz, cycles);
+        out[n++] = flow_between("tx", &from->tx, &to->tx, hz, cycles);
     if (o->mode.chosen != OPTIONS_TX)
-        out[n++] = flow("rx", &from->rx, &to->rx, hz, cycles);
+        out[n++] = flow_between("rx", &from->rx, &to->rx, hz, cycles);
     return n;
 }
 
@@ -90,7 +90,7 @@ size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz
     uint64_t drops =
         all_drops(&to->rx) + all_drops(&to->tx) - all_drops(&from->rx) - all_drops(&from->tx);
     struct flow f[2];
-    uint32_t n = flows(f, o, hz, from, to);
+    uint32_t n = flows_of_mode(f, o, hz, from, to);
     size_t len = format(text, size, "pktgen:");
 
     for (uint32_t i = 0; i < n && len < size; i++)
@@ -109,7 +109,7 @@ size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz
 
 /* Numbers that were sent and never came: those that a later one overtook, and for our own packets
  * also the last ones. */
-static uint64_t lost(const struct report_run *run)
+static uint64_t count_lost(const struct report_run *run)
 {
     const struct account_sum *a = &run->numbers;
 
@@ -144,7 +144,7 @@ void report_text(const struct report_run *run)
     const struct account_sum *a = &run->numbers;
     char s[NUMBER_TEXT], mpps[NUMBER_TEXT], gbps[NUMBER_TEXT], fill[NUMBER_TEXT];
     struct flow f[2];
-    uint32_t n = flows(f, o, run->hz, &run->from, &run->to);
+    uint32_t n = flows_of_mode(f, o, run->hz, &run->from, &run->to);
 
     for (uint32_t i = 0; i < n; i++)
         print("pktgen: %s %lu packets, %lu bytes, %lu bits on the wire in %s s: %s Mpps, %s "
@@ -162,7 +162,7 @@ void report_text(const struct report_run *run)
     if (counts_numbers(o))
         print("pktgen: %lu numbered packets: %lu lost, %lu reordered, %lu duplicates, %lu stale; "
               "%lu without a number.\n",
-              a->unique, lost(run), a->reordered, a->duplicates, a->stale, run->unnumbered);
+              a->unique, count_lost(run), a->reordered, a->duplicates, a->stale, run->unnumbered);
     if (options_round_trip(o))
         text_latency(run);
     if (o->mode.chosen == OPTIONS_FWD)
@@ -203,7 +203,7 @@ void report_json(const struct report_run *run)
     const struct account_sum *a = &run->numbers;
     char text[NUMBER_TEXT];
     struct flow f[2];
-    uint32_t n = flows(f, o, run->hz, &run->from, &run->to);
+    uint32_t n = flows_of_mode(f, o, run->hz, &run->from, &run->to);
 
     print("{\"app\":\"pktgen\",\"mode\":\"%s\",\"platform\":\"%s\",\"driver\":\"%s\","
           "\"burst\":%lu,\"cores\":%u,\"seconds\":%s",
@@ -219,7 +219,7 @@ void report_json(const struct report_run *run)
     if (counts_numbers(o))
         print(",\"sequence\":{\"first\":%lu,\"unique\":%lu,\"lost\":%lu,\"reordered\":%lu,"
               "\"duplicates\":%lu,\"stale\":%lu,\"unnumbered\":%lu}",
-              a->first, a->unique, lost(run), a->reordered, a->duplicates, a->stale,
+              a->first, a->unique, count_lost(run), a->reordered, a->duplicates, a->stale,
               run->unnumbered);
     if (options_round_trip(o))
         json_latency(run);

@@ -11,7 +11,7 @@ static struct team team;
 static struct options options;
 static struct netdev no_device;
 
-static void prepare(enum options_mode mode, uint32_t count)
+static void prepare_team(enum options_mode mode, uint32_t count)
 {
     memset(loops, 0, sizeof loops);
     memset(&options, 0, sizeof options);
@@ -32,7 +32,7 @@ static void prepare(enum options_mode mode, uint32_t count)
     }
 }
 
-static void share(void)
+static void share_all(void)
 {
     for (uint32_t i = 0; i < team.count; i++)
         team_share(&loops[i], i);
@@ -43,11 +43,11 @@ static void share(void)
 
 TEST(team_shares_what_is_sent)
 {
-    prepare(OPTIONS_TX, LOOPS);
+    prepare_team(OPTIONS_TX, LOOPS);
     options.count = 11;
     options.rate.per_s = 100;
     options.rate.bits = true;
-    share();
+    share_all();
     for (uint32_t i = 0; i < LOOPS; i++) {
         CHECK_EQ(loops[i].count, i < 2 ? 4 : 3);
         CHECK_EQ(loops[i].rate.per_s, i < 1 ? 34 : 33);
@@ -59,10 +59,10 @@ TEST(team_shares_what_is_sent)
 
 TEST(team_of_one_does_it_all)
 {
-    prepare(OPTIONS_RX, 1);
+    prepare_team(OPTIONS_RX, 1);
     options.count = 11;
     options.queues = 4;
-    share();
+    share_all();
     CHECK_EQ(loops[0].count, 11);
     CHECK(loops[0].queue_first == 0 && loops[0].queue_end == 4);
     loops[0].received = 11;
@@ -71,9 +71,9 @@ TEST(team_of_one_does_it_all)
 
 TEST(team_counts_together_what_is_received)
 {
-    prepare(OPTIONS_RX, LOOPS);
+    prepare_team(OPTIONS_RX, LOOPS);
     options.count = 11;
-    share();
+    share_all();
     for (uint32_t i = 0; i < LOOPS; i++)
         CHECK_EQ(loops[i].count, 0); /* nobody knows how many will come to which */
     loops[0].received = 4;
@@ -85,9 +85,9 @@ TEST(team_counts_together_what_is_received)
 
 TEST(team_is_idle_when_all_are)
 {
-    prepare(OPTIONS_RX, LOOPS);
+    prepare_team(OPTIONS_RX, LOOPS);
     options.idle_ns = 1000000000;
-    share();
+    share_all();
     loops[0].now = 10 * loops[0].hz;
     CHECK(!team_received_enough(&loops[0])); /* nothing came as yet */
     loops[2].received = 1;
@@ -102,8 +102,8 @@ TEST(team_is_idle_when_all_are)
 
 TEST(team_is_done_when_all_are)
 {
-    prepare(OPTIONS_TX, LOOPS);
-    share();
+    prepare_team(OPTIONS_TX, LOOPS);
+    share_all();
     for (uint32_t i = 0; i < LOOPS; i++) {
         CHECK(!team_done(&team));
         loops[i].done = true;
@@ -117,8 +117,8 @@ TEST(team_finds_every_number_wherever_it_came)
 {
     struct report_run run = {0};
 
-    prepare(OPTIONS_LATENCY, LOOPS);
-    share();
+    prepare_team(OPTIONS_LATENCY, LOOPS);
+    share_all();
     for (uint32_t i = 0; i < LOOPS; i++)
         loops[i].made = 1000;
     for (uint32_t n = 0; n < 1000; n++)
@@ -161,13 +161,15 @@ struct fake_queue {
     uint64_t expected;
 } __attribute__((aligned(CACHE_LINE)));
 
+_Static_assert(offsetof(struct fake_queue, base) == 0, "a queue is found by its base");
+
 static struct {
     struct netdev dev;
     struct fake_queue rx[BOOT_CORES_MAX], tx[BOOT_CORES_MAX];
     bool loops_back;
 } fake;
 
-static uint32_t fake_reclaim(struct netdev_queue *base)
+static uint32_t pair_reclaim(struct netdev_queue *base)
 {
     struct fake_queue *q = (struct fake_queue *)base;
     uint32_t n = fake.loops_back ? 0 : q->held;
@@ -178,12 +180,12 @@ static uint32_t fake_reclaim(struct netdev_queue *base)
     return n;
 }
 
-static uint32_t fake_tx(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+static uint32_t pair_tx(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
 {
     struct fake_queue *q = (struct fake_queue *)base;
     uint32_t took = 0;
 
-    fake_reclaim(base);
+    pair_reclaim(base);
     for (; took < n && q->held < RING; took++) {
         const struct packet *p = (const struct packet *)bufs[took]->data;
         q->wrong += be32(p->stamp.magic) != PACKET_MAGIC + boot_core() ||
@@ -195,7 +197,7 @@ static uint32_t fake_tx(struct netdev_queue *base, struct netbuf **bufs, uint32_
     return took;
 }
 
-static uint32_t fake_rx(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
+static uint32_t pair_rx(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
 {
     struct fake_queue *q = &fake.tx[(struct fake_queue *)base - fake.rx];
     uint32_t got = fake.loops_back ? MIN(n, q->held) : 0;
@@ -207,19 +209,19 @@ static uint32_t fake_rx(struct netdev_queue *base, struct netbuf **bufs, uint32_
     return got;
 }
 
-static bool fake_recover(struct netdev *dev)
+static bool pairs_link_up(struct netdev *dev)
 {
     return dev == &fake.dev;
 }
 
 static const struct netdev_ops ops = {
-    .rx_burst = fake_rx,
-    .tx_burst = fake_tx,
-    .tx_reclaim = fake_reclaim,
-    .recover = fake_recover,
+    .rx_burst = pair_rx,
+    .tx_burst = pair_tx,
+    .tx_reclaim = pair_reclaim,
+    .recover = pairs_link_up,
 };
 
-static void run_loop(uint32_t core)
+static void run_on_core(uint32_t core)
 {
     loop_run(&loops[core]);
 }
@@ -232,10 +234,10 @@ static struct report_run run_cores(enum options_mode mode, uint64_t count, uint6
     static struct netbuf_pool *pools[BOOT_CORES_MAX];
     struct report_run result = {0};
 
-    prepare(mode, boot_cores());
+    prepare_team(mode, boot_cores());
     options.count = count;
     options.duration_ns = duration_ns;
-    share();
+    share_all();
     memset(&fake, 0, sizeof fake);
     fake.loops_back = mode >= OPTIONS_LATENCY;
     fake.dev = (struct netdev){.ops = &ops, .state = NETDEV_STARTED};
@@ -257,7 +259,7 @@ static struct report_run run_cores(enum options_mode mode, uint64_t count, uint6
         traffic_init(&l->traffic, &traffic);
         traffic_prefill(&l->traffic, pools[core]);
     }
-    boot_run(run_loop);
+    boot_run(run_on_core);
     team_result(&team, &result);
     for (uint32_t core = 0; core < boot_cores(); core++) {
         CHECK(netbuf_pool_whole(pools[core]));

@@ -6,17 +6,17 @@
 
 enum { TTL = 64, PREFILL_BULK = 64 };
 
-static struct traffic_field field(const struct value_range *range)
+static struct traffic_field field_of(const struct value_range *range)
 {
     return (struct traffic_field){.range = *range, .now = range->first};
 }
 
-static inline void step(struct traffic_field *f)
+static inline void step_field(struct traffic_field *f)
 {
     f->now = f->now == f->range.last ? f->range.first : f->now + 1;
 }
 
-static bool one_flow(const struct traffic *t)
+static bool is_one_flow(const struct traffic *t)
 {
     const struct traffic_field *const fields[] = {&t->src_mac, &t->dst_mac,  &t->src_ip,
                                                   &t->dst_ip,  &t->src_port, &t->dst_port};
@@ -27,7 +27,7 @@ static bool one_flow(const struct traffic *t)
     return true;
 }
 
-static void put_mac(uint8_t *to, uint64_t mac)
+static void write_mac(uint8_t *to, uint64_t mac)
 {
     store_be16(to, (uint16_t)(mac >> 32));
     store_be32(to + 2, (uint32_t)mac);
@@ -43,7 +43,7 @@ static inline uint16_t udp_checksum(uint64_t sum)
 
 /* The headers' fields that follow from the size and the flow. Returns UDP's sum but for the number
  * and the time. */
-static inline uint64_t put_flow(const struct traffic *t, struct packet *p, uint32_t bytes)
+static inline uint64_t write_flow(const struct traffic *t, struct packet *p, uint32_t bytes)
 {
     const uint16_t ip_bytes = (uint16_t)(bytes - sizeof p->eth);
     const uint16_t udp_bytes = (uint16_t)(ip_bytes - sizeof p->ip);
@@ -53,8 +53,8 @@ static inline uint64_t put_flow(const struct traffic *t, struct packet *p, uint3
     const uint16_t sport = be16((uint16_t)t->src_port.now), dport = be16((uint16_t)t->dst_port.now);
     const uint64_t pseudo = csum_pseudo(from, to, IPV4_PROTOCOL_UDP, udp_bytes);
 
-    put_mac(p->eth.destination, t->dst_mac.now);
-    put_mac(p->eth.source, t->src_mac.now);
+    write_mac(p->eth.destination, t->dst_mac.now);
+    write_mac(p->eth.source, t->src_mac.now);
     p->ip.total_length = ip_len;
     p->ip.header_checksum = csum_finish(t->ip_sum + ip_len + src + dst);
     p->ip.source_address = src;
@@ -69,17 +69,17 @@ static inline uint64_t put_flow(const struct traffic *t, struct packet *p, uint3
 
 static void step_flow(struct traffic *t)
 {
-    step(&t->src_mac);
-    step(&t->dst_mac);
-    step(&t->src_ip);
-    step(&t->dst_ip);
-    step(&t->src_port);
-    step(&t->dst_port);
+    step_field(&t->src_mac);
+    step_field(&t->dst_mac);
+    step_field(&t->src_ip);
+    step_field(&t->dst_ip);
+    step_field(&t->src_port);
+    step_field(&t->dst_port);
     t->size_at = t->size_at + 1 == t->sizes->count ? 0 : t->size_at + 1;
 }
 
 /* The whole of a packet: all that doesn't vary, and the fields of the next one, unnumbered. */
-static uint64_t put_packet(const struct traffic *t, struct packet *p)
+static uint64_t write_packet(const struct traffic *t, struct packet *p)
 {
     memset(p, 0, sizeof *p);
     p->eth.type = be16(ETH_TYPE_IPV4);
@@ -87,7 +87,7 @@ static uint64_t put_packet(const struct traffic *t, struct packet *p)
     p->ip.time_to_live = TTL;
     p->ip.protocol = IPV4_PROTOCOL_UDP;
     p->stamp.magic = t->magic;
-    uint64_t sum = put_flow(t, p, traffic_next_bytes(t, 0));
+    uint64_t sum = write_flow(t, p, traffic_next_bytes(t, 0));
     if (t->csum == TRAFFIC_CSUM_SW)
         p->udp.checksum = udp_checksum(sum);
     return sum;
@@ -101,23 +101,23 @@ void traffic_init(struct traffic *t, const struct traffic_conf *conf)
     assert(conf->stream < PACKET_STREAMS);
     *t = (struct traffic){
         .sizes = conf->sizes,
-        .src_mac = field(&conf->src_mac),
-        .dst_mac = field(&conf->dst_mac),
-        .src_ip = field(&conf->src_ip),
-        .dst_ip = field(&conf->dst_ip),
-        .src_port = field(&conf->src_port),
-        .dst_port = field(&conf->dst_port),
+        .src_mac = field_of(&conf->src_mac),
+        .dst_mac = field_of(&conf->dst_mac),
+        .src_ip = field_of(&conf->src_ip),
+        .dst_ip = field_of(&conf->dst_ip),
+        .src_port = field_of(&conf->src_port),
+        .dst_port = field_of(&conf->dst_port),
         .csum = conf->csum,
         .numbered = conf->numbered,
         .timed = conf->timed,
         .magic = conf->numbered ? be32(PACKET_MAGIC + conf->stream) : 0,
     };
-    t->varies = conf->sizes->count > 1 || !one_flow(t);
-    put_packet(t, &p); /* for its IPv4 header: the fields that vary count as zero */
+    t->varies = conf->sizes->count > 1 || !is_one_flow(t);
+    write_packet(t, &p); /* for its IPv4 header: the fields that vary count as zero */
     p.ip.total_length = p.ip.header_checksum = 0;
     p.ip.source_address = p.ip.destination_address = 0;
     t->ip_sum = csum_add_20(0, &p.ip);
-    t->udp_sum = put_packet(t, &p);
+    t->udp_sum = write_packet(t, &p);
 }
 
 void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
@@ -131,7 +131,7 @@ void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
     assert(n == count);
     for (uint32_t i = 0; i < n; i++) {
         memset(bufs[i]->data, 0, netbuf_tailroom(bufs[i]));
-        put_packet(t, (struct packet *)bufs[i]->data);
+        write_packet(t, (struct packet *)bufs[i]->data);
         bufs[i]->csum_start = offsetof(struct packet, udp);
         bufs[i]->csum_offset = offsetof(struct udp_header, checksum);
     }
@@ -139,7 +139,7 @@ void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
 }
 
 /* The number, the time, and the checksum over both. */
-static inline void put_stamp(struct traffic *t, struct packet *p, uint64_t sum)
+static inline void write_stamp(struct traffic *t, struct packet *p, uint64_t sum)
 {
     uint32_t sequence = be32((uint32_t)t->sequence++);
 
@@ -165,11 +165,11 @@ void traffic_fill(struct traffic *t, struct netbuf **bufs, uint32_t n)
         bufs[i]->len = (uint16_t)bytes;
         bufs[i]->flags = flags;
         if (t->varies) {
-            sum = put_flow(t, p, bytes);
+            sum = write_flow(t, p, bytes);
             step_flow(t);
         }
         if (t->numbered)
-            put_stamp(t, p, sum);
+            write_stamp(t, p, sum);
         else if (t->varies && t->csum == TRAFFIC_CSUM_SW)
             p->udp.checksum = udp_checksum(sum);
     }

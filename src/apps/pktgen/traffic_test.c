@@ -23,7 +23,7 @@ static const struct traffic_conf one_flow = {
     .numbered = true,
 };
 
-static struct netbuf_pool *pool(void)
+static struct netbuf_pool *traffic_pool(void)
 {
     static const struct netbuf_pool_conf conf = {
         .name = "traffic_test", .count = POOL, .buf_bytes = 2048, .headroom_bytes = 64};
@@ -34,26 +34,26 @@ static struct netbuf_pool *pool(void)
     return made;
 }
 
-static void prepare(const struct traffic_conf *conf, const char *size)
+static void prepare_traffic(const struct traffic_conf *conf, const char *size)
 {
     const struct boot_key key = {.dst = &sizes};
 
     CHECK(!value_parse_sizes(&key, size));
     traffic_init(&traffic, conf);
-    traffic_prefill(&traffic, pool());
+    traffic_prefill(&traffic, traffic_pool());
 }
 
 /* The next burst, in bufs. */
-static void fill(void)
+static void next_burst(void)
 {
-    CHECK_EQ(netbuf_alloc_bulk(pool(), bufs, BURST), BURST);
+    CHECK_EQ(netbuf_alloc_bulk(traffic_pool(), bufs, BURST), BURST);
     traffic_fill(&traffic, bufs, BURST);
 }
 
-static void done(void)
+static void free_burst(void)
 {
     netbuf_free_bulk(bufs, BURST);
-    CHECK(netbuf_pool_whole(pool()));
+    CHECK(netbuf_pool_whole(traffic_pool()));
 }
 
 static struct packet *packet(uint32_t i)
@@ -84,9 +84,9 @@ static void check_udp_sum(const struct netbuf *nb)
 
 TEST(traffic_one_flow_is_valid_and_numbered)
 {
-    prepare(&one_flow, "64");
+    prepare_traffic(&one_flow, "64");
     for (uint32_t round = 0; round < 4; round++) {
-        fill();
+        next_burst();
         for (uint32_t i = 0; i < BURST; i++) {
             CHECK_EQ(bufs[i]->len, 64);
             check_lengths(bufs[i]);
@@ -96,7 +96,7 @@ TEST(traffic_one_flow_is_valid_and_numbered)
             CHECK_EQ(load_be32(&packet(i)->eth.destination[2]), 2);
             CHECK_EQ(be16(packet(i)->udp.source_port), 1000);
         }
-        done();
+        free_burst();
     }
 }
 
@@ -106,8 +106,8 @@ TEST(traffic_without_numbers_rewrites_nothing)
     uint8_t before[60];
 
     conf.numbered = false;
-    prepare(&conf, "60");
-    fill();
+    prepare_traffic(&conf, "60");
+    next_burst();
     check_lengths(bufs[0]);
     check_udp_sum(bufs[0]);
     CHECK_EQ(packet(0)->stamp.magic, 0);
@@ -117,24 +117,24 @@ TEST(traffic_without_numbers_rewrites_nothing)
     CHECK(memcmp(before, bufs[0]->data, sizeof before) == 0);
     for (uint32_t i = 0; i < sizeof before; i++)
         CHECK_EQ(bufs[1]->data[i], 0xa5);
-    done();
+    free_burst();
 }
 
 TEST(traffic_sizes_take_turns)
 {
     static const uint16_t want[] = {64, 1500, 65, 66};
 
-    prepare(&one_flow, "64,1500,65-66");
+    prepare_traffic(&one_flow, "64,1500,65-66");
     CHECK_EQ(traffic_next_bytes(&traffic, 0), 64);
     CHECK_EQ(traffic_next_bytes(&traffic, 9), 1500);
     for (uint32_t round = 0; round < 3; round++) {
-        fill();
+        next_burst();
         for (uint32_t i = 0; i < BURST; i++) {
             CHECK_EQ(bufs[i]->len, want[i % 4]);
             check_lengths(bufs[i]);
             check_udp_sum(bufs[i]);
         }
-        done();
+        free_burst();
     }
 }
 
@@ -145,9 +145,9 @@ TEST(traffic_flows_step_and_begin_anew)
     conf.src_mac.last = 0x020000000100;
     conf.dst_ip = (struct value_range){0x0a0000ff, 0x0a000101, 0};
     conf.src_port = (struct value_range){65534, 65535, 0};
-    prepare(&conf, "128");
+    prepare_traffic(&conf, "128");
     for (uint32_t n = 0; n < 5 * BURST;) {
-        fill();
+        next_burst();
         for (uint32_t i = 0; i < BURST; i++, n++) {
             check_lengths(bufs[i]);
             check_udp_sum(bufs[i]);
@@ -156,7 +156,7 @@ TEST(traffic_flows_step_and_begin_anew)
             CHECK_EQ(be32(packet(i)->ip.source_address), 0x0a000001);
             CHECK_EQ(be16(packet(i)->udp.source_port), 65534 + n % 2);
         }
-        done();
+        free_burst();
     }
 }
 
@@ -166,9 +166,9 @@ TEST(traffic_offload_leaves_the_pseudo_header)
 
     conf.csum = TRAFFIC_CSUM_OFFLOAD;
     conf.dst_port.last = 2003;
-    prepare(&conf, "64,100");
+    prepare_traffic(&conf, "64,100");
     for (int round = 0; round < 2; round++) {
-        fill();
+        next_burst();
         for (uint32_t i = 0; i < BURST; i++) {
             CHECK_EQ(bufs[i]->flags, NETBUF_CSUM_PARTIAL);
             CHECK_EQ(bufs[i]->csum_start, 34);
@@ -176,7 +176,7 @@ TEST(traffic_offload_leaves_the_pseudo_header)
             CHECK_EQ(packet(i)->udp.checksum,
                      csum_fold(csum_pseudo(0x0a000001, 0x0a000002, 17, bufs[i]->len - 34)));
         }
-        done();
+        free_burst();
     }
 }
 
@@ -185,21 +185,21 @@ TEST(traffic_no_checksum_is_zero)
     struct traffic_conf conf = one_flow;
 
     conf.csum = TRAFFIC_CSUM_NONE;
-    prepare(&conf, "64,100");
-    fill();
+    prepare_traffic(&conf, "64,100");
+    next_burst();
     for (uint32_t i = 0; i < BURST; i++) {
         CHECK_EQ(packet(i)->udp.checksum, 0);
         check_lengths(bufs[i]);
     }
-    done();
+    free_burst();
 }
 
 /* 65536 consecutive numbers meet every checksum, 0 among them, which must be sent as 0xffff. */
 TEST(traffic_checksum_is_never_zero)
 {
-    prepare(&one_flow, "60");
+    prepare_traffic(&one_flow, "60");
     for (uint32_t n = 0; n < 65536 + BURST; n += BURST) {
-        fill();
+        next_burst();
         for (uint32_t i = 0; i < BURST; i++)
             check_udp_sum(bufs[i]);
         netbuf_free_bulk(bufs, BURST);
@@ -211,13 +211,13 @@ TEST(traffic_timed_packets_are_valid)
     struct traffic_conf conf = one_flow;
 
     conf.timed = true;
-    prepare(&conf, "64");
-    fill();
+    prepare_traffic(&conf, "64");
+    next_burst();
     for (uint32_t i = 0; i < BURST; i++) {
         check_udp_sum(bufs[i]);
         CHECK(packet(i)->stamp.time != 0);
     }
-    done();
+    free_burst();
 }
 
 /* --- back again ---------------------------------------------------------------------------------
@@ -227,8 +227,8 @@ TEST(reflect_swaps_all_and_twice_is_nothing)
 {
     uint8_t before[64];
 
-    prepare(&one_flow, "64");
-    fill();
+    prepare_traffic(&one_flow, "64");
+    next_burst();
     memcpy(before, bufs[0]->data, sizeof before);
     reflect(bufs[0]);
     check_lengths(bufs[0]);
@@ -241,7 +241,7 @@ TEST(reflect_swaps_all_and_twice_is_nothing)
     CHECK_EQ(be16(packet(0)->udp.destination_port), 1000);
     reflect(bufs[0]);
     CHECK(memcmp(before, bufs[0]->data, sizeof before) == 0);
-    done();
+    free_burst();
 }
 
 /* Changes one thing of a packet, after which only so many bytes may be swapped. */
@@ -249,8 +249,8 @@ static void check_kept(uint32_t offset, uint8_t byte, uint16_t len, uint32_t kep
 {
     uint8_t before[64];
 
-    prepare(&one_flow, "64");
-    fill();
+    prepare_traffic(&one_flow, "64");
+    next_burst();
     bufs[0]->data[offset] = byte;
     bufs[0]->len = len;
     memcpy(before, bufs[0]->data, sizeof before);
@@ -258,7 +258,7 @@ static void check_kept(uint32_t offset, uint8_t byte, uint16_t len, uint32_t kep
     CHECK(memcmp(before, bufs[0]->data + 6, 6) == 0);
     CHECK(memcmp(before + 6, bufs[0]->data, 6) == 0);
     CHECK(memcmp(before + kept_from, bufs[0]->data + kept_from, sizeof before - kept_from) == 0);
-    done();
+    free_burst();
 }
 
 TEST(reflect_swaps_no_more_than_there_is)
@@ -278,15 +278,15 @@ TEST(receive_counts_numbers_and_others)
     memset(&r, 0, sizeof r);
     account_init(&r.accounts[0], false);
     r.numbered = r.timed = true;
-    prepare(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .timed = true}, "64");
-    fill();
+    prepare_traffic(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .timed = true}, "64");
+    next_burst();
     packet(1)->stamp.sequence = be32(20); /* skips a dozen */
     packet(2)->stamp.sequence = be32(20); /* a duplicate has no latency */
     packet(3)->stamp.magic = 0;
     bufs[4]->len = sizeof(struct packet) - 1;
     packet(5)->stamp.time = UINT64_MAX; /* from the future */
     receive_burst(&r, bufs, BURST, 0);
-    CHECK(netbuf_pool_whole(pool()));
+    CHECK(netbuf_pool_whole(traffic_pool()));
     CHECK_EQ(r.unnumbered, 2);
     CHECK_EQ(r.accounts[0].duplicates, 1);
     CHECK_EQ(r.latency.count, 5);
@@ -301,8 +301,8 @@ TEST(receive_tells_streams_apart)
     r.numbered = true;
     for (uint32_t s = 0; s < PACKET_STREAMS; s++)
         account_init(&r.accounts[s], true);
-    prepare(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .stream = 3}, "64");
-    fill();
+    prepare_traffic(&(struct traffic_conf){.sizes = &sizes, .numbered = true, .stream = 3}, "64");
+    next_burst();
     check_udp_sum(bufs[0]);
     CHECK_EQ(be32(packet(0)->stamp.magic), PACKET_MAGIC + 3);
     packet(1)->stamp.magic = be32(PACKET_MAGIC + PACKET_STREAMS - 1);
@@ -310,7 +310,7 @@ TEST(receive_tells_streams_apart)
     packet(4)->stamp.magic = be32(PACKET_MAGIC - 1);
     packet(5)->stamp.magic = be32(PACKET_MAGIC);
     receive_burst(&r, bufs, BURST, 0);
-    CHECK(netbuf_pool_whole(pool()));
+    CHECK(netbuf_pool_whole(traffic_pool()));
     CHECK_EQ(r.unnumbered, 2);
     CHECK_EQ(account_unique(&r.accounts[3]), BURST - 4);
     CHECK_EQ(account_unique(&r.accounts[PACKET_STREAMS - 1]), 1);
@@ -323,9 +323,9 @@ TEST(receive_without_numbers_only_frees)
 
     memset(&r, 0, sizeof r);
     account_init(&r.accounts[0], false);
-    prepare(&one_flow, "64");
-    fill();
+    prepare_traffic(&one_flow, "64");
+    next_burst();
     receive_burst(&r, bufs, BURST, 0);
-    CHECK(netbuf_pool_whole(pool()));
+    CHECK(netbuf_pool_whole(traffic_pool()));
     CHECK_EQ(r.unnumbered + r.accounts[0].next, 0);
 }

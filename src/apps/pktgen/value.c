@@ -47,7 +47,7 @@ static bool read_decimal(const char *text, size_t len, unsigned digits, uint64_t
     return !__builtin_add_overflow(whole, part, value);
 }
 
-static size_t number_len(const char *text)
+static size_t decimal_len(const char *text)
 {
     size_t len = 0;
 
@@ -59,7 +59,7 @@ static size_t number_len(const char *text)
 /* A number with k, M or G for powers of a thousand; *rest is what stands behind. */
 static bool read_scaled(const char *text, uint64_t *value, const char **rest)
 {
-    size_t len = number_len(text);
+    size_t len = decimal_len(text);
     char unit = text[len];
     unsigned digits = unit == 'k' || unit == 'K' ? 3 : unit == 'M' ? 6 : unit == 'G' ? 9 : 0;
 
@@ -189,12 +189,12 @@ static bool read_range(struct value_range *range, const char *text, read_one *re
     return !dash || (read(dash + 1, strlen(dash + 1), &range->last) && range->last >= range->first);
 }
 
-static bool read_port(const char *text, size_t len, uint64_t *port)
+static bool port_from_text(const char *text, size_t len, uint64_t *port)
 {
     return parse_u64(text, len, UINT16_MAX, port);
 }
 
-static bool read_ip(const char *text, size_t len, uint64_t *ip)
+static bool ip_from_text(const char *text, size_t len, uint64_t *ip)
 {
     char one[IPV4_TEXT_BYTES];
     uint32_t address;
@@ -210,7 +210,7 @@ static bool read_ip(const char *text, size_t len, uint64_t *ip)
     return true;
 }
 
-static int hex_digit(char c)
+static int mac_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -218,14 +218,14 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool read_mac(const char *text, size_t len, uint64_t *mac)
+static bool mac_from_text(const char *text, size_t len, uint64_t *mac)
 {
     uint64_t value = 0;
 
     if (len != MAC_TEXT)
         return false;
     for (size_t i = 0; i < len; i++) {
-        int digit = hex_digit(text[i]);
+        int digit = mac_digit(text[i]);
         if (i % 3 == 2 ? text[i] != ':' : digit < 0)
             return false;
         if (i % 3 != 2)
@@ -237,19 +237,20 @@ static bool read_mac(const char *text, size_t len, uint64_t *mac)
 
 const char *value_parse_ports(const struct boot_key *key, const char *text)
 {
-    return read_range(key->dst, text, read_port) ? NULL : "a port or a range such as 1000-1999";
+    return read_range(key->dst, text, port_from_text) ? NULL
+                                                      : "a port or a range such as 1000-1999";
 }
 
 const char *value_parse_ips(const struct boot_key *key, const char *text)
 {
-    return read_range(key->dst, text, read_ip)
+    return read_range(key->dst, text, ip_from_text)
                ? NULL
                : "an IPv4 address or a range such as 10.0.0.1-10.0.0.9";
 }
 
 const char *value_parse_macs(const struct boot_key *key, const char *text)
 {
-    return read_range(key->dst, text, read_mac)
+    return read_range(key->dst, text, mac_from_text)
                ? NULL
                : "a MAC address or a range such as 02:00:00:00:00:01-02:00:00:00:00:09";
 }

@@ -9,12 +9,12 @@
 static const char *const constant = "constant";
 static uint64_t data_word;
 
-static void write_to(uintptr_t address)
+static void write_byte(uintptr_t address)
 {
     *(volatile uint8_t *)address = 1;
 }
 
-static void call(const void *address)
+static void execute(const void *address)
 {
     void (*function)(void);
 
@@ -36,50 +36,50 @@ static void fault_ud(void)
 static void fault_gp(void) /* an address that can't be */
 {
     volatile uintptr_t address = 1ull << 63;
-    write_to(address);
+    write_byte(address);
 }
 
 static void fault_pf_null(void)
 {
     volatile uintptr_t address = 8;
-    write_to(address);
+    write_byte(address);
 }
 
 static void fault_pf_text(void)
 {
     volatile uintptr_t address = (uintptr_t)fault_pf_text;
-    write_to(address);
+    write_byte(address);
 }
 
 static void fault_pf_rodata(void)
 {
     volatile uintptr_t address = (uintptr_t)constant;
-    write_to(address);
+    write_byte(address);
 }
 
 static void fault_pf_unmapped(void)
 {
     volatile uintptr_t address = 1ull << 46;
-    write_to(address);
+    write_byte(address);
 }
 
 static void fault_nx_data(void)
 {
     data_word = 0xc3; /* ret */
-    call(&data_word);
+    execute(&data_word);
 }
 
 static void fault_nx_stack(void)
 {
     volatile uint64_t word = 0xc3;
-    call((const void *)&word);
+    execute((const void *)&word);
 }
 
 static void fault_nx_heap(void)
 {
     uint8_t *code = boot_alloc(16, 16);
     *code = 0xc3;
-    call(code);
+    execute(code);
 }
 
 static uint32_t recurse(uint32_t depth)
@@ -94,7 +94,7 @@ static void fault_stack_overflow(void)
     recurse(0);
 }
 
-static void smash(volatile uint8_t *buffer, size_t len)
+static void overrun(volatile uint8_t *buffer, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         buffer[i] = 0x55;
@@ -104,7 +104,7 @@ static void fault_canary(void)
 {
     volatile uint8_t buffer[16];
     volatile size_t len = 32;
-    smash(buffer, len);
+    overrun(buffer, len);
 }
 
 static void fault_panic(void)

@@ -34,7 +34,7 @@ static int clock_status;
 
 /* Prints the clock of the last core about ten times a second; looks at it all the time, as it may
  * not go back. */
-static int read_clock(void)
+static int watch_clock(void)
 {
     uint64_t start = clock_ns(), last = start, next = start;
 
@@ -57,7 +57,7 @@ static int read_clock(void)
 static void show_clock(uint32_t core)
 {
     if (core == boot_cores() - 1)
-        clock_status = read_clock();
+        clock_status = watch_clock();
 }
 
 static void provoke(uint32_t core)

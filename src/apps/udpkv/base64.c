@@ -5,7 +5,7 @@
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* The value of a digit, 0 of padding, or -1. */
-static int value_of(uint8_t c)
+static int digit_value(uint8_t c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -21,16 +21,17 @@ uint32_t base64_decode(const uint8_t *text, uint32_t len, uint8_t *bytes)
     uint32_t chars = 0, padding = 0, group = 0, count = 0;
 
     for (uint32_t at = 0; at < len; at++)
-        chars += value_of(text[at]) >= 0;
+        chars += digit_value(text[at]) >= 0;
     if (chars % 4 != 0)
         return 0;
     chars = 0;
     for (uint32_t at = 0; at < len; at++) {
-        if (value_of(text[at]) < 0)
+        if (digit_value(text[at]) < 0)
             continue;
-        group = group << 6 | (uint32_t)value_of(text[at]);
+        group = group << 6 | (uint32_t)digit_value(text[at]);
         padding += text[at] == '=';
-        if (++chars % 4 != 0)
+        chars++;
+        if (chars % 4 != 0)
             continue;
         if (padding > 2)
             return 0;

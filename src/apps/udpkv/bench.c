@@ -42,7 +42,7 @@ static uint64_t random_below(struct bench *b, uint64_t limit)
 }
 
 /* Every value holds its key's number, so that a wrong one is noticed. */
-static RUNS_ONCE void make_request(struct bench *b, uint32_t i, uint64_t key, bool set)
+static void make_request(struct bench *b, uint32_t i, uint64_t key, bool set)
 {
     static const uint8_t header[SERVER_HEADER_BYTES] = {0, 1, 0, 0, 0, 1, 0, 0};
     struct netbuf *nb = netbuf_alloc(b->server->conf.pool);
@@ -64,7 +64,7 @@ static RUNS_ONCE void make_request(struct bench *b, uint32_t i, uint64_t key, bo
 }
 
 /* Compares and frees the answers. */
-static RUNS_ONCE bool answers_right(struct bench *b, uint32_t n)
+static bool answers_right(struct bench *b, uint32_t n)
 {
     const uint32_t before = INET_UDP_HEADROOM + SERVER_HEADER_BYTES;
     bool right = n == BURST;
@@ -91,7 +91,7 @@ static uint64_t timed_burst(struct bench *b, uint32_t *n)
 }
 
 /* Makes the store hold the keys. */
-static RUNS_ONCE bool fill(struct bench *b)
+static RUNS_ONCE bool fill_store(struct bench *b)
 {
     for (uint64_t key = 0; key < keys; key += BURST) {
         uint32_t n;
@@ -106,7 +106,7 @@ static RUNS_ONCE bool fill(struct bench *b)
 
 /* Cycles a request of the burst in the middle. A mean would also count what else the machine does
  * in between. */
-static RUNS_ONCE uint32_t median(const uint32_t bursts[MOST])
+static RUNS_ONCE uint32_t median_cycles(const uint32_t bursts[MOST])
 {
     uint32_t at = 0;
 
@@ -116,7 +116,7 @@ static RUNS_ONCE uint32_t median(const uint32_t bursts[MOST])
 }
 
 /* A round of one core, beside the others'. */
-static RUNS_ONCE void measure(uint32_t core)
+static RUNS_ONCE void measure_core(uint32_t core)
 {
     struct bench *b = &benches[core];
     uint64_t cycles = 0;
@@ -135,7 +135,7 @@ static RUNS_ONCE void measure(uint32_t core)
             return;
     }
     print("%u,%s,%lu,%u,%u,%lu\n", turn, summed ? "software" : "offload", keys, core,
-          median(b->bursts), cycles / ((uint64_t)ROUND_BURSTS * BURST));
+          median_cycles(b->bursts), cycles / ((uint64_t)ROUND_BURSTS * BURST));
 }
 
 /* On all cores at once; false if one had a wrong answer. */
@@ -144,13 +144,13 @@ static RUNS_ONCE bool measure_all(bool with_checksums)
     bool right = true;
 
     summed = with_checksums;
-    boot_run(measure);
+    boot_run(measure_core);
     for (uint32_t i = 0; i < boot_cores(); i++)
         right &= benches[i].right;
     return right;
 }
 
-static RUNS_ONCE void init(struct bench *b, struct server *server, uint32_t core)
+static RUNS_ONCE void init_bench(struct bench *b, struct server *server, uint32_t core)
 {
     const struct server_conf *conf = &server->conf;
 
@@ -169,10 +169,10 @@ RUNS_ONCE int bench_run(struct server *const servers[], uint64_t key_count)
     if (!benches)
         panic("This machine has no memory left to measure with; give it more, or udpkv.mem= less.");
     for (uint32_t i = 0; i < boot_cores(); i++)
-        init(&benches[i], servers[i], i);
+        init_bench(&benches[i], servers[i], i);
     keys = key_count;
     summed = true;
-    bool right = fill(&benches[0]);
+    bool right = fill_store(&benches[0]);
     print("round,checksums,keys,core,cycles_median,cycles_mean\n");
     for (turn = 0; right && turn < ROUNDS; turn++)
         right = measure_all(true) && measure_all(false);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * command.h - a command that is being run: what text.c, which takes a request apart, shares with
- * the files that have commands. Only they use it.
+ * command.h - a command that is being run, and what commands have in common. text.c fills in a
+ * struct command for each line of a request and runs it; the commands are in text.c, meta.c,
+ * meta_debug.c and text_stats.c. Calls go one way: text.c, then the other three, then this.
  */
 #ifndef UDPKV_COMMAND_H
 #define UDPKV_COMMAND_H
@@ -25,7 +26,14 @@ struct command {
 };
 
 /* Answers with a line, unless the command said noreply. */
-void command_say(struct command *c, const char *line);
+static inline void command_say(struct command *c, const char *line)
+{
+    if (!c->mute)
+        reply_text(c->reply, line);
+}
+
+/* What a bad line is answered. */
+extern const char command_bad_format[];
 
 /* Words have no zero byte, so a longer one differs from the text where that ends. */
 static inline bool command_is(struct word word, const char *text)
@@ -45,12 +53,23 @@ static inline struct store_key command_key(const struct command *c, struct word 
     return (struct store_key){word.bytes, (uint8_t)word.len, hash};
 }
 
-/* The following for several cores. */
-void command_lock(struct command *c, uint64_t hash);
-void command_unlock(struct command *c);
+/* Locks the shard of a key, which c->store is from then on, until command_unlock. For shards that
+ * are `locked`. */
+static inline void command_lock(struct command *c, uint64_t hash)
+{
+    c->store = c->locked = shards_of(&c->text->shards, hash);
+    shards_lock(&c->text->shards, c->locked);
+}
 
-/* Enters the key's shard: c->store from then on. Left at the end of the command at the latest, so
- * that all of a command is one step for a key. Not before there is the whole of what it needs. */
+static inline void command_unlock(struct command *c)
+{
+    shards_unlock(&c->text->shards, c->locked);
+    c->locked = NULL;
+}
+
+/* Enters the key's shard: c->store from then on. A command enters it once it has read all that it
+ * needs of the request, and leaves it when it ends at the latest, so that for other cores all that
+ * it does to a key is one step. */
 static inline void command_enter(struct command *c, struct store_key key)
 {
     if (unlikely(c->text->shards.locked))
@@ -69,8 +88,17 @@ static inline size_t command_max_value(const struct command *c)
     return c->text->shards.first->max_value;
 }
 
+enum { COMMAND_MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
+
 /* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
-uint32_t command_expire_s(const struct command *c, int32_t exptime);
+static inline uint32_t command_expire_s(const struct command *c, int32_t exptime)
+{
+    if (exptime == 0)
+        return 0;
+    if (exptime < 0)
+        return STORE_EXPIRED;
+    return (uint32_t)exptime + (exptime > COMMAND_MAX_RELATIVE_S ? 0 : c->text->shards.now_s);
+}
 
 /* Takes the data block off the rest of the request, and counts it. False, having answered, if it
  * isn't there. */
@@ -79,19 +107,5 @@ bool command_take_data(struct command *c, uint32_t len, struct store_value *valu
 /* Enters the key's shard, stores a value and counts what came of an id to compare. */
 enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
                               const struct store_value *value);
-
-extern const char command_bad_format[];
-
-/* The meta commands, in meta.c and meta_debug.c, by the second letter of their name. The line has
- * two words at least, but for me and mn. */
-void meta_get(struct command *c);
-void meta_set(struct command *c);
-void meta_delete(struct command *c);
-void meta_arithmetic(struct command *c);
-void meta_debug(struct command *c);
-void meta_no_op(struct command *c);
-
-/* The command stats, in text_stats.c. */
-void text_stats(struct command *c);
 
 #endif

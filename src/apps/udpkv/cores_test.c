@@ -35,7 +35,7 @@ static uint32_t arrived;
 static struct history_op ops[HISTORY_MAX]; /* of one round, by core */
 static uint32_t core_ops;                  /* how many of them a core has */
 
-static void begin(void)
+static void begin_on_cores(void)
 {
     const size_t len = boot_cores() * sizeof *peers;
     struct server_conf conf = {.ip = {0x0a00020f, 24}, .port = 11211, .now_s = TEST_NOW_S};
@@ -79,7 +79,7 @@ static void check_end(void)
     }
 }
 
-static void fail(struct peer *p, const char *what)
+static void note_fault(struct peer *p, const char *what)
 {
     if (!p->fault)
         p->fault = what;
@@ -108,8 +108,8 @@ static const char *ask_text(struct peer *p, const char *text, size_t len)
     return p->answer;
 }
 
-static const char *ask(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static const char *ask(struct peer *p, const char *fmt, ...)
+static const char *ask_on(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static const char *ask_on(struct peer *p, const char *fmt, ...)
 {
     char text[1200];
     va_list args;
@@ -126,7 +126,7 @@ static bool begins(const char *text, const char *with)
 }
 
 /* The number at the start of a text, and where it ends. */
-static uint64_t number(const char **text)
+static uint64_t read_digits(const char **text)
 {
     uint64_t value = 0;
 
@@ -141,16 +141,16 @@ static bool read_gets(const char *answer, uint64_t *value, uint64_t *cas)
     if (!begins(answer, "VALUE "))
         return false;
     answer = strchr(answer + 6, ' ') + 3;
-    number(&answer);
+    read_digits(&answer);
     answer++;
-    *cas = number(&answer);
+    *cas = read_digits(&answer);
     answer += 2;
-    *value = number(&answer);
+    *value = read_digits(&answer);
     return true;
 }
 
 /* All cores begin together. */
-static void meet(struct peer *p)
+static void meet_others(struct peer *p)
 {
     const uint64_t end_ns = clock_ns() + PATIENCE_NS;
 
@@ -158,7 +158,7 @@ static void meet(struct peer *p)
     while (load_acquire(&arrived) < boot_cores()) {
         __builtin_ia32_pause();
         if (clock_ns() > end_ns) {
-            fail(p, "another core didn't come");
+            note_fault(p, "another core didn't come");
             return;
         }
     }
@@ -171,11 +171,11 @@ static void add_by_cas(struct peer *p)
     uint64_t value, cas;
 
     do {
-        if (!read_gets(ask(p, "gets cas\r\n"), &value, &cas)) {
-            fail(p, "an item that nobody deletes is gone");
+        if (!read_gets(ask_on(p, "gets cas\r\n"), &value, &cas)) {
+            note_fault(p, "an item that nobody deletes is gone");
             return;
         }
-    } while (!begins(ask(p, "cas cas 0 0 5 %lu\r\n%05lu\r\n", cas, value + 1), "STORED"));
+    } while (!begins(ask_on(p, "cas cas 0 0 5 %lu\r\n%05lu\r\n", cas, value + 1), "STORED"));
 }
 
 /* Values of one letter: all of it is from one write. */
@@ -185,45 +185,45 @@ static void write_and_read_letters(struct peer *p, uint32_t core)
 
     memset(letters, 'a' + (int)core, 100);
     letters[100 - core] = 0; /* of other lengths, so that the item moves */
-    ask(p, "set letters 0 0 %u\r\n%s\r\n", 100 - core, letters);
-    const char *got = ask(p, "get letters\r\n");
+    ask_on(p, "set letters 0 0 %u\r\n%s\r\n", 100 - core, letters);
+    const char *got = ask_on(p, "get letters\r\n");
     const char *value = strchr(got, '\n');
     if (!begins(got, "VALUE letters 0 ") || !value)
-        fail(p, "letters are gone");
+        note_fault(p, "letters are gone");
     else
         for (uint32_t i = 1; i <= 100u - (uint32_t)(value[1] - 'a'); i++)
             if (value[i] != value[1])
-                fail(p, "a value is of two writes");
+                note_fault(p, "a value is of two writes");
 }
 
-static void count(uint32_t core)
+static void count_all(uint32_t core)
 {
     struct peer *p = &peers[core];
 
-    meet(p);
+    meet_others(p);
     for (uint32_t i = 0; i < TIMES; i++) {
-        ask(p, "incr incr 1\r\n");
-        ask(p, "ma meta\r\n");
+        ask_on(p, "incr incr 1\r\n");
+        ask_on(p, "ma meta\r\n");
         if (i % 4 == 0)
             add_by_cas(p);
         if (i % 8 == 0)
-            ask(p, "append append 0 0 1\r\n%c\r\n", (char)('a' + core));
+            ask_on(p, "append append 0 0 1\r\n%c\r\n", (char)('a' + core));
         write_and_read_letters(p, core);
-        p->added += begins(ask(p, "add now 0 0 1\r\nx\r\n"), "STORED");
-        p->deleted += begins(ask(p, "delete now\r\n"), "DELETED");
+        p->added += begins(ask_on(p, "add now 0 0 1\r\nx\r\n"), "STORED");
+        p->deleted += begins(ask_on(p, "delete now\r\n"), "DELETED");
     }
 }
 
-static uint64_t stat(const char *name)
+static uint64_t stat_of(const char *name)
 {
     char line[40];
-    const char *stats = ask(&peers[0], "stats\r\n");
+    const char *stats = ask_on(&peers[0], "stats\r\n");
 
     format(line, sizeof line, "STAT %s ", name);
     for (; *stats; stats = strchr(stats, '\n') + 1) {
         if (begins(stats, line)) {
             stats += strlen(line);
-            return number(&stats);
+            return read_digits(&stats);
         }
     }
     return UINT64_MAX;
@@ -234,32 +234,32 @@ TEST(server_cores_count_the_same_items)
     const uint64_t all = boot_cores() * (uint64_t)TIMES;
     uint64_t added = 0, deleted = 0, value, cas;
 
-    begin();
-    ask(&peers[0], "set incr 0 0 1\r\n0\r\nset meta 0 0 1\r\n0\r\nset cas 0 0 5\r\n00000\r\n"
-                   "set append 0 0 0\r\n\r\n");
-    boot_run(count);
+    begin_on_cores();
+    ask_on(&peers[0], "set incr 0 0 1\r\n0\r\nset meta 0 0 1\r\n0\r\nset cas 0 0 5\r\n00000\r\n"
+                      "set append 0 0 0\r\n\r\n");
+    boot_run(count_all);
     check_end();
-    CHECK(read_gets(ask(&peers[0], "gets incr\r\n"), &value, &cas));
+    CHECK(read_gets(ask_on(&peers[0], "gets incr\r\n"), &value, &cas));
     CHECK_EQ(value, all);
-    CHECK(read_gets(ask(&peers[0], "gets meta\r\n"), &value, &cas));
+    CHECK(read_gets(ask_on(&peers[0], "gets meta\r\n"), &value, &cas));
     CHECK_EQ(value, all);
-    CHECK(read_gets(ask(&peers[0], "gets cas\r\n"), &value, &cas));
+    CHECK(read_gets(ask_on(&peers[0], "gets cas\r\n"), &value, &cas));
     CHECK_EQ(value, all / 4);
     for (uint32_t i = 0; i < boot_cores(); i++) {
         added += peers[i].added;
         deleted += peers[i].deleted;
     }
-    CHECK_EQ(added - deleted, begins(ask(&peers[0], "get now\r\n"), "VALUE"));
-    CHECK_EQ(stat("threads"), boot_cores());
-    CHECK_EQ(stat("incr_hits"), 2 * all);
-    CHECK_EQ(stat("cas_hits"), all / 4);
-    CHECK_EQ(stat("delete_hits"), deleted);
+    CHECK_EQ(added - deleted, begins(ask_on(&peers[0], "get now\r\n"), "VALUE"));
+    CHECK_EQ(stat_of("threads"), boot_cores());
+    CHECK_EQ(stat_of("incr_hits"), 2 * all);
+    CHECK_EQ(stat_of("cas_hits"), all / 4);
+    CHECK_EQ(stat_of("delete_hits"), deleted);
     uint64_t asked = 0;
     for (uint32_t i = 0; i < boot_cores(); i++)
         asked += peers[i].server.requests;
-    CHECK_EQ(stat("requests"), asked + 1);
-    ask(&peers[boot_cores() - 1], "stats reset\r\n");
-    CHECK_EQ(stat("incr_hits"), 0);
+    CHECK_EQ(stat_of("requests"), asked + 1);
+    ask_on(&peers[boot_cores() - 1], "stats reset\r\n");
+    CHECK_EQ(stat_of("incr_hits"), 0);
 }
 
 /* Every core appended its letter so often. */
@@ -268,12 +268,12 @@ TEST(server_cores_append_to_the_same_item)
     const uint32_t each = TIMES / 8;
     uint32_t letters[BOOT_CORES_MAX] = {0};
 
-    begin();
-    ask(&peers[0], "set incr 0 0 1\r\n0\r\nset meta 0 0 1\r\n0\r\nset cas 0 0 5\r\n00000\r\n"
-                   "set append 0 0 0\r\n\r\n");
-    boot_run(count);
+    begin_on_cores();
+    ask_on(&peers[0], "set incr 0 0 1\r\n0\r\nset meta 0 0 1\r\n0\r\nset cas 0 0 5\r\n00000\r\n"
+                      "set append 0 0 0\r\n\r\n");
+    boot_run(count_all);
     check_end();
-    const char *value = ask(&peers[0], "get append\r\n");
+    const char *value = ask_on(&peers[0], "get append\r\n");
     for (value = strchr(value, '\n') + 1; *value >= 'a'; value++)
         letters[*value - 'a']++;
     for (uint32_t i = 0; i < boot_cores(); i++)
@@ -288,25 +288,26 @@ static void crowd(uint32_t core)
     struct peer *p = &peers[core];
     char wanted[40];
 
-    meet(p);
+    meet_others(p);
     for (uint32_t i = 0; i < 10 * TIMES; i++) {
         uint32_t key = test_random(&p->random) % KEYS, len = 8 + test_random(&p->random) % 1000;
         switch (test_random(&p->random) % 8) {
         case 0:
-            ask(p, "delete key%u\r\n", key);
+            ask_on(p, "delete key%u\r\n", key);
             break;
         case 1:
-            ask(p, "append key%u 0 0 1\r\n.\r\n", key);
+            ask_on(p, "append key%u 0 0 1\r\n.\r\n", key);
             break;
         case 2:
         case 3:
-            ask(p, "set key%u 0 %s %u\r\n%-*u\r\n", key, key % 16 ? "0" : "-1", len, (int)len, key);
+            ask_on(p, "set key%u 0 %s %u\r\n%-*u\r\n", key, key % 16 ? "0" : "-1", len, (int)len,
+                   key);
             break;
         default:
             format(wanted, sizeof wanted, "VALUE key%u 0 ", key);
-            const char *got = ask(p, "get key%u\r\n", key), *value = strchr(got, '\n') + 1;
-            if (begins(got, "VALUE ") && (!begins(got, wanted) || number(&value) != key))
-                fail(p, "the value of another key");
+            const char *got = ask_on(p, "get key%u\r\n", key), *value = strchr(got, '\n') + 1;
+            if (begins(got, "VALUE ") && (!begins(got, wanted) || read_digits(&value) != key))
+                note_fault(p, "the value of another key");
             break;
         }
     }
@@ -316,7 +317,7 @@ TEST(server_cores_share_a_store_that_is_full)
 {
     struct shards_sum sum;
 
-    begin();
+    begin_on_cores();
     boot_run(crowd);
     check_end();
     shards_sum(&shards, &sum);
@@ -325,17 +326,17 @@ TEST(server_cores_share_a_store_that_is_full)
 
 TEST(server_cores_flush_all_shards)
 {
-    begin();
+    begin_on_cores();
     boot_run(crowd);
-    CHECK_STR(ask(&peers[boot_cores() - 1], "flush_all\r\n"), "OK\r\n");
+    CHECK_STR(ask_on(&peers[boot_cores() - 1], "flush_all\r\n"), "OK\r\n");
     for (uint32_t key = 0; key < KEYS; key++)
-        CHECK_STR(ask(&peers[key % boot_cores()], "get key%u\r\n", key), "END\r\n");
+        CHECK_STR(ask_on(&peers[key % boot_cores()], "get key%u\r\n", key), "END\r\n");
     check_end();
 }
 
 /* --- one key's history ------------------------------------------------------------------------ */
 
-static uint32_t tick(void)
+static uint32_t next_moment(void)
 {
     return __atomic_fetch_add(&moment, 1, __ATOMIC_SEQ_CST);
 }
@@ -359,26 +360,26 @@ static void operate(struct peer *p, struct history_op *op, uint32_t mine, uint64
     op->expected = (uint32_t)*known;
     if (op->what == HISTORY_CAS && *known == 0)
         op->what = HISTORY_GET;
-    op->begin = tick();
+    op->begin = next_moment();
     switch (op->what) {
     case HISTORY_SET:
-        ask(p, "set k 0 0 5\r\n%05u\r\n", mine);
+        ask_on(p, "set k 0 0 5\r\n%05u\r\n", mine);
         break;
     case HISTORY_GET:
-        if (read_gets(ask(p, "gets k\r\n"), &read, &id)) {
+        if (read_gets(ask_on(p, "gets k\r\n"), &read, &id)) {
             *known = read;
             *cas = id;
         }
         op->value = (uint32_t)read;
         break;
     case HISTORY_DELETE:
-        op->result = result_of(ask(p, "delete k\r\n"));
+        op->result = result_of(ask_on(p, "delete k\r\n"));
         break;
     case HISTORY_CAS:
-        op->result = result_of(ask(p, "cas k 0 0 5 %lu\r\n%05u\r\n", *cas, mine));
+        op->result = result_of(ask_on(p, "cas k 0 0 5 %lu\r\n%05u\r\n", *cas, mine));
         break;
     }
-    op->end = tick();
+    op->end = next_moment();
 }
 
 static void one_round(uint32_t core)
@@ -386,7 +387,7 @@ static void one_round(uint32_t core)
     struct peer *p = &peers[core];
     uint64_t known = 0, cas = 0;
 
-    meet(p);
+    meet_others(p);
     for (uint32_t i = 0; i < core_ops; i++) {
         uint32_t at = core * core_ops + i;
         operate(p, &ops[at], at + 1, &known, &cas);
@@ -395,10 +396,10 @@ static void one_round(uint32_t core)
 
 TEST(server_cores_give_each_key_a_linear_history)
 {
-    begin();
+    begin_on_cores();
     core_ops = HISTORY_MAX / boot_cores();
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        ask(&peers[0], "delete k\r\n");
+        ask_on(&peers[0], "delete k\r\n");
         moment = arrived = 0;
         boot_run(one_round);
         CHECK(history_linearizable(ops, core_ops * boot_cores()));

@@ -30,6 +30,7 @@ struct index_bucket {
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(sizeof(struct index_bucket) == CACHE_LINE, "a bucket is one cache line");
+_Static_assert(offsetof(struct index_bucket, tags) == 0, "index_fits finds the tags at its start");
 
 struct index {
     struct index_bucket *buckets; /* homes first, then overflow buckets */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* log.c - the log of items; the picture is in store.h. */
+/* log.c - the log of items; see log.h. */
 #include "apps/udpkv/log.h"
 
 enum { LARGE_BYTES = 4096 }; /* a larger item may be moved on credit */
 
-static struct item *item_at(const struct store *store, size_t offset)
+static struct item *piece_at(const struct store *store, size_t offset)
 {
     return (struct item *)(store->log + offset);
 }
 
-static size_t footprint(const struct item *item)
+static size_t piece_bytes(const struct item *item)
 {
     return item->state == STORE_PAD ? item->value_len
                                     : log_footprint(item->key_len, item->value_len);
@@ -18,14 +18,14 @@ static size_t footprint(const struct item *item)
 void log_born(struct store *store, const struct item *item)
 {
     store->stats.items++;
-    store->stats.bytes += footprint(item);
+    store->stats.bytes += piece_bytes(item);
 }
 
 void log_kill(struct store *store, struct item *item)
 {
     item->state = STORE_DEAD;
     store->stats.items--;
-    store->stats.bytes -= footprint(item);
+    store->stats.bytes -= piece_bytes(item);
 }
 
 static void advance_tail(struct store *store, size_t len)
@@ -44,11 +44,14 @@ static void advance_head(struct store *store, size_t len)
         store->head = 0;
 }
 
-/* Fills the ring up to its end, so that the next item starts at its beginning. A pad may be as
- * short as LOG_UNIT: only the first fields of its header are there. */
+_Static_assert(offsetof(struct item, flags) == STORE_LOG_UNIT,
+               "a pad of one unit has room for value_len, key_len and state");
+
+/* Fills the ring up to its end with a pad, so that the next item starts at the ring's beginning. A
+ * pad may be as short as STORE_LOG_UNIT, so only the first fields of its header are written. */
 static void pad_head(struct store *store, size_t len)
 {
-    struct item *pad = item_at(store, store->head);
+    struct item *pad = piece_at(store, store->head);
 
     pad->value_len = (uint32_t)len;
     pad->key_len = 0;
@@ -57,8 +60,8 @@ static void pad_head(struct store *store, size_t len)
 }
 
 /* The slot of an item that is alive. */
-static uint32_t *slot_of(const struct store *store, const struct item *item, uint64_t *hash,
-                         struct index_walk *walk)
+static uint32_t *find_slot(const struct store *store, const struct item *item, uint64_t *hash,
+                           struct index_walk *walk)
 {
     uint32_t ref = log_ref(log_offset(store, item)), *slot;
 
@@ -76,12 +79,12 @@ static uint32_t *slot_of(const struct store *store, const struct item *item, uin
  * gap reaches around the end, so there is room for a pad. The old and the new place may overlap
  * when the gap is small.
  */
-static void move(struct store *store, struct item *item, size_t len)
+static void move_to_head(struct store *store, struct item *item, size_t len)
 {
     size_t to_end = store->log_bytes - store->head;
     struct index_walk walk;
     uint64_t hash;
-    uint32_t *slot = slot_of(store, item, &hash, &walk);
+    uint32_t *slot = find_slot(store, item, &hash, &walk);
 
     if (to_end < len) {
         assert(to_end <= store->log_bytes - store->used_bytes);
@@ -102,54 +105,60 @@ static void remove_at_tail(struct store *store, struct item *item, size_t len)
     struct index_walk walk;
     uint64_t hash;
 
-    slot_of(store, item, &hash, &walk);
+    find_slot(store, item, &hash, &walk);
     index_remove(&store->index, hash, &walk);
     log_kill(store, item);
     advance_tail(store, len);
 }
 
 /* Less than three quarters of the log are alive: dead items can give way, so no live one has to. */
-static bool sparse(const struct store *store)
+static bool is_sparse(const struct store *store)
 {
     return store->stats.bytes < store->log_bytes / 4 * 3;
 }
 
-/* Pays for `len` bytes of work: from the budget of this call or, if it is one large item, from what
- * earlier calls have left. */
-static bool pay(struct store *store, size_t len, size_t *budget)
+/* Subtracts `len` bytes of work from the budget of this call or, for a large item that exceeds it,
+ * from what earlier calls didn't need. False, subtracting nothing, if that doesn't suffice. */
+static bool spend(struct store *store, size_t len, size_t *budget)
 {
-    size_t *purse = len > *budget && len > LARGE_BYTES ? &store->credit : budget;
+    size_t *left = len > *budget && len > LARGE_BYTES ? &store->credit : budget;
 
-    if (len > *purse)
+    if (len > *left)
         return false;
-    *purse -= len;
+    *left -= len;
     return true;
 }
 
-/* Takes the item at the tail away. False, changing nothing, if only eviction would do it and that
- * isn't wanted. */
-static bool reclaim(struct store *store, size_t *budget, bool may_evict)
+/* Frees the space of the item at the tail: passes it if it is dead, else moves or evicts it. False,
+ * changing nothing, if it would have to be evicted and may_evict is false. */
+static bool reclaim_tail(struct store *store, size_t *budget, bool may_evict)
 {
-    struct item *item = item_at(store, store->tail);
-    size_t len = footprint(item);
+    struct item *item = piece_at(store, store->tail);
+    size_t len = piece_bytes(item);
 
     store->stats.touched++;
     if (item->state != STORE_LIVE) {
         *budget -= MIN(len, *budget);
         advance_tail(store, len);
-    } else if (log_stale(store, item)) {
+        return true;
+    }
+    if (log_stale(store, item)) {
         *budget -= MIN(len, *budget);
         store->stats.expired++;
         remove_at_tail(store, item, len);
-    } else if (store->tail == store->pinned ||
-               ((item->referenced || sparse(store)) && pay(store, len, budget))) {
-        move(store, item, len);
-    } else if (may_evict) {
-        store->stats.evictions++;
-        remove_at_tail(store, item, len);
-    } else {
-        return false;
+        return true;
     }
+    bool moves = store->tail == store->pinned;
+    if (!moves && (item->referenced || is_sparse(store)))
+        moves = spend(store, len, budget);
+    if (moves) {
+        move_to_head(store, item, len);
+        return true;
+    }
+    if (!may_evict)
+        return false;
+    store->stats.evictions++;
+    remove_at_tail(store, item, len);
     return true;
 }
 
@@ -160,9 +169,9 @@ static bool reclaim(struct store *store, size_t *budget, bool may_evict)
  */
 static void reclaim_ahead(struct store *store, size_t *budget)
 {
-    while (*budget > 0 && sparse(store) &&
+    while (*budget > 0 && is_sparse(store) &&
            store->log_bytes - store->used_bytes < store->log_bytes / 16 * 3)
-        if (!reclaim(store, budget, false))
+        if (!reclaim_tail(store, budget, false))
             return;
 }
 
@@ -181,10 +190,10 @@ struct item *log_append(struct store *store, size_t len)
         else if (len <= to_end && gap >= len)
             break;
         else
-            reclaim(store, &budget, true);
+            reclaim_tail(store, &budget, true);
     }
     store->credit = MIN(store->credit + budget, store->max_value + LARGE_BYTES);
     size_t offset = store->head;
     advance_head(store, len);
-    return item_at(store, offset);
+    return piece_at(store, offset);
 }

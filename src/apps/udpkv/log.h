@@ -1,23 +1,41 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * log.h - the log of items behind store.h: room at the head, second chance at the tail.
- * Only store.c uses it.
+ * log.h - the log of items of a store. Only store.c uses it.
+ *
+ * The log is a ring. A new item is written at the head; space becomes free at the tail:
+ *
+ *          tail                                          head
+ *           v                                             v
+ *     ......[item][dead][item][item]....[dead][item][item]...........
+ *      gap                                                   gap
+ *
+ * To free space, the item at the tail is examined. If it is dead (deleted or replaced), expired or
+ * flushed, the tail passes it. If it was read or written since the tail passed it last, it is moved
+ * to the head. So is every live item while less than three quarters of the log are alive, because
+ * the space of the dead ones suffices then. Any other item is evicted. That is second chance, or
+ * CLOCK, over a log: there are no size classes, so no memory is bound to a size that nobody asks
+ * for any more. Moving needs no reserve: it takes from the gap at the head what it adds to it at
+ * the tail.
+ *
+ * Work is bounded: making room for n bytes moves or passes at most 8n + 4096 bytes of items; after
+ * that even an item that was used is evicted. What a call doesn't need of this budget is kept for
+ * later calls (store.credit), up to the size of the largest item, and is for moving items of over
+ * 4096 bytes alone. While less than three quarters are alive, items are moved ahead of time, so
+ * that 3/16 of the log stay free.
  */
 #ifndef UDPKV_LOG_H
 #define UDPKV_LOG_H
 
-#include "apps/udpkv/store.h"
-
-#define LOG_UNIT STORE_LOG_UNIT
+#include "apps/udpkv/store_data.h"
 
 static inline uint32_t log_ref(size_t offset)
 {
-    return (uint32_t)(offset / LOG_UNIT);
+    return (uint32_t)(offset / STORE_LOG_UNIT);
 }
 
 static inline struct item *log_item(const struct store *store, uint32_t ref)
 {
-    return (struct item *)(store->log + (size_t)ref * LOG_UNIT);
+    return (struct item *)(store->log + (size_t)ref * STORE_LOG_UNIT);
 }
 
 static inline size_t log_offset(const struct store *store, const struct item *item)
@@ -28,21 +46,24 @@ static inline size_t log_offset(const struct store *store, const struct item *it
 /* Bytes of the log that an item takes. */
 static inline size_t log_footprint(uint32_t key_len, uint32_t value_len)
 {
-    return ALIGN_UP(sizeof(struct item) + key_len + (size_t)value_len, LOG_UNIT);
+    return ALIGN_UP(sizeof(struct item) + key_len + (size_t)value_len, STORE_LOG_UNIT);
 }
 
-/* Expired or flushed: in the index still, but gone for clients. */
+/* Is it expired or flushed? It is in the index still, but clients don't get it any more. */
 static inline bool log_stale(const struct store *store, const struct item *item)
 {
     return (item->expire_s != 0 && item->expire_s <= store->now_s) || item->cas <= store->flush_cas;
 }
 
-/* Room for an item of `len` bytes (a footprint) at the head, in one piece. Moves and evicts others:
- * pointers to items are void afterwards. Always succeeds. The caller fills in the item at once. */
+/* Returns room for an item of `len` bytes (a footprint) at the head, in one piece, which there
+ * always is: other items are moved and evicted for it, so earlier pointers to items are invalid
+ * afterwards. The caller fills in the item at once. */
 struct item *log_append(struct store *store, size_t len);
 
-/* Counts an item that is complete now; or one that is dead now, and already out of the index. */
+/* Counts an item whose fields and key are set. */
 void log_born(struct store *store, const struct item *item);
+
+/* Marks an item that was removed from the index as dead, and counts it as gone. */
 void log_kill(struct store *store, struct item *item);
 
 #endif

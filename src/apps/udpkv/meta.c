@@ -11,19 +11,20 @@
  *
  * protocol.txt tells what the flags mean; what it leaves open is as memcached 1.6.18 does it.
  */
+#include "apps/udpkv/meta.h"
 #include "apps/udpkv/meta_flags.h"
 #include "apps/udpkv/number.h"
 
 static const char opaque_too_long[] = "CLIENT_ERROR opaque token too long\r\n";
 
-static bool no_more(struct reply *reply)
+static bool no_more_room(struct reply *reply)
 {
     (void)reply;
     return false;
 }
 
 /* The checks that mg, md and ma begin with. False if one failed, which is answered then. */
-static bool begin(struct command *c, const char *too_many)
+static bool meta_line_fits(struct command *c, const char *too_many)
 {
     if (c->words[1].len > STORE_MAX_KEY) {
         command_say(c, command_bad_format);
@@ -36,7 +37,7 @@ static bool begin(struct command *c, const char *too_many)
     return true;
 }
 
-static bool any_opaque_too_long(const struct command *c, const struct meta *m)
+static bool has_opaque_too_long(const struct command *c, const struct meta *m)
 {
     for (uint32_t i = m->first; i < c->word_count; i++)
         if (meta_opaque_too_long(c->words[i]))
@@ -45,7 +46,7 @@ static bool any_opaque_too_long(const struct command *c, const struct meta *m)
 }
 
 /* Writes what the flags k and O give back of the request. */
-static void put_echo(struct reply *reply, const struct meta *m, struct word flag)
+static void answer_echo_flag(struct reply *reply, const struct meta *m, struct word flag)
 {
     if (flag.bytes[0] == 'k') {
         meta_put_key(reply, m->key.bytes, m->key.len, m->binary);
@@ -56,21 +57,21 @@ static void put_echo(struct reply *reply, const struct meta *m, struct word flag
 }
 
 /* An answer that has no item. */
-static void answer(struct command *c, const struct meta *m, const char *code)
+static void answer_without_item(struct command *c, const struct meta *m, const char *code)
 {
-    if (any_opaque_too_long(c, m)) {
+    if (has_opaque_too_long(c, m)) {
         command_say(c, opaque_too_long);
         return;
     }
     reply_text(c->reply, code);
     for (uint32_t i = m->first; i < c->word_count; i++)
-        put_echo(c->reply, m, c->words[i]);
+        answer_echo_flag(c->reply, m, c->words[i]);
     reply_text(c->reply, "\r\n");
 }
 
 /* An answer that has an item: its flags, of `len` bytes, and if it was asked for its value. */
-static void put_item(struct command *c, const struct meta *m, struct item *item, const void *flags,
-                     size_t len)
+static void answer_with_item(struct command *c, const struct meta *m, struct item *item,
+                             const void *flags, size_t len)
 {
     struct reply *reply = c->reply;
 
@@ -88,8 +89,8 @@ static void put_item(struct command *c, const struct meta *m, struct item *item,
 /* --- mg ------------------------------------------------------------------------------------ */
 
 /* One flag of mg for an item: does what it says and writes what it asks for. */
-static void get_flag(const struct command *c, const struct meta *m, struct word flag,
-                     struct item *item, bool created, bool *won, struct reply *line)
+static void answer_get_flag(const struct command *c, const struct meta *m, struct word flag,
+                            struct item *item, bool created, bool *won, struct reply *line)
 {
     const struct store *store = c->store;
 
@@ -129,14 +130,14 @@ static void get_flag(const struct command *c, const struct meta *m, struct word 
         meta_put_key(line, item_key(item), item->key_len, item->binary);
         break;
     default:
-        put_echo(line, m, flag);
+        answer_echo_flag(line, m, flag);
         break;
     }
 }
 
 /* Writes the flags that nobody asks for, and lets one client win the right to write a stale item
  * anew. */
-static void put_win(struct item *item, bool won, struct reply *line)
+static void answer_win_flags(struct item *item, bool won, struct reply *line)
 {
     if (item->won)
         reply_text(line, " Z");
@@ -150,7 +151,7 @@ static void put_win(struct item *item, bool won, struct reply *line)
     }
 }
 
-static struct item *vivify(struct command *c, struct store_key key)
+static struct item *create_empty(struct command *c, struct store_key key)
 {
     struct store_value empty = {.bytes = key.bytes};
 
@@ -158,23 +159,23 @@ static struct item *vivify(struct command *c, struct store_key key)
     return store_peek(c->store, key);
 }
 
-static void get_miss(struct command *c, const struct meta *m)
+static void answer_get_miss(struct command *c, const struct meta *m)
 {
     c->text->stats.cmd_get++;
     c->text->stats.get_misses++;
-    if (!m->quiet || any_opaque_too_long(c, m))
-        answer(c, m, "EN");
+    if (!m->quiet || has_opaque_too_long(c, m))
+        answer_without_item(c, m, "EN");
 }
 
 void meta_get(struct command *c)
 {
     struct text_stats *stats = &c->text->stats;
     uint8_t text[META_MAX_TEXT];
-    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more};
+    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more_room};
     struct meta m;
     bool created = false, won = false;
 
-    if (!begin(c, "CLIENT_ERROR options flags are too long\r\n"))
+    if (!meta_line_fits(c, "CLIENT_ERROR options flags are too long\r\n"))
         return;
     const char *error = meta_parse(c, 2, &m);
     if (error) {
@@ -184,11 +185,11 @@ void meta_get(struct command *c)
     command_enter(c, m.key);
     struct item *item = store_peek(c->store, m.key);
     if (!item && m.has_vivify) {
-        item = vivify(c, m.key);
+        item = create_empty(c, m.key);
         created = true;
     }
     if (!item) {
-        get_miss(c, &m);
+        answer_get_miss(c, &m);
         return;
     }
     if (!m.late && !m.peek)
@@ -198,9 +199,9 @@ void meta_get(struct command *c)
             command_say(c, opaque_too_long);
             return;
         }
-        get_flag(c, &m, c->words[i], item, created, &won, &line);
+        answer_get_flag(c, &m, c->words[i], item, created, &won, &line);
     }
-    put_win(item, won, &line);
+    answer_win_flags(item, won, &line);
     assert(!line.broken);
     if (m.late && !m.peek)
         store_use(c->store, item);
@@ -209,14 +210,14 @@ void meta_get(struct command *c)
     stats->cmd_touch += m.has_ttl;
     stats->touch_hits += m.has_ttl;
 
-    put_item(c, &m, item, text, (size_t)(line.at - text));
+    answer_with_item(c, &m, item, text, (size_t)(line.at - text));
 }
 
 /* --- ms ------------------------------------------------------------------------------------ */
 
 /* The mode that M asks for; false if there is no such letter. An id to compare makes a set, or a
  * replace, a cas. */
-static bool set_mode(const struct meta *m, enum store_mode *mode)
+static bool mode_of_set(const struct meta *m, enum store_mode *mode)
 {
     switch (m->mode) {
     case 'E':
@@ -241,7 +242,7 @@ static bool set_mode(const struct meta *m, enum store_mode *mode)
     return true;
 }
 
-static void set_answer(struct command *c, const struct meta *m, enum store_result result)
+static void answer_set(struct command *c, const struct meta *m, enum store_result result)
 {
     static const char codes[][3] = {[STORE_OK] = "HD",
                                     [STORE_NOT_STORED] = "NS",
@@ -260,7 +261,7 @@ static void set_answer(struct command *c, const struct meta *m, enum store_resul
         if (flag.bytes[0] == 'c')
             meta_put_number(c->reply, 'c', result == STORE_OK ? c->store->last_cas : 0);
         else
-            put_echo(c->reply, m, flag);
+            answer_echo_flag(c->reply, m, flag);
     }
     reply_text(c->reply, "\r\n");
 }
@@ -276,16 +277,16 @@ void meta_set(struct command *c)
         command_say(c, command_bad_format);
         return;
     }
-    if (!begin(c, "CLIENT_ERROR options flags too long\r\n"))
+    if (!meta_line_fits(c, "CLIENT_ERROR options flags too long\r\n"))
         return;
     if (!number_i32(c->words[2].bytes, c->words[2].len, &len) || len < 0 || len > INT32_MAX - 2) {
         command_say(c, command_bad_format);
         return;
     }
     const char *error = meta_parse(c, 3, &m);
-    if (!error && !set_mode(&m, &mode))
+    if (!error && !mode_of_set(&m, &mode))
         error = "CLIENT_ERROR invalid mode for ms M token\r\n";
-    if (!error && any_opaque_too_long(c, &m))
+    if (!error && has_opaque_too_long(c, &m))
         error = opaque_too_long;
     if (error || (uint32_t)len > command_max_value(c))
         c->rest += MIN((size_t)(c->end - c->rest), (size_t)len + 2);
@@ -301,7 +302,7 @@ void meta_set(struct command *c)
     value.binary = m.binary;
     if (value.len <= command_max_value(c) && !command_take_data(c, value.len, &value))
         return;
-    set_answer(c, &m, command_put(c, mode, m.key, &value));
+    answer_set(c, &m, command_put(c, mode, m.key, &value));
 }
 
 /* --- md ------------------------------------------------------------------------------------ */
@@ -311,13 +312,13 @@ void meta_delete(struct command *c)
     struct text_stats *stats = &c->text->stats;
     struct meta m;
 
-    if (!begin(c, "CLIENT_ERROR options flags too long\r\n"))
+    if (!meta_line_fits(c, "CLIENT_ERROR options flags too long\r\n"))
         return;
     if (meta_parse(c, 2, &m)) {
         command_say(c, "CLIENT_ERROR invalid or duplicate flag\r\n");
         return;
     }
-    if (any_opaque_too_long(c, &m)) {
+    if (has_opaque_too_long(c, &m)) {
         command_say(c, opaque_too_long);
         return;
     }
@@ -325,12 +326,12 @@ void meta_delete(struct command *c)
     struct item *item = store_peek(c->store, m.key);
     if (!item) {
         stats->delete_misses++;
-        answer(c, &m, "NF");
+        answer_without_item(c, &m, "NF");
         return;
     }
     if (m.has_cas && item->cas != m.cas) {
         stats->delete_misses++;
-        answer(c, &m, "EX");
+        answer_without_item(c, &m, "EX");
         return;
     }
     if (m.invalidate) {
@@ -342,7 +343,7 @@ void meta_delete(struct command *c)
         stats->delete_hits++;
     }
     if (!m.quiet)
-        answer(c, &m, "HD");
+        answer_without_item(c, &m, "HD");
 }
 
 /* --- ma ------------------------------------------------------------------------------------ */
@@ -358,11 +359,11 @@ static void create_number(struct command *c, const struct meta *m)
 }
 
 /* Does what the flags say to an item, in their order, and answers. */
-static void arithmetic_answer(struct command *c, const struct meta *m, struct item *item,
+static void answer_arithmetic(struct command *c, const struct meta *m, struct item *item,
                               bool created)
 {
     uint8_t text[META_MAX_TEXT];
-    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more};
+    struct reply line = {.at = text, .end = text + sizeof text, .more = no_more_room};
 
     for (uint32_t i = m->first; i < c->word_count; i++) {
         struct word flag = c->words[i];
@@ -379,11 +380,11 @@ static void arithmetic_answer(struct command *c, const struct meta *m, struct it
         else if (flag.bytes[0] == 'N' && created)
             item->expire_s = m->vivify_s;
         else
-            put_echo(&line, m, flag);
+            answer_echo_flag(&line, m, flag);
     }
     assert(!line.broken);
     if (created || !m->quiet) /* that it made an item is told always */
-        put_item(c, m, item, text, (size_t)(line.at - text));
+        answer_with_item(c, m, item, text, (size_t)(line.at - text));
 }
 
 /* Adds, or takes away. */
@@ -396,13 +397,13 @@ static void arithmetic(struct command *c, const struct meta *m, bool down)
     struct item *item = store_peek(c->store, m->key);
     if (!item && !m->has_vivify) {
         *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
-        answer(c, m, "NF");
+        answer_without_item(c, m, "NF");
         return;
     }
     if (!item) {
         create_number(c, m);
     } else if (m->cas != 0 && item->cas != m->cas && item->value_len > 0) {
-        answer(c, m, "EX");
+        answer_without_item(c, m, "EX");
         return;
     } else if (store_add(c->store, m->key, m->delta, down, &number) != STORE_OK) {
         command_say(c, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
@@ -410,14 +411,14 @@ static void arithmetic(struct command *c, const struct meta *m, bool down)
     } else {
         *(down ? &stats->decr_hits : &stats->incr_hits) += 1;
     }
-    arithmetic_answer(c, m, store_peek(c->store, m->key), !item);
+    answer_arithmetic(c, m, store_peek(c->store, m->key), !item);
 }
 
 void meta_arithmetic(struct command *c)
 {
     struct meta m;
 
-    if (!begin(c, "CLIENT_ERROR options flags too long\r\n"))
+    if (!meta_line_fits(c, "CLIENT_ERROR options flags too long\r\n"))
         return;
     if (meta_parse(c, 2, &m))
         command_say(c, "CLIENT_ERROR invalid or duplicate flag\r\n");

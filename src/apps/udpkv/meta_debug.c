@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* meta_debug.c - the meta commands me and mn; see meta.c. */
 #include "apps/udpkv/base64.h"
-#include "apps/udpkv/command.h"
+#include "apps/udpkv/meta.h"
 
 /* All that is known of an item but its value. It has no class, so none is told. */
-static RUNS_ONCE void debug(struct command *c, const struct item *item)
+static RUNS_ONCE void answer_debug(struct command *c, const struct item *item)
 {
     uint8_t key[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
     char text[128];
@@ -43,7 +43,7 @@ RUNS_ONCE void meta_debug(struct command *c)
     command_enter(c, wanted);
     const struct item *item = store_peek(c->store, wanted);
     if (item)
-        debug(c, item);
+        answer_debug(c, item);
     else
         command_say(c, "EN\r\n");
 }

@@ -6,14 +6,14 @@
 static const char bad_token[] = "CLIENT_ERROR bad token in command line format\r\n";
 
 /* The token behind a flag's letter. */
-static struct word token(struct word flag)
+static struct word flag_token(struct word flag)
 {
     return (struct word){flag.bytes + 1, flag.len - 1};
 }
 
-static const char *take_time(const struct command *c, struct word flag, uint32_t *time_s)
+static const char *read_flag_time(const struct command *c, struct word flag, uint32_t *time_s)
 {
-    struct word text = token(flag);
+    struct word text = flag_token(flag);
     int32_t exptime;
 
     if (!number_i32(text.bytes, text.len, &exptime))
@@ -22,14 +22,14 @@ static const char *take_time(const struct command *c, struct word flag, uint32_t
     return NULL;
 }
 
-static const char *take_u64(struct word flag, uint64_t *number, const char *error)
+static const char *read_flag_u64(struct word flag, uint64_t *number, const char *error)
 {
-    struct word text = token(flag);
+    struct word text = flag_token(flag);
 
     return number_u64(text.bytes, text.len, number) ? NULL : error;
 }
 
-static bool decode_key(const struct command *c, struct meta *m)
+static bool decode_flag_key(const struct command *c, struct meta *m)
 {
     uint32_t len = base64_decode(m->key.bytes, m->key.len, m->decoded);
 
@@ -39,31 +39,31 @@ static bool decode_key(const struct command *c, struct meta *m)
 }
 
 /* Flags with a token, and b. Returns what is wrong with it, or NULL. */
-static const char *take_token(const struct command *c, struct meta *m, struct word flag)
+static const char *read_flag_token(const struct command *c, struct meta *m, struct word flag)
 {
-    struct word text = token(flag);
+    struct word text = flag_token(flag);
 
     switch (flag.bytes[0]) {
     case 'N':
         m->late = m->has_vivify = true;
-        return take_time(c, flag, &m->vivify_s);
+        return read_flag_time(c, flag, &m->vivify_s);
     case 'T':
         m->late = m->has_ttl = true;
-        return take_time(c, flag, &m->ttl_s);
+        return read_flag_time(c, flag, &m->ttl_s);
     case 'R':
         m->late = true;
-        return take_time(c, flag, &m->recache_s);
+        return read_flag_time(c, flag, &m->recache_s);
     case 'C':
         m->has_cas = true;
-        return take_u64(flag, &m->cas, bad_token);
+        return read_flag_u64(flag, &m->cas, bad_token);
     case 'D':
-        return take_u64(flag, &m->delta, "CLIENT_ERROR invalid numeric delta value\r\n");
+        return read_flag_u64(flag, &m->delta, "CLIENT_ERROR invalid numeric delta value\r\n");
     case 'J':
-        return take_u64(flag, &m->initial, "CLIENT_ERROR invalid numeric initial value\r\n");
+        return read_flag_u64(flag, &m->initial, "CLIENT_ERROR invalid numeric initial value\r\n");
     case 'F':
         return number_u32(text.bytes, text.len, &m->client_flags) ? NULL : command_bad_format;
     case 'b':
-        return decode_key(c, m) ? NULL : "CLIENT_ERROR error decoding key\r\n";
+        return decode_flag_key(c, m) ? NULL : "CLIENT_ERROR error decoding key\r\n";
     case 'M':
         m->mode = text.len == 1 ? text.bytes[0] : 0;
         return text.len == 1 ? NULL : "CLIENT_ERROR incorrect length for M token\r\n";
@@ -73,7 +73,7 @@ static const char *take_token(const struct command *c, struct meta *m, struct wo
 }
 
 /* Flags without a token, and those that are only shown. False if there is no such flag. */
-static bool take_letter(struct meta *m, uint8_t letter)
+static bool read_flag_letter(struct meta *m, uint8_t letter)
 {
     switch (letter) {
     case 'v':
@@ -99,7 +99,7 @@ static bool take_letter(struct meta *m, uint8_t letter)
 
 const char *meta_parse(const struct command *c, uint32_t first, struct meta *m)
 {
-    const char *error = NULL, *wrong;
+    const char *error = NULL;
     uint64_t seen[2] = {0};
 
     memset(m, 0, offsetof(struct meta, decoded));
@@ -111,10 +111,11 @@ const char *meta_parse(const struct command *c, uint32_t first, struct meta *m)
         if (letter >= 127 || seen[letter / 64] >> letter % 64 & 1)
             return "CLIENT_ERROR duplicate flag\r\n";
         seen[letter / 64] |= 1ull << letter % 64;
-        if (!take_letter(m, letter))
+        if (!read_flag_letter(m, letter))
             return "CLIENT_ERROR invalid flag\r\n";
-        if ((wrong = take_token(c, m, c->words[i])) && (!error || letter != 'F'))
-            error = wrong; /* the last one counts, but F's only if it is the only one */
+        const char *wrong = read_flag_token(c, m, c->words[i]);
+        if (wrong && (!error || letter != 'F'))
+            error = wrong; /* the last wrong flag counts, but F only if it is the only one */
     }
     return error;
 }

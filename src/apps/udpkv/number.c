@@ -8,7 +8,7 @@ static bool is_space(uint8_t c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static bool parse(const uint8_t *text, size_t len, uint64_t *magnitude, bool *minus)
+static bool parse_magnitude(const uint8_t *text, size_t len, uint64_t *magnitude, bool *minus)
 {
     size_t at = 0, first_digit;
     uint64_t v = 0;
@@ -31,7 +31,7 @@ bool number_u64(const uint8_t *text, size_t len, uint64_t *value)
     uint64_t v;
     bool minus;
 
-    if (!parse(text, len, &v, &minus) || (minus && 0 - v > INT64_MAX))
+    if (!parse_magnitude(text, len, &v, &minus) || (minus && 0 - v > INT64_MAX))
         return false;
     *value = minus ? 0 - v : v;
     return true;
@@ -52,7 +52,7 @@ bool number_i32(const uint8_t *text, size_t len, int32_t *value)
     uint64_t v;
     bool minus;
 
-    if (!parse(text, len, &v, &minus) || v > (uint64_t)INT64_MAX + minus)
+    if (!parse_magnitude(text, len, &v, &minus) || v > (uint64_t)INT64_MAX + minus)
         return false;
     *value = (int32_t)(uint32_t)(minus ? 0 - v : v);
     return true;

@@ -3,7 +3,7 @@
 #include "apps/udpkv/reply.h"
 
 /* The answer has reached what is still to be read of the request. */
-static void make_way(struct reply *reply)
+static void move_unread_aside(struct reply *reply)
 {
     memcpy(reply->aside, reply->unread, reply->unread_len);
     reply->moved = reply->aside - reply->unread;
@@ -23,7 +23,7 @@ void reply_put_split(struct reply *reply, const void *bytes, size_t len)
         from += part;
         len -= part;
         if (len > 0 && reply->unread) {
-            make_way(reply);
+            move_unread_aside(reply);
         } else if (len > 0 && !reply->more(reply)) {
             reply->broken = true;
             reply->at = reply->end; /* later writes come here, too, and end at once */

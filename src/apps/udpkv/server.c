@@ -17,12 +17,14 @@ const char *const server_drop_names[SERVER_DROP_REASONS] = {
 
 /* An answer that is being written. */
 struct answer {
-    struct reply reply; /* first: `more` gets only this */
+    struct reply reply;
     struct server *server;
     struct netbuf **parts; /* the datagrams so far, in the burst to send */
     uint32_t count, room;
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
+
+_Static_assert(offsetof(struct answer, reply) == 0, "more_parts finds the answer by its reply");
 
 /* The lines of `stats settings`: memcached's names where there is such a setting. */
 static RUNS_ONCE void show_settings(const void *whose, struct reply *reply)
@@ -109,17 +111,22 @@ static void add_part(struct answer *answer, struct netbuf *nb)
 static bool more_parts(struct reply *reply)
 {
     struct answer *answer = (struct answer *)reply;
-    struct netbuf *nb = NULL;
 
-    if (answer->count == SERVER_MAX_PARTS)
+    if (answer->count == SERVER_MAX_PARTS) {
         answer->hit = LIMIT_PARTS;
-    else if (answer->count == answer->room)
+        return false;
+    }
+    if (answer->count == answer->room) {
         answer->hit = LIMIT_ROOM;
-    else if (!(nb = netbuf_alloc(answer->server->conf.pool)))
+        return false;
+    }
+    struct netbuf *nb = netbuf_alloc(answer->server->conf.pool);
+    if (!nb) {
         answer->hit = LIMIT_BUFS;
-    else
-        add_part(answer, nb);
-    return nb != NULL;
+        return false;
+    }
+    add_part(answer, nb);
+    return true;
 }
 
 /* Puts an error in the place of an answer that is too long. */
@@ -136,7 +143,7 @@ static void replace_answer(struct answer *answer)
 }
 
 /* Writes the headers of all parts. The last one ends where the reply does. */
-static void finish(struct answer *answer, uint16_t request_id, const struct inet_peer *peer)
+static void finish_answer(struct answer *answer, uint16_t request_id, const struct inet_peer *peer)
 {
     struct server *server = answer->server;
 
@@ -156,7 +163,7 @@ static void finish(struct answer *answer, uint16_t request_id, const struct inet
 }
 
 /* Is this datagram a request that we serve? Counts it if not. */
-static bool acceptable(struct server *server, const struct inet_udp *udp)
+static bool is_for_us(struct server *server, const struct inet_udp *udp)
 {
     const struct server_conf *conf = &server->conf;
     uint32_t i = 0;
@@ -196,7 +203,7 @@ static inline bool is_request(struct server *server, const struct inet_udp *udp)
 {
     const uint8_t *text = udp->payload + SERVER_HEADER_BYTES;
 
-    if (!acceptable(server, udp))
+    if (!is_for_us(server, udp))
         return false;
     if (unlikely(load_be16(udp->payload + 4) != 1)) {
         server->drops[SERVER_DROP_PARTS]++;
@@ -219,7 +226,7 @@ static inline struct word first_key(const struct line *line)
 }
 
 /* Stage 1: what is it, and which bucket will it want? */
-static void look_at(struct server *server, struct netbuf *nb, struct server_pending *pending)
+static void read_packet(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
     const struct shards *shards = &server->text.shards;
     struct inet_udp *udp = &pending->udp;
@@ -240,15 +247,16 @@ static void look_at(struct server *server, struct netbuf *nb, struct server_pend
 }
 
 /* Stage 2: its bucket is there; where is the item? */
-static inline void ask_for_item(const struct server *server, uint64_t hash)
+static inline void prefetch_item(const struct server *server, uint64_t hash)
 {
     store_prefetch_item(shards_of(&server->text.shards, hash), hash);
 }
 
 /* Stage 3: runs a request and answers it in nb, which it owns. Returns how many packets it put to
  * out. */
-static uint32_t serve(struct server *server, struct netbuf *nb,
-                      const struct server_pending *pending, struct netbuf **out, uint32_t room)
+static uint32_t serve_request(struct server *server, struct netbuf *nb,
+                              const struct server_pending *pending, struct netbuf **out,
+                              uint32_t room)
 {
     struct answer answer; /* set field by field: zeroing it as a whole costs more */
     const struct inet_udp *udp = &pending->udp;
@@ -282,12 +290,13 @@ static uint32_t serve(struct server *server, struct netbuf *nb,
         netbuf_free(nb);
         return 0;
     }
-    finish(&answer, request_id, &udp->from);
+    finish_answer(&answer, request_id, &udp->from);
     return answer.count;
 }
 
-static uint32_t finish_one(struct server *server, struct netbuf *nb,
-                           const struct server_pending *pending, struct netbuf **out, uint32_t room)
+static uint32_t serve_packet(struct server *server, struct netbuf *nb,
+                             const struct server_pending *pending, struct netbuf **out,
+                             uint32_t room)
 {
     if (unlikely(pending->verdict == INET_DROPPED)) {
         netbuf_free(nb);
@@ -299,13 +308,13 @@ static uint32_t finish_one(struct server *server, struct netbuf *nb,
         return 0;
     }
     if (likely(pending->verdict == INET_UDP))
-        return serve(server, nb, pending, out, room);
+        return serve_request(server, nb, pending, out, room);
     out[0] = nb;
     return 1;
 }
 
-static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
-                      uint32_t room)
+static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t n,
+                            struct netbuf **out, uint32_t room)
 {
     struct server_pending *pending = server->pending;
     const uint32_t lag = MIN(n, (uint32_t)LAG);
@@ -319,12 +328,12 @@ static uint32_t batch(struct server *server, struct netbuf **in, uint32_t n, str
     }
     for (uint32_t i = 0; i < n + 2 * lag; i++) {
         if (i < n)
-            look_at(server, in[i], &pending[i]);
+            read_packet(server, in[i], &pending[i]);
         if (i >= lag && i - lag < n && likely(pending[i - lag].verdict == INET_UDP))
-            ask_for_item(server, pending[i - lag].line.hash);
+            prefetch_item(server, pending[i - lag].line.hash);
         if (i >= 2 * lag)
-            sent +=
-                finish_one(server, in[i - 2 * lag], &pending[i - 2 * lag], out + sent, room - sent);
+            sent += serve_packet(server, in[i - 2 * lag], &pending[i - 2 * lag], out + sent,
+                                 room - sent);
     }
     return sent;
 }
@@ -336,7 +345,7 @@ uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, str
 
     shards_tick(&server->text.shards, now_s);
     for (uint32_t i = 0; i < n; i += SERVER_BATCH)
-        sent +=
-            batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent, out_max - sent);
+        sent += serve_batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent,
+                            out_max - sent);
     return sent;
 }

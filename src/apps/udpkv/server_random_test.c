@@ -107,9 +107,11 @@ static struct netbuf *make_request(void)
     char text[REQUEST_MAX] = {0, 1, 0, 0, 0, (char)(below(50) ? 1 : below(3)), 0, 0};
     size_t at = SERVER_HEADER_BYTES, len;
 
-    for (uint32_t n = 1 + below(6); n > 0; n--, at += len)
-        if ((len = put_command(text + at, sizeof text - at)) >= sizeof text - at || len == 0)
+    for (uint32_t n = 1 + below(6); n > 0; n--, at += len) {
+        len = put_command(text + at, sizeof text - at);
+        if (len >= sizeof text - at || len == 0)
             break;
+    }
     if (below(8) == 0) /* cut, or with a byte spoilt */
         at = below((uint32_t)at + 1);
     else if (below(8) == 0)

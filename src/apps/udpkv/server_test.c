@@ -24,7 +24,7 @@ static uint32_t ip(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 }
 
 /* A server at 10.0.2.15/24 and a client at 10.0.2.2. */
-static void fresh(void)
+static void fresh_server(void)
 {
     if (!pool) {
         struct netbuf_pool_conf conf = {
@@ -99,7 +99,7 @@ static const char *take_answer(uint16_t id, uint32_t n)
     return (const char *)answer;
 }
 
-static const char *ask(uint16_t id, const char *text)
+static const char *ask_server(uint16_t id, const char *text)
 {
     struct netbuf *nb = request(id, text);
     return take_answer(id, burst(&nb, 1, OUT_MAX));
@@ -111,17 +111,17 @@ static void make_large_item(uint32_t pieces)
     static char text[1100];
     size_t at = format(text, sizeof text, "append z 0 0 1000 noreply\r\n");
 
-    ask(1, "set z 0 0 0\r\n\r\n");
+    ask_server(1, "set z 0 0 0\r\n\r\n");
     memset(text + at, 'v', 1000);
     memcpy(text + at + 1000, "\r\n", 3);
     for (uint32_t i = 0; i < pieces; i++)
-        CHECK_STR(ask(1, text), "");
+        CHECK_STR(ask_server(1, text), "");
 }
 
 TEST(server_answers_in_place)
 {
-    fresh();
-    CHECK_STR(ask(0xabcd, "set a 0 0 5\r\nhello\r\n"), "STORED\r\n");
+    fresh_server();
+    CHECK_STR(ask_server(0xabcd, "set a 0 0 5\r\nhello\r\n"), "STORED\r\n");
     struct netbuf *nb = request(7, "get a\r\n");
     CHECK_EQ(burst(&nb, 1, OUT_MAX), 1);
     CHECK(out[0] == nb);
@@ -132,9 +132,9 @@ TEST(server_answers_in_place)
 
 TEST(server_says_nothing_to_noreply)
 {
-    fresh();
-    CHECK_STR(ask(1, "set a 0 0 1 noreply\r\nx\r\n"), "");
-    CHECK_STR(ask(1, "get a\r\n"), "VALUE a 0 1\r\nx\r\nEND\r\n");
+    fresh_server();
+    CHECK_STR(ask_server(1, "set a 0 0 1 noreply\r\nx\r\n"), "");
+    CHECK_STR(ask_server(1, "get a\r\n"), "VALUE a 0 1\r\nx\r\nEND\r\n");
     CHECK(server.requests == 2 && server.answers == 1);
     CHECK(netbuf_pool_whole(pool));
 }
@@ -147,14 +147,14 @@ TEST(server_answers_many_commands)
     size_t at = 0, want_at = 0;
     static char want[3000];
 
-    fresh();
-    CHECK_STR(ask(1, "set a 0 0 20\r\n01234567890123456789\r\n"), "STORED\r\n");
+    fresh_server();
+    CHECK_STR(ask_server(1, "set a 0 0 20\r\n01234567890123456789\r\n"), "STORED\r\n");
     for (uint32_t i = 0; i < 50; i++) {
         at += format(text + at, sizeof text - at, "get a\r\n");
         want_at += format(want + want_at, sizeof want - want_at,
                           "VALUE a 0 20\r\n01234567890123456789\r\nEND\r\n");
     }
-    CHECK_STR(ask(2, text), want);
+    CHECK_STR(ask_server(2, text), want);
     CHECK_EQ(server.datagrams, 1 + (want_at + 1391) / 1392);
     CHECK(netbuf_pool_whole(pool));
 }
@@ -164,13 +164,14 @@ TEST(server_reads_a_value_before_it_overwrites_it)
 {
     static char text[400], want[800];
 
-    fresh();
+    fresh_server();
     format(text, sizeof text, "set a 0 0 250\r\n%0250u\r\n", 7u);
-    CHECK_STR(ask(1, text), "STORED\r\n");
+    CHECK_STR(ask_server(1, text), "STORED\r\n");
     format(want, sizeof want,
            "VALUE a 0 250\r\n%0250u\r\nEND\r\nSTORED\r\nVALUE b 3 5\r\nworld\r\nEND\r\n", 7u);
-    CHECK_STR(ask(2, "get a\r\nset b 3 0 5\r\nworld\r\nget b\r\n"), want);
-    CHECK_STR(ask(3, "set c 0 0 1\r\nx\r\nget a\r\nnonsense\r\nset b 0 0 x\r\nget c\r\n") + 8 + 272,
+    CHECK_STR(ask_server(2, "get a\r\nset b 3 0 5\r\nworld\r\nget b\r\n"), want);
+    CHECK_STR(ask_server(3, "set c 0 0 1\r\nx\r\nget a\r\nnonsense\r\nset b 0 0 x\r\nget c\r\n") +
+                  8 + 272,
               "ERROR\r\nCLIENT_ERROR bad command line format\r\nVALUE c 0 1\r\nx\r\nEND\r\n");
     CHECK(netbuf_pool_whole(pool));
 }
@@ -191,7 +192,7 @@ TEST(server_runs_a_burst_in_order)
     enum { N = 2 * SERVER_BATCH + 5 };
     struct netbuf *in[N], *answers[OUT_MAX];
 
-    fresh();
+    fresh_server();
     for (uint32_t n = 1; n <= N; n += n < 20 ? 1 : 7) {
         for (uint32_t i = 0; i < n; i++)
             in[i] = request((uint16_t)i, steps[i % ARRAY_LEN(steps)][0]);
@@ -201,16 +202,16 @@ TEST(server_runs_a_burst_in_order)
             out[0] = answers[i];
             CHECK_STR(take_answer((uint16_t)i, 1), steps[i % ARRAY_LEN(steps)][1]);
         }
-        ask(1, "delete n\r\n");
+        ask_server(1, "delete n\r\n");
     }
     CHECK(netbuf_pool_whole(pool));
 }
 
 TEST(server_splits_long_answers)
 {
-    fresh();
+    fresh_server();
     make_large_item(10);
-    CHECK_EQ(strlen(ask(9, "get z\r\n")), 10000 + 24);
+    CHECK_EQ(strlen(ask_server(9, "get z\r\n")), 10000 + 24);
     CHECK_EQ(server.answers, 2);
     CHECK_EQ(server.datagrams, 1 + 8);
     CHECK(netbuf_pool_whole(pool));
@@ -219,15 +220,15 @@ TEST(server_splits_long_answers)
 /* Values around the size of a datagram's room, 1392 bytes. */
 TEST(server_splits_at_the_right_byte)
 {
-    fresh();
+    fresh_server();
     for (uint32_t len = 1360; len <= 1372; len++) {
         static char text[1450];
         size_t at = format(text, sizeof text, "set a 0 0 %u\r\n", len);
         memset(text + at, 'v', len);
         memcpy(text + at + len, "\r\n", 3);
-        CHECK_STR(ask(1, text), "STORED\r\n");
+        CHECK_STR(ask_server(1, text), "STORED\r\n");
         uint64_t before = server.datagrams;
-        CHECK_EQ(strlen(ask(2, "get a\r\n")), len + 23);
+        CHECK_EQ(strlen(ask_server(2, "get a\r\n")), len + 23);
         CHECK_EQ(server.datagrams - before, len + 23 <= 1392 ? 1 : 2);
     }
     CHECK(netbuf_pool_whole(pool));
@@ -235,13 +236,13 @@ TEST(server_splits_at_the_right_byte)
 
 TEST(server_refuses_answers_over_its_limit)
 {
-    fresh();
+    fresh_server();
     make_large_item(50);
-    CHECK_STR(ask(3, "get z z\r\n"), "SERVER_ERROR answer too long for UDP\r\n");
-    CHECK_STR(ask(3, "version\r\nget z z\r\nversion\r\n"),
+    CHECK_STR(ask_server(3, "get z z\r\n"), "SERVER_ERROR answer too long for UDP\r\n");
+    CHECK_STR(ask_server(3, "version\r\nget z z\r\nversion\r\n"),
               "SERVER_ERROR answer too long for UDP\r\n");
     CHECK_EQ(server.too_long, 2);
-    CHECK_EQ(strlen(ask(3, "get z\r\n")), 50000 + 24);
+    CHECK_EQ(strlen(ask_server(3, "get z\r\n")), 50000 + 24);
     CHECK(netbuf_pool_whole(pool));
 }
 
@@ -250,15 +251,16 @@ TEST(server_fills_64_datagrams_to_the_last_byte)
     static char text[600];
     size_t at = format(text, sizeof text, "append z 0 0 510 noreply\r\n");
 
-    fresh();
+    fresh_server();
     make_large_item(44);
     memset(text + at, 'v', 510);
     memcpy(text + at + 510, "\r\n", 3);
-    CHECK_STR(ask(1, text), "");
+    CHECK_STR(ask_server(1, text), "");
     /* 25 bytes, twice 17 + 44510 + 2, and 5 */
-    CHECK_EQ(strlen(ask(2, "version\r\nget z z\r\n")), 64 * 1392);
+    CHECK_EQ(strlen(ask_server(2, "version\r\nget z z\r\n")), 64 * 1392);
     CHECK_EQ(server.too_long, 0);
-    CHECK_STR(ask(2, "foo\r\nversion\r\nget z z\r\n"), "SERVER_ERROR answer too long for UDP\r\n");
+    CHECK_STR(ask_server(2, "foo\r\nversion\r\nget z z\r\n"),
+              "SERVER_ERROR answer too long for UDP\r\n");
     CHECK(netbuf_pool_whole(pool));
 }
 
@@ -266,7 +268,7 @@ TEST(server_sends_no_half_answer)
 {
     struct netbuf *kept[POOL_BUFS], *nb;
 
-    fresh();
+    fresh_server();
     make_large_item(10);
     nb = request(1, "get z\r\n"); /* wants 8 datagrams */
     CHECK_EQ(burst(&nb, 1, 7), 0);
@@ -288,7 +290,7 @@ TEST(server_drops_what_finds_no_room)
 {
     struct netbuf *in[5];
 
-    fresh();
+    fresh_server();
     for (uint32_t i = 0; i < 5; i++)
         in[i] = request((uint16_t)i, "version\r\n");
     CHECK_EQ(burst(in, 5, 3), 3);
@@ -309,7 +311,7 @@ static uint64_t drops_of(enum server_drop reason, const void *payload, size_t le
 
 TEST(server_drops_bad_headers)
 {
-    fresh();
+    fresh_server();
     CHECK_EQ(drops_of(SERVER_DROP_HEADER, "", 0), 1);
     CHECK_EQ(drops_of(SERVER_DROP_HEADER, "\0\1\0\0\0\1\0", 7), 1);
     CHECK_EQ(drops_of(SERVER_DROP_PARTS, "\0\1\0\0\0\2\0\0version\r\n", 17), 1);
@@ -329,7 +331,7 @@ TEST(server_ends_an_exchange_of_errors)
     static const char *const requests[] = {"nonsense\r\n", "get a b\r\nverbosity 1\r\n",
                                            "set a 0 0 7\r\nversion\r\nget a\r\n"};
 
-    fresh();
+    fresh_server();
     for (uint32_t i = 0; i < ARRAY_LEN(requests); i++) {
         struct netbuf *nb = request(7, requests[i]);
         for (uint32_t answers = 0; burst(&nb, 1, OUT_MAX) == 1; answers++) {
@@ -339,20 +341,20 @@ TEST(server_ends_an_exchange_of_errors)
         CHECK_EQ(server.drops[SERVER_DROP_LOOP], i + 1);
         CHECK(netbuf_pool_whole(pool));
     }
-    CHECK_STR(ask(8, "ERRORS\r\n"), "ERROR\r\n"); /* that is nobody's answer */
-    CHECK_STR(ask(8, "version\r\nERROR\r\n"), "VERSION " TEXT_VERSION "\r\nERROR\r\n");
+    CHECK_STR(ask_server(8, "ERRORS\r\n"), "ERROR\r\n"); /* that is nobody's answer */
+    CHECK_STR(ask_server(8, "version\r\nERROR\r\n"), "VERSION " TEXT_VERSION "\r\nERROR\r\n");
 }
 
 TEST(server_serves_its_port_only)
 {
-    fresh();
+    fresh_server();
     server.conf.port = 11212;
     CHECK_EQ(drops_of(SERVER_DROP_PORT, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
 }
 
 TEST(server_answers_allowed_networks_only)
 {
-    fresh();
+    fresh_server();
     client.prefix.address = ip(10, 0, 3, 2);
     CHECK_EQ(drops_of(SERVER_DROP_DENIED, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
     struct server_conf conf = server.conf;
@@ -360,20 +362,20 @@ TEST(server_answers_allowed_networks_only)
     conf.allow[0] = (struct ipv4_prefix){ip(192, 168, 0, 0), 16};
     conf.allow[1] = (struct ipv4_prefix){ip(10, 0, 3, 0), 24};
     server_init(&server, &conf);
-    CHECK_STR(ask(1, "get a\r\n"), "END\r\n");
+    CHECK_STR(ask_server(1, "get a\r\n"), "END\r\n");
     client.prefix.address = ip(10, 0, 2, 2); /* our own network isn't in the list now */
     CHECK_EQ(drops_of(SERVER_DROP_DENIED, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
     conf.allow[0] = (struct ipv4_prefix){0, 0};
     server_init(&server, &conf);
     client.prefix.address = ip(8, 8, 8, 8);
-    CHECK_STR(ask(1, "get a\r\n"), "END\r\n");
+    CHECK_STR(ask_server(1, "get a\r\n"), "END\r\n");
 }
 
 TEST(server_passes_arp_answers_on)
 {
     struct netbuf *nb;
 
-    fresh();
+    fresh_server();
     nb = netbuf_alloc(pool);
     inet_announce(&client, nb);
     memcpy(nb->data + 38, "\x0a\x00\x02\x0f", 4); /* the target: "who has 10.0.2.15?" */
@@ -395,7 +397,7 @@ TEST(server_takes_anything)
                                         "delete a\r\nadd a 0 0 0\r\n\r\n"};
     uint64_t random = 99;
 
-    fresh();
+    fresh_server();
     make_large_item(20);
     for (uint32_t i = 0; i < 3000; i++) {
         struct netbuf *in[8];

@@ -38,21 +38,21 @@ void shards_unlock(struct shards *shards, struct store *store)
     store_release(&store->lock, 0);
 }
 
-static void enter(const struct shards *shards, struct store *store)
+static void enter_shard(const struct shards *shards, struct store *store)
 {
     if (shards->locked)
         shards_lock(shards, store);
 }
 
-static void leave(struct shards *shards, struct store *store)
+static void leave_shard(struct shards *shards, struct store *store)
 {
     if (shards->locked)
         shards_unlock(shards, store);
 }
 
 /* A flush takes one id, however many shards there are: each gets the one behind the core's. */
-static RUNS_ONCE void flush(struct shards *shards, void (*one)(struct store *store, uint32_t at_s),
-                            uint32_t at_s)
+static RUNS_ONCE void flush_each(struct shards *shards,
+                                 void (*one)(struct store *store, uint32_t at_s), uint32_t at_s)
 {
     const uint64_t before = shards->last_cas;
     uint64_t last = before;
@@ -60,15 +60,15 @@ static RUNS_ONCE void flush(struct shards *shards, void (*one)(struct store *sto
     for (uint32_t n = 0; n <= shards->mask; n++) {
         struct store *store = shards_nth(shards, n);
         shards->last_cas = before;
-        enter(shards, store);
+        enter_shard(shards, store);
         one(store, at_s);
-        leave(shards, store);
+        leave_shard(shards, store);
         last = MAX(last, shards->last_cas);
     }
     shards->last_cas = last;
 }
 
-static RUNS_ONCE void flush_now(struct store *store, uint32_t at_s)
+static RUNS_ONCE void flush_one_now(struct store *store, uint32_t at_s)
 {
     (void)at_s;
     store_flush(store);
@@ -76,12 +76,12 @@ static RUNS_ONCE void flush_now(struct store *store, uint32_t at_s)
 
 RUNS_ONCE void shards_flush(struct shards *shards)
 {
-    flush(shards, flush_now, 0);
+    flush_each(shards, flush_one_now, 0);
 }
 
 RUNS_ONCE void shards_flush_at(struct shards *shards, uint32_t at_s)
 {
-    flush(shards, store_flush_at, at_s);
+    flush_each(shards, store_flush_at, at_s);
 }
 
 RUNS_ONCE void shards_sum(struct shards *shards, struct shards_sum *sum)
@@ -89,7 +89,7 @@ RUNS_ONCE void shards_sum(struct shards *shards, struct shards_sum *sum)
     *sum = (struct shards_sum){0};
     for (uint32_t n = 0; n <= shards->mask; n++) {
         struct store *store = shards_nth(shards, n);
-        enter(shards, store);
+        enter_shard(shards, store);
         sum->stats.items += store->stats.items;
         sum->stats.bytes += store->stats.bytes;
         sum->stats.total_items += store->stats.total_items;
@@ -99,7 +99,7 @@ RUNS_ONCE void shards_sum(struct shards *shards, struct shards_sum *sum)
         sum->stats.touched += store->stats.touched;
         sum->log_bytes += store->log_bytes;
         sum->used_bytes += store->used_bytes;
-        leave(shards, store);
+        leave_shard(shards, store);
     }
 }
 
@@ -107,9 +107,9 @@ RUNS_ONCE void shards_reset_stats(struct shards *shards)
 {
     for (uint32_t n = 0; n <= shards->mask; n++) {
         struct store *store = shards_nth(shards, n);
-        enter(shards, store);
+        enter_shard(shards, store);
         store->stats =
             (struct store_stats){.items = store->stats.items, .bytes = store->stats.bytes};
-        leave(shards, store);
+        leave_shard(shards, store);
     }
 }

@@ -10,7 +10,7 @@ enum { COUNT = 4 };
 
 static struct shards one, other; /* two cores' */
 
-static void fresh(void)
+static void fresh_shards(void)
 {
     one = other = test_shards(COUNT, STORE_MIN_BYTES);
 }
@@ -79,7 +79,7 @@ TEST(shards_are_as_many_as_memory_and_cores_allow)
 /* As those of one store would, however many shards there are. */
 TEST(shards_ids_of_one_core_count_up)
 {
-    fresh();
+    fresh_shards();
     for (uint64_t id = 1; id < 20; id++)
         CHECK_EQ(write(&one, id * 7 % COUNT), id);
     shards_flush(&one);
@@ -91,7 +91,7 @@ TEST(shards_ids_of_one_core_count_up)
 
 TEST(shards_ids_grow_from_core_to_core)
 {
-    fresh();
+    fresh_shards();
     CHECK_EQ(write(&one, 0), 1);
     CHECK_EQ(write(&one, 0), 2);
     CHECK_EQ(write(&other, 1), 1); /* which knows nothing of the first core's yet */
@@ -104,7 +104,7 @@ TEST(shards_ids_grow_from_core_to_core)
 /* A shard's time is that of the core which is ahead. A flush comes with it. */
 TEST(shards_time_goes_forward_with_any_core)
 {
-    fresh();
+    fresh_shards();
     write(&one, 0);
     write(&one, 1);
     shards_flush_at(&one, TEST_NOW_S + 10);
@@ -122,7 +122,7 @@ TEST(shards_sums_are_of_all)
 {
     struct shards_sum sum;
 
-    fresh();
+    fresh_shards();
     for (uint32_t i = 0; i < 3 * COUNT; i++)
         write(&one, i % COUNT);
     shards_sum(&other, &sum);

@@ -14,7 +14,7 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
     assert((uintptr_t)memory % CACHE_LINE == 0);
     index_init(&store->index, (uint8_t *)memory + header, index_bytes);
     store->log = (uint8_t *)memory + header + index_bytes;
-    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes - STORE_SLACK, LOG_UNIT);
+    store->log_bytes = ALIGN_DOWN(len_bytes - header - index_bytes - STORE_SLACK, STORE_LOG_UNIT);
     store->max_value = MIN(STORE_MAX_VALUE, store->log_bytes / 16);
     store->pinned = SIZE_MAX;
     store->seed = seed;
@@ -44,7 +44,7 @@ void store_flush_at(struct store *store, uint32_t at_s)
         store->last_cas++; /* here, too */
 }
 
-static inline uint64_t load_64(const uint8_t *p)
+static inline uint64_t load_key_word(const uint8_t *p)
 {
     uint64_t v;
 
@@ -53,26 +53,27 @@ static inline uint64_t load_64(const uint8_t *p)
 }
 
 /* Short keys in line, the last 8 bytes at once: which bytes of them are left doesn't matter. */
-static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+static inline bool same_key(const uint8_t *a, const uint8_t *b, size_t len)
 {
     if (unlikely(len < 8))
         return memcmp(a, b, len) == 0;
     for (size_t at = 0; at + 8 < len; at += 8)
-        if (load_64(a + at) != load_64(b + at))
+        if (load_key_word(a + at) != load_key_word(b + at))
             return false;
-    return load_64(a + len - 8) == load_64(b + len - 8);
+    return load_key_word(a + len - 8) == load_key_word(b + len - 8);
 }
 
 /* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
-static inline struct item *lookup(struct store *store, struct store_key key,
-                                  struct index_walk *walk)
+static inline struct item *find_item(struct store *store, struct store_key key,
+                                     struct index_walk *walk)
 {
-    uint32_t *ref;
-
     *walk = index_walk(&store->index, key.hash);
-    while ((ref = index_next(&store->index, walk))) {
+    for (;;) {
+        const uint32_t *ref = index_next(&store->index, walk);
+        if (!ref)
+            return NULL;
         struct item *item = log_item(store, *ref);
-        if (item->key_len != key.len || !same_bytes(item->bytes, key.bytes, key.len))
+        if (item->key_len != key.len || !same_key(item->bytes, key.bytes, key.len))
             continue;
         if (!log_stale(store, item))
             return item;
@@ -81,14 +82,13 @@ static inline struct item *lookup(struct store *store, struct store_key key,
         log_kill(store, item);
         return NULL;
     }
-    return NULL;
 }
 
 struct item *store_peek(struct store *store, struct store_key key)
 {
     struct index_walk walk;
 
-    return lookup(store, key, &walk);
+    return find_item(store, key, &walk);
 }
 
 struct item *store_find(struct store *store, struct store_key key)
@@ -115,7 +115,7 @@ size_t store_item_bytes(const struct item *item)
 bool store_delete(struct store *store, struct store_key key)
 {
     struct index_walk walk;
-    struct item *item = lookup(store, key, &walk);
+    struct item *item = find_item(store, key, &walk);
 
     if (!item)
         return false;
@@ -125,14 +125,14 @@ bool store_delete(struct store *store, struct store_key key)
 }
 
 /* Does the client know the item as it was once, and is content with that? */
-static bool outdated(const struct item *old, const struct store_value *value)
+static bool is_outdated(const struct item *old, const struct store_value *value)
 {
     return value->stale_cas && value->cas != 0 && value->cas < old->cas;
 }
 
 /* May the mode write, given the item that is there, or NULL? */
-static enum store_result permitted(enum store_mode mode, const struct item *old,
-                                   const struct store_value *value)
+static enum store_result mode_permits(enum store_mode mode, const struct item *old,
+                                      const struct store_value *value)
 {
     switch (mode) {
     case STORE_ADD:
@@ -147,7 +147,7 @@ static enum store_result permitted(enum store_mode mode, const struct item *old,
     case STORE_CAS:
         if (!old)
             return STORE_NOT_FOUND;
-        return old->cas == value->cas || outdated(old, value) ? STORE_OK : STORE_EXISTS;
+        return old->cas == value->cas || is_outdated(old, value) ? STORE_OK : STORE_EXISTS;
     case STORE_SET:
         break;
     }
@@ -155,7 +155,7 @@ static enum store_result permitted(enum store_mode mode, const struct item *old,
 }
 
 /* Sets all of an item but its key. */
-static void fill(struct store *store, struct item *item, const struct store_value *value)
+static void write_value(struct store *store, struct item *item, const struct store_value *value)
 {
     item->value_len = value->len;
     item->flags = value->flags;
@@ -168,26 +168,39 @@ static void fill(struct store *store, struct item *item, const struct store_valu
     store->stats.total_items++;
 }
 
-/* Gives a ref a slot. A chain that is full loses an item: one that is expired, else one that wasn't
- * used, if there is one. */
-static void enter(struct store *store, uint64_t hash, size_t offset)
+/* Frees a slot for a hash whose home bucket is full, by removing an item of this bucket: one that
+ * is expired, else one that wasn't used, else the first. */
+static void free_slot(struct store *store, uint64_t hash)
 {
-    while (!index_insert(&store->index, hash, log_ref(offset))) {
-        struct index_bucket *home = index_home(&store->index, hash);
-        uint32_t victim = 0, best = 0;
-        for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++) {
-            const struct item *item = log_item(store, home->refs[slot]);
-            uint32_t useless = log_stale(store, item) ? 2 : !item->referenced;
-            if (useless > 0 && useless >= best) {
-                best = useless;
-                victim = slot;
-            }
+    struct index_bucket *home = index_home(&store->index, hash);
+    uint32_t victim = 0, best = 0;
+
+    for (uint32_t slot = 0; slot < INDEX_SLOTS; slot++) {
+        const struct item *item = log_item(store, home->refs[slot]);
+        uint32_t useless = log_stale(store, item) ? 2 : !item->referenced;
+        if (useless > 0 && useless >= best) {
+            best = useless;
+            victim = slot;
         }
-        struct index_walk walk = {.bucket = home, .slot = victim};
-        struct item *item = log_item(store, home->refs[victim]);
-        *(log_stale(store, item) ? &store->stats.expired : &store->stats.evictions) += 1;
-        index_remove(&store->index, hash, &walk);
-        log_kill(store, item);
+    }
+    struct index_walk walk = {.bucket = home, .slot = victim};
+    struct item *item = log_item(store, home->refs[victim]);
+    if (log_stale(store, item))
+        store->stats.expired++;
+    else
+        store->stats.evictions++;
+    index_remove(&store->index, hash, &walk);
+    log_kill(store, item);
+}
+
+/* Enters an item into the index, where it is found by its hash from then on. */
+static void enter_index(struct store *store, uint64_t hash, size_t offset)
+{
+    bool entered = index_insert(&store->index, hash, log_ref(offset));
+
+    while (!entered) {
+        free_slot(store, hash);
+        entered = index_insert(&store->index, hash, log_ref(offset));
     }
 }
 
@@ -203,12 +216,12 @@ static struct item *append_item(struct store *store, struct store_key key, uint3
 
 /* Writes a value in the place of `old`, on whose slot the walk stands, or of nothing. Returns the
  * item that has it. */
-static struct item *replace(struct store *store, struct store_key key, struct item *old,
-                            struct index_walk *walk, const struct store_value *value)
+static struct item *write_item(struct store *store, struct store_key key, struct item *old,
+                               struct index_walk *walk, const struct store_value *value)
 {
     if (old && log_footprint(key.len, old->value_len) == log_footprint(key.len, value->len)) {
         old->referenced = 1;
-        fill(store, old, value);
+        write_value(store, old, value);
         return old;
     }
     if (old) {
@@ -216,31 +229,31 @@ static struct item *replace(struct store *store, struct store_key key, struct it
         log_kill(store, old);
     }
     struct item *item = append_item(store, key, value->len);
-    fill(store, item, value);
+    write_value(store, item, value);
     log_born(store, item);
-    enter(store, key.hash, log_offset(store, item));
+    enter_index(store, key.hash, log_offset(store, item));
     return item;
 }
 
 /* A value from a client that knew an older one: it is as stale as the one it takes the place of. */
-static void replace_outdated(struct store *store, struct store_key key, struct item *old,
-                             struct index_walk *walk, const struct store_value *value)
+static void write_outdated(struct store *store, struct store_key key, struct item *old,
+                           struct index_walk *walk, const struct store_value *value)
 {
     struct store_value late = *value;
     bool won = old->won;
 
     late.expire_s = old->expire_s;
-    struct item *item = replace(store, key, old, walk, &late);
+    struct item *item = write_item(store, key, old, walk, &late);
     item->stale = 1;
     item->won = won;
 }
 
 /* The old item must stay while room is made for the longer one, which may move it: it is pinned. */
-static enum store_result extend(struct store *store, struct store_key key,
-                                const struct store_value *more, bool front)
+static enum store_result extend_item(struct store *store, struct store_key key,
+                                     const struct store_value *more, bool front)
 {
     struct index_walk walk;
-    struct item *old = lookup(store, key, &walk);
+    struct item *old = find_item(store, key, &walk);
     uint32_t len = old->value_len + more->len;
 
     if (len > store->max_value)
@@ -248,7 +261,7 @@ static enum store_result extend(struct store *store, struct store_key key,
     store->pinned = log_offset(store, old);
     struct item *item = append_item(store, key, len);
     store->pinned = SIZE_MAX;
-    old = lookup(store, key, &walk);
+    old = find_item(store, key, &walk);
     assert(old);
     item->value_len = len;
     item->flags = old->flags;
@@ -262,7 +275,7 @@ static enum store_result extend(struct store *store, struct store_key key,
     index_remove(&store->index, key.hash, &walk);
     log_kill(store, old);
     log_born(store, item);
-    enter(store, key.hash, log_offset(store, item));
+    enter_index(store, key.hash, log_offset(store, item));
     return STORE_OK;
 }
 
@@ -270,7 +283,7 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
                             const struct store_value *value)
 {
     struct index_walk walk;
-    struct item *old = lookup(store, key, &walk);
+    struct item *old = find_item(store, key, &walk);
 
     assert(key.len >= 1 && key.len <= STORE_MAX_KEY);
     if (value->len > store->max_value) {
@@ -278,15 +291,15 @@ enum store_result store_put(struct store *store, enum store_mode mode, struct st
             store_delete(store, key);
         return STORE_TOO_LARGE;
     }
-    enum store_result result = permitted(mode, old, value);
+    enum store_result result = mode_permits(mode, old, value);
     if (result != STORE_OK)
         return result;
     if (mode == STORE_APPEND || mode == STORE_PREPEND)
-        return extend(store, key, value, mode == STORE_PREPEND);
-    if (mode == STORE_CAS && outdated(old, value))
-        replace_outdated(store, key, old, &walk, value);
+        return extend_item(store, key, value, mode == STORE_PREPEND);
+    if (mode == STORE_CAS && is_outdated(old, value))
+        write_outdated(store, key, old, &walk, value);
     else
-        replace(store, key, old, &walk, value);
+        write_item(store, key, old, &walk, value);
     return STORE_OK;
 }
 
@@ -295,7 +308,7 @@ enum store_result store_add(struct store *store, struct store_key key, uint64_t 
 {
     uint64_t number;
     struct index_walk walk;
-    struct item *item = lookup(store, key, &walk);
+    struct item *item = find_item(store, key, &walk);
     char text[24];
 
     if (!item)
@@ -310,7 +323,7 @@ enum store_result store_add(struct store *store, struct store_key key, uint64_t 
                                     .len = len,
                                     .flags = item->flags,
                                     .expire_s = item->expire_s};
-        replace(store, key, item, &walk, &value);
+        write_item(store, key, item, &walk, &value);
         return STORE_OK;
     }
     memcpy(item_value(item), text, len);

@@ -55,7 +55,7 @@ static bool in_index(const struct store *store, const struct item *item)
     struct index_walk walk = index_walk(&store->index, hash);
     uint32_t *ref, found = 0;
 
-    while ((ref = index_next(&store->index, &walk)))
+    for (ref = index_next(&store->index, &walk); ref; ref = index_next(&store->index, &walk))
         found += *ref == log_ref(log_offset(store, item));
     return found == 1;
 }
@@ -70,7 +70,7 @@ void test_check_store(const struct store *store)
         size_t len = item->state == STORE_PAD ? item->value_len
                                               : log_footprint(item->key_len, item->value_len);
         CHECK(item->state >= STORE_LIVE && item->state <= STORE_PAD);
-        CHECK(len > 0 && len <= left && len % LOG_UNIT == 0 && len <= store->log_bytes - at);
+        CHECK(len > 0 && len <= left && len % STORE_LOG_UNIT == 0 && len <= store->log_bytes - at);
         if (item->state == STORE_LIVE) {
             items++;
             live_bytes += len;
@@ -316,7 +316,7 @@ TEST(store_overwrites_in_place_if_the_footprint_stays)
     test_check_store(store);
 }
 
-/* The promise of store.h, with a log in which every item was used. */
+/* What log.h says of its work holds, with a log in which every item was used. */
 TEST(store_work_is_bounded)
 {
     struct store *store = test_store(1 << 20);

@@ -1,85 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* text.c - the commands of memcached's text protocol; see text.h. */
 #include "apps/udpkv/command.h"
+#include "apps/udpkv/meta.h"
 #include "apps/udpkv/number.h"
+#include "apps/udpkv/text_stats.h"
 
-enum { MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
-
-const char command_bad_format[] = "CLIENT_ERROR bad command line format\r\n";
 static const char bad_exptime[] = "CLIENT_ERROR invalid exptime argument\r\n";
 
-void command_say(struct command *c, const char *line)
-{
-    if (!c->mute)
-        reply_text(c->reply, line);
-}
-
 /* noreply may be the last word of a command, whatever else is wrong with it. */
-static void look_for_noreply(struct command *c)
+static void take_noreply(struct command *c)
 {
     if (c->word_count <= LINE_WORDS)
         c->mute = command_is(c->words[c->word_count - 1], "noreply");
 }
 
-void command_lock(struct command *c, uint64_t hash)
-{
-    c->store = c->locked = shards_of(&c->text->shards, hash);
-    shards_lock(&c->text->shards, c->locked);
-}
-
-void command_unlock(struct command *c)
-{
-    shards_unlock(&c->text->shards, c->locked);
-    c->locked = NULL;
-}
-
-uint32_t command_expire_s(const struct command *c, int32_t exptime)
-{
-    if (exptime == 0)
-        return 0;
-    if (exptime < 0)
-        return STORE_EXPIRED;
-    return (uint32_t)exptime + (exptime > MAX_RELATIVE_S ? 0 : c->text->shards.now_s);
-}
-
 /* --- storage ------------------------------------------------------------------------------- */
 
-bool command_take_data(struct command *c, uint32_t len, struct store_value *value)
-{
-    size_t left = (size_t)(c->end - c->rest);
-
-    value->bytes = c->rest;
-    value->len = len;
-    if (left < (size_t)len + 2) {
-        c->rest = c->end;
-        command_say(c, "CLIENT_ERROR bad data chunk\r\n");
-        return false;
-    }
-    c->rest += len + 2;
-    c->text->stats.cmd_set++;
-    if (c->rest[-2] != '\r' || c->rest[-1] != '\n') {
-        command_say(c, "CLIENT_ERROR bad data chunk\r\n");
-        return false;
-    }
-    return true;
-}
-
-enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
-                              const struct store_value *value)
-{
-    struct text_stats *stats = &c->text->stats;
-
-    command_enter(c, key);
-    enum store_result result = store_put(c->store, mode, key, value);
-    if (mode == STORE_CAS) {
-        stats->cas_hits += result == STORE_OK;
-        stats->cas_badval += result == STORE_EXISTS;
-        stats->cas_misses += result == STORE_NOT_FOUND;
-    }
-    return result;
-}
-
-static void put(struct command *c)
+static void text_set(struct command *c)
 {
     static const char *const answers[] = {
         [STORE_OK] = "STORED\r\n",
@@ -93,7 +30,7 @@ static void put(struct command *c)
     struct store_value value = {0};
     int32_t exptime, len;
 
-    look_for_noreply(c);
+    take_noreply(c);
     if (w[1].len > STORE_MAX_KEY || !number_u32(w[2].bytes, w[2].len, &value.flags) ||
         !number_i32(w[3].bytes, w[3].len, &exptime) || !number_i32(w[4].bytes, w[4].len, &len) ||
         (mode == STORE_CAS && !number_u64(w[5].bytes, w[5].len, &value.cas)) || len < 0 ||
@@ -146,7 +83,7 @@ static bool keys_fit(const struct command *c, uint32_t next)
 
 /* get, gets, gat and gats. If a key is too long, then those before it are still looked up, and
  * touched. */
-static void get(struct command *c)
+static void text_get(struct command *c)
 {
     bool with_cas = c->how & GET_CAS, touches = c->how & GET_TOUCH;
     struct text_stats *stats = &c->text->stats;
@@ -189,10 +126,10 @@ static void get(struct command *c)
 
 /* --- the others ---------------------------------------------------------------------------- */
 
-static void delete_item(struct command *c)
+static void text_delete(struct command *c)
 {
     if (c->word_count > 2) /* `delete noreply` is about a key */
-        look_for_noreply(c);
+        take_noreply(c);
     bool zero =
         c->word_count > 2 && command_is(c->words[2], "0"); /* a time, once; 0 is still allowed */
     if (c->word_count != 2u + zero + c->mute) {
@@ -213,13 +150,13 @@ static void delete_item(struct command *c)
 
 enum { ADD_UP, ADD_DOWN };
 
-static void add(struct command *c)
+static void text_arithmetic(struct command *c)
 {
     bool down = c->how == ADD_DOWN;
     struct text_stats *stats = &c->text->stats;
     uint64_t delta, number;
 
-    look_for_noreply(c);
+    take_noreply(c);
     if (c->words[1].len > STORE_MAX_KEY) {
         command_say(c, command_bad_format);
         return;
@@ -245,11 +182,11 @@ static void add(struct command *c)
     }
 }
 
-static void touch(struct command *c)
+static void text_touch(struct command *c)
 {
     int32_t exptime;
 
-    look_for_noreply(c);
+    take_noreply(c);
     if (c->words[1].len > STORE_MAX_KEY) {
         command_say(c, command_bad_format);
         return;
@@ -269,11 +206,11 @@ static void touch(struct command *c)
     command_say(c, item ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
 }
 
-static void flush_all(struct command *c)
+static void text_flush_all(struct command *c)
 {
     int32_t exptime = 0;
 
-    look_for_noreply(c);
+    take_noreply(c);
     c->text->stats.cmd_flush++;
     if (c->word_count > 1u + c->mute && !number_i32(c->words[1].bytes, c->words[1].len, &exptime)) {
         command_say(c, bad_exptime);
@@ -286,26 +223,26 @@ static void flush_all(struct command *c)
     command_say(c, "OK\r\n");
 }
 
-static void verbosity(struct command *c)
+static void text_verbosity(struct command *c)
 {
     uint32_t level;
 
-    look_for_noreply(c);
+    take_noreply(c);
     command_say(c, number_u32(c->words[1].bytes, c->words[1].len, &level) ? "OK\r\n"
                                                                           : command_bad_format);
 }
 
-static void version(struct command *c)
+static void text_version(struct command *c)
 {
     command_say(c, "VERSION " TEXT_VERSION "\r\n");
 }
 
-static void shutdown(struct command *c)
+static void text_shutdown(struct command *c)
 {
     command_say(c, "ERROR: shutdown not enabled\r\n");
 }
 
-static void quit(struct command *c)
+static void text_quit(struct command *c)
 {
     c->quit = true;
 }
@@ -318,35 +255,35 @@ static const struct verb {
     uint8_t how;      /* for run, in command.how */
     void (*run)(struct command *c);
 } verbs[] = {
-    {"get", 2, 0, 0, get},
-    {"set", 5, 6, STORE_SET, put},
+    {"get", 2, 0, 0, text_get},
+    {"set", 5, 6, STORE_SET, text_set},
     {"mg", 2, 0, 0, meta_get},
     {"ms", 2, 0, 0, meta_set},
-    {"gets", 2, 0, GET_CAS, get},
-    {"gat", 2, 0, GET_TOUCH, get},
-    {"gats", 2, 0, GET_CAS | GET_TOUCH, get},
-    {"add", 5, 6, STORE_ADD, put},
-    {"replace", 5, 6, STORE_REPLACE, put},
-    {"append", 5, 6, STORE_APPEND, put},
-    {"prepend", 5, 6, STORE_PREPEND, put},
-    {"cas", 6, 7, STORE_CAS, put},
-    {"delete", 2, 4, 0, delete_item},
+    {"gets", 2, 0, GET_CAS, text_get},
+    {"gat", 2, 0, GET_TOUCH, text_get},
+    {"gats", 2, 0, GET_CAS | GET_TOUCH, text_get},
+    {"add", 5, 6, STORE_ADD, text_set},
+    {"replace", 5, 6, STORE_REPLACE, text_set},
+    {"append", 5, 6, STORE_APPEND, text_set},
+    {"prepend", 5, 6, STORE_PREPEND, text_set},
+    {"cas", 6, 7, STORE_CAS, text_set},
+    {"delete", 2, 4, 0, text_delete},
     {"md", 2, 0, 0, meta_delete},
     {"ma", 2, 0, 0, meta_arithmetic},
     {"mn", 1, 0, 0, meta_no_op},
     {"me", 1, 0, 0, meta_debug},
-    {"incr", 3, 4, ADD_UP, add},
-    {"decr", 3, 4, ADD_DOWN, add},
-    {"touch", 3, 4, 0, touch},
-    {"flush_all", 1, 3, 0, flush_all},
-    {"verbosity", 2, 3, 0, verbosity},
+    {"incr", 3, 4, ADD_UP, text_arithmetic},
+    {"decr", 3, 4, ADD_DOWN, text_arithmetic},
+    {"touch", 3, 4, 0, text_touch},
+    {"flush_all", 1, 3, 0, text_flush_all},
+    {"verbosity", 2, 3, 0, text_verbosity},
     {"stats", 1, 0, 0, text_stats},
-    {"version", 1, 0, 0, version},
-    {"shutdown", 1, 0, 0, shutdown},
-    {"quit", 1, 0, 0, quit},
+    {"version", 1, 0, 0, text_version},
+    {"shutdown", 1, 0, 0, text_shutdown},
+    {"quit", 1, 0, 0, text_quit},
 };
 
-static void run_line(struct command *c)
+static void run_command(struct command *c)
 {
     for (uint32_t i = 0; c->word_count > 0 && i < ARRAY_LEN(verbs); i++) {
         const struct verb *verb = &verbs[i];
@@ -395,7 +332,7 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
         c.mute = false;
         text->commands++;
         reply_guard(reply, c.rest, (size_t)(c.end - c.rest));
-        run_line(&c);
+        run_command(&c);
         ptrdiff_t moved = reply_unguard(reply);
         c.rest += moved;
         c.end += moved;

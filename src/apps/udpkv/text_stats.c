@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* text_stats.c - the command stats; the names are memcached's where the meaning is. */
-#include "apps/udpkv/command.h"
+#include "apps/udpkv/text_stats.h"
 
 RUNS_ONCE void text_show_text(struct reply *reply, const char *prefix, const char *name,
                               const char *value)
@@ -22,18 +22,24 @@ RUNS_ONCE void text_show_number(struct reply *reply, const char *prefix, const c
     text_show_text(reply, prefix, name, text);
 }
 
-static RUNS_ONCE void show(struct reply *reply, const char *name, uint64_t value)
+static RUNS_ONCE void show_plain(struct reply *reply, const char *name, uint64_t value)
 {
     text_show_number(reply, "", name, value);
 }
 
 /* Reads a counter that another core counts up meanwhile: it is whole, and as new as can be told. */
-static uint64_t now_at(const uint64_t *counter)
+static uint64_t read_counter(const uint64_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+/* Such counters are taken for an array of numbers here. */
 enum { STATS = sizeof(struct text_stats) / sizeof(uint64_t) };
+
+_Static_assert(sizeof(struct text_stats) == STATS * sizeof(uint64_t) &&
+                   offsetof(struct text_stats, cmd_get) == 0 &&
+                   offsetof(struct text_stats, touch_misses) == (STATS - 1) * sizeof(uint64_t),
+               "struct text_stats has numbers of 64 bits and nothing else");
 
 RUNS_ONCE struct text_stats text_sum_stats(const struct text *text)
 {
@@ -45,7 +51,7 @@ RUNS_ONCE struct text_stats text_sum_stats(const struct text *text)
         const uint64_t *counted = (const uint64_t *)&one->stats;
         const uint64_t *before = (const uint64_t *)&one->before;
         for (uint32_t i = 0; i < STATS; i++)
-            sums[i] += now_at(&counted[i]) - now_at(&before[i]);
+            sums[i] += read_counter(&counted[i]) - read_counter(&before[i]);
         one = one->next;
     } while (one != text);
     return sum;
@@ -63,14 +69,14 @@ RUNS_ONCE uint32_t text_cores(const struct text *text)
 /* A counter of somebody else, over all cores: each has the same ones. */
 static RUNS_ONCE uint64_t sum_counter(const struct text *text, uint32_t i)
 {
-    uint64_t sum = now_at(text->counters[i].value);
+    uint64_t sum = read_counter(text->counters[i].value);
 
     for (const struct text *other = text->next; other != text; other = other->next)
-        sum += now_at(other->counters[i].value);
+        sum += read_counter(other->counters[i].value);
     return sum;
 }
 
-static RUNS_ONCE void show_all(struct text *text, struct reply *reply)
+static RUNS_ONCE void show_general(struct text *text, struct reply *reply)
 {
     const struct text_stats sum = text_sum_stats(text), *s = &sum;
     struct shards_sum items;
@@ -102,17 +108,17 @@ static RUNS_ONCE void show_all(struct text *text, struct reply *reply)
         {"moved_bytes", &store->moved_bytes},
     };
 
-    show(reply, "pid", 1);
-    show(reply, "uptime", text->shards.now_s - text->start_s);
-    show(reply, "time", text->shards.now_s);
+    show_plain(reply, "pid", 1);
+    show_plain(reply, "uptime", text->shards.now_s - text->start_s);
+    show_plain(reply, "time", text->shards.now_s);
     text_show_text(reply, "", "version", TEXT_VERSION);
-    show(reply, "pointer_size", 8 * sizeof(void *));
-    show(reply, "limit_maxbytes", text->store_bytes);
-    show(reply, "threads", text_cores(text));
+    show_plain(reply, "pointer_size", 8 * sizeof(void *));
+    show_plain(reply, "limit_maxbytes", text->store_bytes);
+    show_plain(reply, "threads", text_cores(text));
     for (uint32_t i = 0; i < ARRAY_LEN(own); i++)
-        show(reply, own[i].name, *own[i].value);
+        show_plain(reply, own[i].name, *own[i].value);
     for (uint32_t i = 0; i < text->counter_count; i++)
-        show(reply, text->counters[i].name, sum_counter(text, i));
+        show_plain(reply, text->counters[i].name, sum_counter(text, i));
 }
 
 /* All items are in one log, which is shown as memcached's class 1; like its classes it shows only
@@ -149,14 +155,14 @@ static RUNS_ONCE void show_slabs(struct text *text, struct reply *reply)
         text_show_number(reply, "1:", "cas_badval", s->cas_badval);
         text_show_number(reply, "1:", "touch_hits", s->touch_hits);
     }
-    show(reply, "log_bytes", items.log_bytes);
-    show(reply, "log_used_bytes", items.used_bytes);
-    show(reply, "log_moved_bytes", items.stats.moved_bytes);
-    show(reply, "total_malloced", text->store_bytes);
+    show_plain(reply, "log_bytes", items.log_bytes);
+    show_plain(reply, "log_used_bytes", items.used_bytes);
+    show_plain(reply, "log_moved_bytes", items.stats.moved_bytes);
+    show_plain(reply, "total_malloced", text->store_bytes);
 }
 
 /* A counter is only ever written by its own core, so none is set to 0. */
-static RUNS_ONCE void reset(struct text *text)
+static RUNS_ONCE void reset_counters(struct text *text)
 {
     struct text *one = text;
 
@@ -164,7 +170,7 @@ static RUNS_ONCE void reset(struct text *text)
         const uint64_t *counted = (const uint64_t *)&one->stats;
         uint64_t *before = (uint64_t *)&one->before;
         for (uint32_t i = 0; i < STATS; i++)
-            __atomic_store_n(&before[i], now_at(&counted[i]), __ATOMIC_RELAXED);
+            __atomic_store_n(&before[i], read_counter(&counted[i]), __ATOMIC_RELAXED);
         one = one->next;
     } while (one != text);
     shards_reset_stats(&text->shards);
@@ -186,12 +192,12 @@ static RUNS_ONCE bool show_part(const struct text *text, struct word name, struc
 RUNS_ONCE void text_stats(struct command *c)
 {
     if (c->word_count > 1 && command_is(c->words[1], "reset")) {
-        reset(c->text);
+        reset_counters(c->text);
         command_say(c, "RESET\r\n");
         return;
     }
     if (c->word_count == 1) {
-        show_all(c->text, c->reply);
+        show_general(c->text, c->reply);
     } else if (command_is(c->words[1], "items")) {
         show_items(c->text, c->reply);
     } else if (command_is(c->words[1], "slabs")) {
