@@ -209,7 +209,7 @@ static uint32_t pair_rx(struct netdev_queue *base, struct netbuf **bufs, uint32_
     return got;
 }
 
-static bool pairs_link_up(struct netdev *dev)
+static bool pairs_recover(struct netdev *dev)
 {
     return dev == &fake.dev;
 }
@@ -218,7 +218,7 @@ static const struct netdev_ops ops = {
     .rx_burst = pair_rx,
     .tx_burst = pair_tx,
     .tx_reclaim = pair_reclaim,
-    .recover = pairs_link_up,
+    .recover = pairs_recover,
 };
 
 static void run_on_core(uint32_t core)
