@@ -10,7 +10,7 @@ struct out {
     size_t size, len;
 };
 
-static void put(struct out *o, char c)
+static void put_char(struct out *o, char c)
 {
     if (o->len + 1 < o->size)
         o->buf[o->len] = c;
@@ -30,12 +30,12 @@ static void put_padded(struct out *o, const struct spec *s, const char *text, si
 
     if (!s->left)
         for (size_t i = 0; i < pad; i++)
-            put(o, s->zero ? '0' : ' ');
+            put_char(o, s->zero ? '0' : ' ');
     for (size_t i = 0; i < len; i++)
-        put(o, text[i]);
+        put_char(o, text[i]);
     if (s->left)
         for (size_t i = 0; i < pad; i++)
-            put(o, ' ');
+            put_char(o, ' ');
 }
 
 static void put_number(struct out *o, struct spec *s, uint64_t v, unsigned base, const char *digits,
@@ -49,7 +49,7 @@ static void put_number(struct out *o, struct spec *s, uint64_t v, unsigned base,
         v /= base;
     } while (v != 0);
     if (negative && s->zero && s->width > 0) {
-        put(o, '-');
+        put_char(o, '-');
         s->width--;
     } else if (negative) {
         text[--at] = '-';
@@ -119,7 +119,7 @@ size_t vformat(char *buf, size_t size, const char *fmt, va_list list)
     va_copy(args, list);
     for (const char *f = fmt; *f; f++) {
         if (*f != '%') {
-            put(&o, *f);
+            put_char(&o, *f);
             continue;
         }
         f = read_spec(&s, f + 1, &args);
@@ -136,11 +136,11 @@ size_t vformat(char *buf, size_t size, const char *fmt, va_list list)
         } else if (*f == 'x' || *f == 'X') {
             put_number(&o, &s, next_unsigned(&args, s.longs), 16, *f == 'x' ? lower : upper, false);
         } else if (*f == 'p') {
-            put(&o, '0');
-            put(&o, 'x');
+            put_char(&o, '0');
+            put_char(&o, 'x');
             put_number(&o, &s, (uintptr_t)va_arg(args, void *), 16, lower, false);
         } else {
-            put(&o, *f); /* %% */
+            put_char(&o, *f); /* %% */
             if (*f == 0)
                 break;
         }

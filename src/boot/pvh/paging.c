@@ -28,7 +28,7 @@ extern uint64_t table_pt[IMAGE_TABLES * TABLE_ENTRIES];
 extern char image_start[], image_rodata[], image_data[], image_end[];
 extern char guard_main[], guard_trap[], guard_double[];
 
-static void fill(uintptr_t start, uintptr_t end, uint64_t flags)
+static void fill_entries(uintptr_t start, uintptr_t end, uint64_t flags)
 {
     for (uintptr_t page = start; page < end; page += PAGE_SIZE)
         table_pt[page / PAGE_SIZE] = page | flags;
@@ -36,9 +36,9 @@ static void fill(uintptr_t start, uintptr_t end, uint64_t flags)
 
 void paging_protect_image(void)
 {
-    fill((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
-    fill((uintptr_t)image_rodata, (uintptr_t)image_data, PTE_READ | PTE_NX);
-    fill((uintptr_t)image_data, (uintptr_t)image_end, PTE_DATA);
+    fill_entries((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
+    fill_entries((uintptr_t)image_rodata, (uintptr_t)image_data, PTE_READ | PTE_NX);
+    fill_entries((uintptr_t)image_data, (uintptr_t)image_end, PTE_DATA);
     table_pt[(uintptr_t)guard_main / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_trap / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_double / PAGE_SIZE] = 0;
@@ -51,8 +51,8 @@ void paging_protect_image(void)
 
 void paging_map_around_image(void)
 {
-    fill(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
-    fill((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
+    fill_entries(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
+    fill_entries((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
 }
 
 static uint64_t *table_below(uint64_t *entry)

@@ -61,7 +61,7 @@ bool xen_map(unsigned space, uint32_t index, void *page)
 }
 
 /* What start and move have in common. */
-static void connect(void)
+static void connect_to_xen(void)
 {
     if (!xen_map(XENMAPSPACE_shared_info, 0, &shared_page))
         panic("Xen gives this domain no shared info page; give it type=\"pvh\" in its "
@@ -77,7 +77,7 @@ void machine_init_ring0(void)
     if (!found)
         panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
     xen_has_vmmcall = has_vmmcall();
-    connect();
+    connect_to_xen();
 }
 
 int machine_ring(const char *command_line)
@@ -104,7 +104,7 @@ bool xen_suspend(void)
     console_flush(); /* where it goes on, the console's ring is a new one */
     if (schedop_shutdown(SHUTDOWN_suspend) != 0)
         return false;
-    connect();
+    connect_to_xen();
     console_connect();
     return true;
 }

@@ -43,7 +43,7 @@ static void rx_take_extra(struct netfront_rx *q, struct netbuf *unused,
     p->extra = extra->flags & XEN_NETIF_EXTRA_FLAG_MORE;
     if (++p->extras > NETFRONT_EXTRAS_MAX) {
         rx_spoil(p, NETDEV_DROP_BAD_META);
-        broken(&q->base); /* they may be packets, who knows */
+        ring_broken(&q->base); /* they may be packets, who knows */
     }
 }
 
@@ -117,7 +117,7 @@ INLINE struct netbuf *rx_take(struct netfront_rx *q)
         rx_take_extra(q, nb, &slot.extra);
     } else if (unlikely(slot.rsp.id != at)) {
         netbuf_free(nb);
-        broken(&q->base);
+        ring_broken(&q->base);
         return NULL;
     } else {
         rx_take_piece(q, nb, &slot.rsp);
@@ -185,7 +185,7 @@ uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
         return got;
     base->more = known;
     if (rx_refill(q))
-        kick(&q->ring, base);
+        ring_kick(&q->ring, base);
     give_way(&q->idle, got > 0);
     return got;
 }
@@ -200,7 +200,7 @@ void netfront_rx_open(struct netfront_rx *q)
 {
     q->base.broken = false;
     rx_refill(q);
-    kick(&q->ring, &q->base); /* the back end may have missed that there are buffers */
+    ring_kick(&q->ring, &q->base); /* the back end may have missed that there are buffers */
     if (q->armed)
         netfront_rx_arm(q);
 }
@@ -245,7 +245,7 @@ static uint32_t tx_reap(struct netfront_tx *q)
         const uint32_t at = q->ring.rsp_cons & MASK;
         const union tx_slot slot = {.word = *(volatile uint32_t *)&tx_entries(q)[at]};
         if (unlikely(slot.rsp.id >= NETFRONT_RING || !q->flight[slot.rsp.id])) {
-            broken(&q->base);
+            ring_broken(&q->base);
             break;
         }
         struct netbuf *piece = q->flight[slot.rsp.id];
@@ -386,7 +386,7 @@ uint32_t netfront_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
     base->stats.bursts += packets > 0;
     base->room = room;
     if (packets > 0 && ring_publish(&q->ring))
-        kick(&q->ring, base);
+        ring_kick(&q->ring, base);
     give_way(&q->idle, taken > 0);
     return taken;
 }

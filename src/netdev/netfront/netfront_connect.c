@@ -35,7 +35,7 @@ enum {
     HOTPLUG_FACTOR = 8, /* dom0 may be busy, its scripts and the vifs of other domains come first */
 };
 
-static void enter(struct netfront *nf, enum netfront_phase phase)
+static void enter_phase(struct netfront *nf, enum netfront_phase phase)
 {
     nf->phase = phase;
     nf->next_look_ns = 0;
@@ -128,7 +128,7 @@ static void begin_closing(struct netfront *nf)
 {
     shut_queues(nf);
     netfront_write_state(nf, XenbusStateClosed); /* fails if the vif has gone, too */
-    enter(nf, NETFRONT_CLOSING);
+    enter_phase(nf, NETFRONT_CLOSING);
 }
 
 /* --- a step in each phase: true if another may follow at once -------------------------------- */
@@ -137,7 +137,7 @@ enum { NO_NEWS = -1 }; /* the store doesn't answer, which says nothing about the
 
 /* The state of the back end; XenbusStateUnknown if it has gone. One that took its place is found on
  * the way through DOWN. */
-static int look(struct netfront *nf)
+static int look_at_back(struct netfront *nf)
 {
     int state = netfront_back_state(nf);
 
@@ -157,17 +157,17 @@ static bool step_down(struct netfront *nf)
     if (clock_ns() < nf->retry_ns || netfront_find_back(nf) || !netfront_back_online(nf) ||
         netfront_write_state(nf, XenbusStateInitialising))
         return false;
-    enter(nf, NETFRONT_MEETING);
+    enter_phase(nf, NETFRONT_MEETING);
     return true;
 }
 
 static bool step_meeting(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state != XenbusStateInitWait) {
         if (state == XenbusStateUnknown || clock_ns() >= nf->deadline_ns)
-            enter(nf, NETFRONT_DOWN); /* and look for it anew */
+            enter_phase(nf, NETFRONT_DOWN); /* and look for it anew */
         return false;
     }
     if (clock_ns() < nf->retry_ns || (!nf->met && netfront_read_features(nf)))
@@ -182,19 +182,19 @@ static bool step_meeting(struct netfront *nf)
     }
     if (error)
         return failed(nf, error);
-    enter(nf, NETFRONT_CONNECTING);
+    enter_phase(nf, NETFRONT_CONNECTING);
     nf->deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
     return true;
 }
 
 static bool step_connecting(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state == XenbusStateConnected) {
         netfront_read_carrier(nf);
         open_queues(nf);
-        enter(nf, NETFRONT_UP);
+        enter_phase(nf, NETFRONT_UP);
         return false;
     }
     const bool waits = state == NO_NEWS || state == XenbusStateInitialising ||
@@ -208,7 +208,7 @@ static bool step_connecting(struct netfront *nf)
 
 static bool step_up(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state == XenbusStateConnected || state == XenbusStateReconfiguring ||
         state == XenbusStateReconfigured || state == NO_NEWS) {
@@ -227,16 +227,16 @@ static bool step_up(struct netfront *nf)
 
 static bool step_closing(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state != XenbusStateClosed && state != XenbusStateUnknown && clock_ns() < nf->deadline_ns)
         return false;
     release(nf);
-    enter(nf, NETFRONT_DOWN);
+    enter_phase(nf, NETFRONT_DOWN);
     return nf->wanted;
 }
 
-static bool step(struct netfront *nf)
+static bool take_step(struct netfront *nf)
 {
     static bool (*const steps[])(struct netfront *) = {
         [NETFRONT_DOWN] = step_down,
@@ -260,7 +260,7 @@ static bool step(struct netfront *nf)
 /* --- what the rest of the driver asks for ---------------------------------------------------- */
 
 /* Takes steps until the phase is reached, an error or the time is out. */
-static int wait_for(struct netfront *nf, enum netfront_phase phase)
+static int wait_for_phase(struct netfront *nf, enum netfront_phase phase)
 {
     const uint64_t deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
 
@@ -269,7 +269,7 @@ static int wait_for(struct netfront *nf, enum netfront_phase phase)
     while (nf->phase != phase && !nf->error && !(nf->met && !nf->wanted)) {
         if (clock_ns() >= deadline_ns)
             return NETDEV_ETIMEOUT;
-        if (!step(nf) && nf->phase != phase && !nf->error)
+        if (!take_step(nf) && nf->phase != phase && !nf->error)
             store_wait(MIN(deadline_ns, nf->next_look_ns));
     }
     return nf->error;
@@ -278,8 +278,8 @@ static int wait_for(struct netfront *nf, enum netfront_phase phase)
 int netfront_meet(struct netfront *nf)
 {
     nf->met = false;
-    int error = wait_for(nf, NETFRONT_UP); /* which ends when they have met */
-    enter(nf, NETFRONT_DOWN);
+    int error = wait_for_phase(nf, NETFRONT_UP); /* which ends when they have met */
+    enter_phase(nf, NETFRONT_DOWN);
     return error;
 }
 
@@ -288,7 +288,7 @@ int netfront_connect(struct netfront *nf)
     nf->wanted = true;
     nf->lost = false;
     nf->lost_packets = 0;
-    return wait_for(nf, NETFRONT_UP);
+    return wait_for_phase(nf, NETFRONT_UP);
 }
 
 void netfront_disconnect(struct netfront *nf)
@@ -298,9 +298,9 @@ void netfront_disconnect(struct netfront *nf)
     if (nf->phase == NETFRONT_UP || nf->phase == NETFRONT_CONNECTING)
         begin_closing(nf);
     while (nf->phase == NETFRONT_CLOSING) /* until the phase's deadline */
-        if (!step(nf) && nf->phase == NETFRONT_CLOSING)
+        if (!take_step(nf) && nf->phase == NETFRONT_CLOSING)
             store_wait(MIN(nf->deadline_ns, nf->next_look_ns));
-    enter(nf, NETFRONT_DOWN);
+    enter_phase(nf, NETFRONT_DOWN);
 }
 
 bool netfront_go_on(struct netfront *nf)
@@ -308,7 +308,7 @@ bool netfront_go_on(struct netfront *nf)
     nf->error = 0;
     if (nf->phase != NETFRONT_UP && !netdev_hold_others())
         return false;
-    for (uint32_t i = 0; i < STEPS_MAX && step(nf); i++)
+    for (uint32_t i = 0; i < STEPS_MAX && take_step(nf); i++)
         continue;
     netdev_let_go();
     return nf->phase == NETFRONT_UP && nf->carrier;
@@ -326,11 +326,11 @@ void netfront_resumed(void *arg)
     nf->path[0] = 0;
     nf->met = nf->keys_written = false;
     if (nf->phase == NETFRONT_DOWN || nf->phase == NETFRONT_MEETING) {
-        enter(nf, NETFRONT_DOWN);
+        enter_phase(nf, NETFRONT_DOWN);
         return;
     }
     shut_queues(nf);
     lose(nf);
     release(nf);
-    enter(nf, NETFRONT_DOWN);
+    enter_phase(nf, NETFRONT_DOWN);
 }

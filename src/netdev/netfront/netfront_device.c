@@ -174,7 +174,7 @@ int netfront_init(struct netfront *nf, uint32_t vif)
     return error ? error : netfront_meet(nf);
 }
 
-static void add(uint32_t vif)
+static void add_vif(uint32_t vif)
 {
     struct netfront *nf = boot_alloc(sizeof *nf, CACHE_LINE);
 
@@ -203,5 +203,5 @@ void netfront_probe(void)
         print("The store doesn't tell this domain's network devices.\n");
     for (int i = 0; i < count; i++, name += strlen(name) + 1)
         if (parse_u64(name, strlen(name), UINT16_MAX, &vif))
-            add((uint32_t)vif);
+            add_vif((uint32_t)vif);
 }

@@ -48,7 +48,7 @@ bool netfront_grants_give(struct netfront_grants *g, uint16_t domid, bool readon
     return true;
 }
 
-static struct netfront_pool *find(struct netfront *nf, const struct netbuf_pool *pool)
+static struct netfront_pool *find_pool(struct netfront *nf, const struct netbuf_pool *pool)
 {
     const uint32_t count = load_acquire(&nf->pools_count); /* so many are filled in */
 
@@ -60,7 +60,7 @@ static struct netfront_pool *find(struct netfront *nf, const struct netbuf_pool 
 
 struct netfront_pool *netfront_pool_of(struct netfront *nf, const struct netbuf_pool *pool)
 {
-    struct netfront_pool *entry = find(nf, pool);
+    struct netfront_pool *entry = find_pool(nf, pool);
     size_t bytes;
 
     if (entry || nf->pools_count == NETFRONT_POOLS_MAX)
@@ -102,7 +102,7 @@ struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct ne
                                             bool readonly)
 {
     static bool locked;
-    struct netfront_pool *entry = find(nf, pool);
+    struct netfront_pool *entry = find_pool(nf, pool);
 
     if (entry && load_acquire(&entry->granted))
         return entry;

@@ -16,7 +16,7 @@ bool netfront_rx_arm(struct netfront_rx *q)
     return ring_known(&q->ring, &q->base) > 0 || q->base.broken;
 }
 
-static int disarm(struct netfront_rx *q, int result)
+static int disarm_rx(struct netfront_rx *q, int result)
 {
     /* Responses are past it: the back end sends nothing. */
     *(volatile uint32_t *)&q->ring.shared->rsp_event = q->ring.rsp_cons;
@@ -35,7 +35,7 @@ int netfront_rx_intr(struct netdev *dev, uint16_t index, bool on)
         return NETDEV_OK;
     }
     if (!on)
-        return q->armed ? disarm(q, NETDEV_OK) : NETDEV_OK;
+        return q->armed ? disarm_rx(q, NETDEV_OK) : NETDEV_OK;
     q->armed = true;
-    return netfront_rx_arm(q) ? disarm(q, NETDEV_EAGAIN) : NETDEV_OK;
+    return netfront_rx_arm(q) ? disarm_rx(q, NETDEV_EAGAIN) : NETDEV_OK;
 }

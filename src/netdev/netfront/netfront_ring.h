@@ -98,14 +98,14 @@ INLINE bool ring_publish(struct netfront_ring *r)
 }
 
 /* Kick: one event. */
-static inline void kick(struct netfront_ring *r, struct netdev_queue *base)
+static inline void ring_kick(struct netfront_ring *r, struct netdev_queue *base)
 {
     xen_event_notify(r->port);
     base->stats.kicks++;
 }
 
 /* The back end broke the protocol: the queue stands still until the connection has ended. */
-static inline void broken(struct netdev_queue *base)
+static inline void ring_broken(struct netdev_queue *base)
 {
     base->broken = true;
     base->more = base->room = 0;
@@ -120,7 +120,7 @@ INLINE uint32_t ring_known(struct netfront_ring *r, struct netdev_queue *base)
     const uint32_t known = load_acquire(&r->shared->rsp_prod) - r->rsp_cons;
 
     if (unlikely(known > r->req_published - r->rsp_cons)) {
-        broken(base);
+        ring_broken(base);
         return 0;
     }
     return known;

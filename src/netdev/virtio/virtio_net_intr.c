@@ -12,7 +12,7 @@
  */
 #include "netdev/virtio/virtio_net.h"
 
-static int disarm(struct virtio_net_queue *q, int result)
+static int disarm_queue(struct virtio_net_queue *q, int result)
 {
     if (q->ring.ready)
         vring_disarm(&q->ring);
@@ -28,12 +28,12 @@ int virtio_net_rx_intr(struct netdev *dev, uint16_t index, bool on)
     if (!q->transport->ops->arm)
         return NETDEV_ENOTSUP;
     if (!on)
-        return q->armed ? disarm(q, NETDEV_OK) : NETDEV_OK;
+        return q->armed ? disarm_queue(q, NETDEV_OK) : NETDEV_OK;
     if (!q->transport->ops->arm(q->transport, q->index, true))
         return NETDEV_ENOTSUP;
     q->armed = true;
     /* A queue that stands still is waited for, too: it may get a new ring. */
     if (!q->base.broken && vring_arm(&q->ring))
-        return disarm(q, NETDEV_EAGAIN);
+        return disarm_queue(q, NETDEV_EAGAIN);
     return NETDEV_OK;
 }
