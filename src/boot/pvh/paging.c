@@ -49,12 +49,6 @@ void paging_protect_image(void)
     __asm__ volatile("mov %0, %%cr3" : : "r"(table_pml4) : "memory");
 }
 
-void paging_map_around_image(void)
-{
-    fill_entries(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
-    fill_entries((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
-}
-
 static uint64_t *table_below(uint64_t *entry)
 {
     if (!(*entry & PTE_PRESENT))
@@ -93,6 +87,17 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached)
             *large = phys | flags;
         phys += LARGE_PAGE;
     }
+}
+
+RUNS_ONCE void paging_map_memory(void)
+{
+    struct memory_region r; /* as it was before tables for it were taken out of it */
+
+    fill_entries(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
+    fill_entries((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
+    for (unsigned i = 0; memory_region(i, &r); i++)
+        paging_map(r.next, r.end - r.next, false);
+    memory_is_mapped();
 }
 
 /* Makes of an entry that maps a large page a table of entries that map smaller ones. */
