@@ -23,7 +23,7 @@ void report_begin(bool *begun, int code)
 void panic(const char *fmt, ...)
 {
     static bool panicking;
-    char text[1024];
+    char text[1000]; /* so that its line is below print's limit */
     va_list args;
 
     if (panic_catch && boot_core() == 0)
@@ -32,9 +32,7 @@ void panic(const char *fmt, ...)
     va_start(args, fmt);
     vformat(text, sizeof text, fmt, args);
     va_end(args);
-    print("\npanic: ");
-    print("%s", text);
-    print("\n");
+    print("\npanic: %s\n", text);
     const uintptr_t *frame = __builtin_frame_address(0);
     backtrace_print((uintptr_t)__builtin_return_address(0), frame[0]);
     boot_exit(BOOT_EXIT_PANIC);

@@ -4,9 +4,21 @@
  * transport. Modern devices only.
  *
  * A transport that finds a network device hands it to virtio_net_add; all else goes through
- * netdev.h. The rest of this header is shared by the driver's files, virtio_net.c (control),
- * virtio_net_burst.c (the data path), virtio_net_intr.c, virtio_net_pairs.c and
- * virtio_net_recover.c, and by its tests.
+ * netdev.h. The rest of this header is shared by the driver's files and its tests.
+ *
+ * What comes from where in this folder; a file calls only those below it:
+ *
+ *   virtio_pci.c (with pci.c), virtio_mmio.c, virtio_user_linux.c (with vhost_user_linux.c)
+ *                           the transports: each finds its devices, and is the table of virtio.h
+ *   virtio_net.c            virtio_net_add, and netdev.h's control calls: examine, configure, start
+ *   virtio_net_recover.c    a device that went away is started again; kicks that were lost
+ *   virtio_net_queues.c     rings: their memory, handing them over, taking back what is in flight
+ *   virtio_net_pairs.c      how many queue pairs, and how the device chooses one
+ *   virtio_net_command.c    commands over the control queue
+ *   virtio_net_intr.c       receive interrupts
+ *   virtio_net_burst.c      the data path
+ *   vring.h                 the ring: vring_split.h or vring_packed.h, over vring_flight.h
+ *   virtio.c, virtio.h      the steps of starting a device, through its transport's table
  */
 #ifndef NETDEV_VIRTIO_NET_H
 #define NETDEV_VIRTIO_NET_H
@@ -108,6 +120,25 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
 int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const void *data,
                        uint32_t len);
 
+/* The command that turns promiscuous mode on or off. */
+int virtio_net_send_promisc(struct virtio_net *net, bool on);
+
+/* --- the queues' life, in virtio_net_queues.c --------------------------------------------------
+ */
+
+/* Makes sure that the queue has memory for so many descriptors. 0 or NETDEV_ENOMEM. */
+int virtio_net_reserve_ring(struct virtio_net_queue *q, uint16_t descs);
+
+/* What a queue begins with; its memory stays. */
+void virtio_net_clear_queue(struct virtio_net_queue *q);
+
+/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
+int virtio_net_begin(struct virtio_net *net);
+
+/* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
+ * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
+uint32_t virtio_net_empty(struct virtio_net *net);
+
 /* --- several queue pairs, in virtio_net_pairs.c ----------------------------------------------- */
 
 /* Learns how many pairs the device has; leaves of the offers what can be used. 0 or an error. */
@@ -143,7 +174,7 @@ void virtio_net_broken(struct virtio_net_queue *q);
 
 int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
 
-/* --- a device that goes away ------------------------------------------------------------------ */
+/* --- a device that goes away, in virtio_net_recover.c ----------------------------------------- */
 
 /*
  * For a started device that needs a reset, or has gone. Tries, a few times a second at most, to
@@ -159,12 +190,5 @@ bool virtio_net_recover(struct virtio_net *net);
  * between them when it emulates a single processor (TCG; docs/debugging.md).
  */
 void virtio_net_kick_again(struct virtio_net *net);
-
-/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
-int virtio_net_begin(struct virtio_net *net);
-
-/* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
- * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
-uint32_t virtio_net_empty(struct virtio_net *net);
 
 #endif
