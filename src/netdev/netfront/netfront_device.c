@@ -3,9 +3,9 @@
  * netfront_device.c - netfront behind netdev.h: finds the devices, tells what they can do, and
  * takes them from state to state.
  *
- * A device is examined when it is found, which takes the back end to InitWait, and left there. Each
- * start makes a new connection; netfront_connect.c makes another one, in netdev_link_up, when the
- * back end went away and came back.
+ * A device is examined when it is found; its back end is in InitWait then, and stays there. Each
+ * start makes a new connection. When the back end went away and came back, netfront_connect.c makes
+ * another one, in netdev_link_up.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"

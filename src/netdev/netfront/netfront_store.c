@@ -43,8 +43,8 @@ static int read_number(const char *folder, const char *name, uint32_t max, uint3
     return STORE_OK;
 }
 
-/* A number that may be missing or nonsense, and is `value` then. Once the store didn't answer, as
- * *error tells, nothing is read. */
+/* Reads a number; `value` if it is missing or nonsense. If the store doesn't answer, *error says
+ * so, and calls with that *error don't ask the store again. */
 static uint32_t read_or(const char *folder, const char *name, uint32_t value, int *error)
 {
     int said = *error ? *error : read_number(folder, name, UINT32_MAX, &value);
@@ -110,7 +110,8 @@ int netfront_read_own(struct netfront *nf)
 
 /* --- the back end --------------------------------------------------------------------------- */
 
-/* A vif that is attached again may get another number. */
+/* A vif that is attached again may get another number: looks for one with our address, and makes it
+ * ours. */
 static int adopt(struct netfront *nf)
 {
     char names[LIST_MAX];
@@ -201,7 +202,7 @@ int netfront_read_carrier(struct netfront *nf)
 struct writer {
     uint32_t tx;
     int error;
-    bool remove; /* there may be nodes to be taken away */
+    bool remove; /* there may be nodes that have to be removed */
     char folder[NAME_MAX];
 };
 
@@ -216,7 +217,7 @@ static void put_node(struct writer *w, const char *name, uint32_t value)
     w->error = store_write(w->tx, path, text);
 }
 
-/* What an earlier connection left there, which this one doesn't want. */
+/* For a node that this connection doesn't have: an earlier one may have left it. */
 static void remove_node(struct writer *w, const char *name)
 {
     char path[2 * NAME_MAX];

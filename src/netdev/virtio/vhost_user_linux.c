@@ -117,7 +117,7 @@ static bool transmit(const struct vhost_user *v, const struct header *header, co
     while (again(n = sendmsg(v->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT)))
         if (!wait_for_socket(v, POLLOUT, deadline_ns))
             return false;
-    return n == (ssize_t)data.iov_len; /* the socket of one who reads has room for a message */
+    return n == (ssize_t)data.iov_len; /* if the other side reads, a whole message has room */
 }
 
 /*

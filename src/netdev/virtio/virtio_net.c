@@ -9,9 +9,10 @@
  *                            ... and more pairs (virtio_net_pairs.c)
  *                            control, the last  ---------->   commands: promiscuous mode, pairs
  *
- * The device is examined when it is found and left in reset. Features are negotiated in start,
- * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
- * so every start, first or later, takes the same way. Left out as yet: segmentation offloads.
+ * The device is examined when it is found and left in reset. Features are negotiated in start: only
+ * there the receive buffers and the MTU are known, which decide whether a frame may need several
+ * (mergeable) buffers. So every start, first or later, does the same. Left out as yet: segmentation
+ * offloads.
  */
 #include "netdev/virtio/virtio_net.h"
 #include "boot/boot.h"
@@ -224,8 +225,8 @@ static uint64_t wanted_features(const struct virtio_net *net)
     return wanted & net->offered;
 }
 
-/* Mergeable buffers cost a look at every packet, so they are taken only if a frame needs more than
- * one buffer, or if the device insists. */
+/* Mergeable buffers cost a look at every packet's header, so they are negotiated only if a frame
+ * may need more than one buffer, or if the device refuses to do without. */
 static int negotiate(struct virtio_net *net)
 {
     const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
@@ -260,6 +261,9 @@ static int start(struct netdev *dev)
     if (error)
         return error;
     dev->ops = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED) ? &ops_packed : &ops_split;
+    /* A device that isn't told of several pairs (VIRTIO_NET_F_MQ) has queues 0 and 1 and the
+     * control queue 2, whatever it could have; else the control queue comes after all its pairs,
+     * also those that we don't use (virtio 1.1, section 5.1.2). */
     net->control.index =
         (uint16_t)(dev->queue_pairs > 1 ? 2 * net->pairs_device : VIRTIO_NET_CONTROL);
     for (uint16_t q = 0; q < dev->queue_pairs; q++) {
@@ -278,8 +282,8 @@ static void stop(struct netdev *dev)
 
     for (uint16_t q = 0; q < dev->queue_pairs && dev->rxq[q]; q++)
         virtio_net_rx_intr(dev, q, false);
-    /* A device that doesn't reset leaves us no choice: the buffers are the app's, and whoever runs
-     * the device can write to all memory anyway. The next configure insists on a reset. */
+    /* Also if the device doesn't reset, the app gets its buffers back: whoever runs the device can
+     * write to all of this machine's memory anyway. The next configure fails unless it resets. */
     if (virtio_reset(net->transport))
         print("%s: the device didn't reset; its buffers are taken back all the same.\n",
               net->transport->where);
