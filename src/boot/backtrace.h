@@ -6,9 +6,9 @@
 #include "boot/lib.h"
 
 /*
- * Called by a core before it reports why the image ends. Of several that fail one reports; the
- * others stand still here. *begun says whether the report has begun already: then the core failed
- * while it was reporting, and the image ends with `code`.
+ * panic.c: called by a core before it reports why the image ends. Of several cores that fail, one
+ * reports; the others stand still here. *begun says whether the report has begun already: then the
+ * core failed while it was reporting, and the image ends with `code`.
  */
 void report_begin(bool *begun, int code);
 

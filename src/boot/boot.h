@@ -39,8 +39,8 @@ bool boot_stopping(void);
 /* Writes to the console. Waits for the device at most 10 ms a byte, then drops. */
 void boot_console_write(const char *text, size_t len);
 
-/* What the platform is called, "kvm", "xen" or "linux"; and, from the Makefile, the app, "udpkv", and
- * the version, "1.0.0 (1a2b3c4)". */
+/* What the platform is called, "kvm", "xen" or "linux"; and, from the Makefile, the app, "udpkv",
+ * and the version, "1.0.0 (1a2b3c4)". */
 extern const char boot_platform[];
 extern const char boot_app[], boot_version[];
 

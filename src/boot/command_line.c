@@ -27,7 +27,7 @@ static size_t key_count(void)
 }
 
 /* The next key of that name behind `key`; the first one behind NULL. NULL if there is none. */
-static const struct boot_key *find(const struct boot_key *key, const char *word, size_t len)
+static const struct boot_key *find_key(const struct boot_key *key, const char *word, size_t len)
 {
     for (key = key ? key + 1 : __start_boot_keys; key < __stop_boot_keys; key++)
         if (name_len(key) == len && strncmp(key->name, word, len) == 0)
@@ -67,11 +67,11 @@ static const struct boot_key *set(const struct boot_key *key, const char *value)
     const struct boot_key *first = key;
     const size_t len = name_len(key);
 
-    for (; key; key = find(key, first->name, len))
+    for (; key; key = find_key(key, first->name, len))
         if (!key->parse(key, value))
             return key;
     print("command line: %.*s=%s can't be used: expected", (int)len, first->name, value);
-    for (key = first; key; key = find(key, first->name, len)) {
+    for (key = first; key; key = find_key(key, first->name, len)) {
         print("%s %s", key == first ? "" : ", or", key->parse(key, value));
         if (key->max)
             print(" from %lu to %lu", key->min, key->max);
@@ -93,7 +93,7 @@ static void take_word(const char *word, size_t len, bool *given)
         boot_exit(BOOT_EXIT_USAGE);
     }
     size_t klen = (size_t)(equals - word), vlen = len - klen - 1;
-    const struct boot_key *key = find(NULL, word, klen);
+    const struct boot_key *key = find_key(NULL, word, klen);
     if (!key)
         unknown(word, klen);
     if (vlen >= MAX_VALUE) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lib.c - formatting, panic and assert; for all platforms. */
+/* lib.c - formatting, and lines on the console; for all platforms. */
 #include "boot/lib.h"
-#include "boot/backtrace.h"
 #include "boot/boot.h"
 
 /* Where formatted text goes: counts all of it, keeps what fits. */
@@ -10,7 +9,7 @@ struct out {
     size_t size, len;
 };
 
-static void put(struct out *o, char c)
+static void put_char(struct out *o, char c)
 {
     if (o->len + 1 < o->size)
         o->buf[o->len] = c;
@@ -30,12 +29,12 @@ static void put_padded(struct out *o, const struct spec *s, const char *text, si
 
     if (!s->left)
         for (size_t i = 0; i < pad; i++)
-            put(o, s->zero ? '0' : ' ');
+            put_char(o, s->zero ? '0' : ' ');
     for (size_t i = 0; i < len; i++)
-        put(o, text[i]);
+        put_char(o, text[i]);
     if (s->left)
         for (size_t i = 0; i < pad; i++)
-            put(o, ' ');
+            put_char(o, ' ');
 }
 
 static void put_number(struct out *o, struct spec *s, uint64_t v, unsigned base, const char *digits,
@@ -49,7 +48,7 @@ static void put_number(struct out *o, struct spec *s, uint64_t v, unsigned base,
         v /= base;
     } while (v != 0);
     if (negative && s->zero && s->width > 0) {
-        put(o, '-');
+        put_char(o, '-');
         s->width--;
     } else if (negative) {
         text[--at] = '-';
@@ -119,7 +118,7 @@ size_t vformat(char *buf, size_t size, const char *fmt, va_list list)
     va_copy(args, list);
     for (const char *f = fmt; *f; f++) {
         if (*f != '%') {
-            put(&o, *f);
+            put_char(&o, *f);
             continue;
         }
         f = read_spec(&s, f + 1, &args);
@@ -136,11 +135,11 @@ size_t vformat(char *buf, size_t size, const char *fmt, va_list list)
         } else if (*f == 'x' || *f == 'X') {
             put_number(&o, &s, next_unsigned(&args, s.longs), 16, *f == 'x' ? lower : upper, false);
         } else if (*f == 'p') {
-            put(&o, '0');
-            put(&o, 'x');
+            put_char(&o, '0');
+            put_char(&o, 'x');
             put_number(&o, &s, (uintptr_t)va_arg(args, void *), 16, lower, false);
         } else {
-            put(&o, *f); /* %% */
+            put_char(&o, *f); /* %% */
             if (*f == 0)
                 break;
         }
@@ -207,47 +206,6 @@ void print(const char *fmt, ...)
     va_start(args, fmt);
     vprint(fmt, args);
     va_end(args);
-}
-
-void **panic_catch;
-
-void report_begin(bool *begun, int code)
-{
-    static uint32_t reporter; /* core + 1 */
-    const uint32_t me = boot_core() + 1;
-    uint32_t owner = 0;
-
-    if (!__atomic_compare_exchange_n(&reporter, &owner, me, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED))
-        while (owner != me)
-            __asm__ volatile("pause");
-    if (*begun)
-        boot_exit(code);
-    *begun = true;
-}
-
-void panic(const char *fmt, ...)
-{
-    static bool panicking;
-    va_list args;
-
-    if (panic_catch && boot_core() == 0)
-        __builtin_longjmp(panic_catch, 1);
-    report_begin(&panicking, BOOT_EXIT_PANIC);
-    print("\npanic: ");
-    va_start(args, fmt);
-    vprint(fmt, args);
-    va_end(args);
-    print("\n");
-    const uintptr_t *frame = __builtin_frame_address(0);
-    backtrace_print((uintptr_t)__builtin_return_address(0), frame[0]);
-    boot_exit(BOOT_EXIT_PANIC);
-}
-
-void assert_failed(const char *expr, const char *file, int line)
-{
-    panic("assertion failed: %s at %s:%d; this is a bug in Ringloop or in the app.", expr, file,
-          line);
 }
 
 bool parse_u64(const char *text, size_t len, uint64_t max, uint64_t *value)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * selftest - runs the unit tests (`*_test.c`) of everything below the apps, as a host process or inside an image.
- * Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys make it do
- * something else for tests from outside: `fault` provokes a fault, `clock` shows the clock to the
- * host, `sleep` what it costs the host to wait, `lines` lets all cores print at the same time.
+ * selftest - runs the unit tests (`*_test.c`) of everything below the apps, as a host process or
+ * inside an image. Exits with 0 if all passed, 1 if one failed, 2 if `only` named none. Some keys
+ * make it do something else for tests from outside: `fault` provokes a fault, `clock` shows the
+ * clock to the host, `sleep` what it costs the host to wait, `lines` lets all cores print at the
+ * same time.
  */
 #include "apps/selftest/fault.h"
 #include "boot/boot.h"

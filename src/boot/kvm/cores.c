@@ -16,7 +16,7 @@ enum { ENTRY_PAGE = 8 };         /* of RAM that the firmware has no use for any 
 #define AGAIN_NS   20000000ull   /* after that time the start-up interrupt is sent once more */
 #define TIMEOUT_NS 2000000000ull /* a host with much to do may be late in running a processor */
 
-static bool wait_for(uint32_t count, uint64_t timeout_ns)
+static bool wait_for_cores(uint32_t count, uint64_t timeout_ns)
 {
     uint64_t end_ns = clock_ns() + timeout_ns;
 
@@ -41,14 +41,14 @@ RUNS_ONCE static uint32_t listed(uint8_t *ids, uint32_t max)
 }
 
 /* Starts the processor of that id, or those that `to` means, until `count` cores have come. */
-RUNS_ONCE static bool start(uint32_t id, uint32_t to, uint32_t count)
+RUNS_ONCE static bool start_processor(uint32_t id, uint32_t to, uint32_t count)
 {
     apic_send(id, to | ASSERT | INIT);
     apic_send(id, to | ASSERT | STARTUP | ENTRY_PAGE);
-    if (wait_for(count, AGAIN_NS))
+    if (wait_for_cores(count, AGAIN_NS))
         return true;
     apic_send(id, to | ASSERT | STARTUP | ENTRY_PAGE);
-    return wait_for(count, TIMEOUT_NS);
+    return wait_for_cores(count, TIMEOUT_NS);
 }
 
 RUNS_ONCE void machine_start_cores(uint32_t count)
@@ -59,8 +59,8 @@ RUNS_ONCE void machine_start_cores(uint32_t count)
 
     memcpy(entry, core_entry16, (size_t)(core_entry16_end - core_entry16));
     if (others == 0)
-        start(0, ALL_OTHERS, count);
-    for (uint32_t i = 0; i < others && start(ids[i], 0, i + 2); i++)
+        start_processor(0, ALL_OTHERS, count);
+    for (uint32_t i = 0; i < others && start_processor(ids[i], 0, i + 2); i++)
         continue;
     if (cores_arrived() < count)
         panic("cores=%u needs as many processors, and %u came; give the machine more (with QEMU "

@@ -73,7 +73,7 @@ void boot_console_write(const char *text, size_t len)
 static bool stopping;
 static uint64_t last_look, last_wake; /* cycles */
 
-static void look(uint64_t now)
+static void look_for_stop(uint64_t now)
 {
     uint8_t status;
 
@@ -98,7 +98,7 @@ bool boot_stopping(void)
     uint64_t now = clock_cycles();
 
     if (!stopping && due(now, MAX(last_look, last_wake)))
-        look(now);
+        look_for_stop(now);
     return stopping;
 }
 
@@ -108,7 +108,7 @@ bool stopping_before_sleep(void)
 
     if (stopping || !due(now, last_look))
         return false;
-    look(now);
+    look_for_stop(now);
     return stopping;
 }
 

@@ -2,7 +2,9 @@
 /*
  * memory.c - the machine's memory: read from hvm_start_info, given out once, never taken back.
  *
- * What lies below 1 MiB belongs to the firmware and stays unused, as does the image itself.
+ * What lies below 1 MiB belongs to the firmware and stays unused, as does the image itself. This
+ * file gives out what paging.c has mapped, pages for paging.c's own tables among it, and calls
+ * nothing of paging.c.
  */
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
@@ -95,11 +97,18 @@ RUNS_ONCE void memory_init(void)
     region_count = memory_cut(map, map_count, (uintptr_t)image_end, regions);
     if (region_count == 0)
         panic("The machine has no memory above the image; give it 8 MiB or more.");
-    paging_map_around_image();
-    for (unsigned i = 0; i < region_count; i++) {
-        uint64_t start = regions[i].next, end = regions[i].end;
-        paging_map(start, end - start, false);
-    }
+}
+
+bool memory_region(unsigned i, struct memory_region *region)
+{
+    if (i >= region_count)
+        return false;
+    *region = regions[i];
+    return true;
+}
+
+void memory_is_mapped(void)
+{
     mapped_end = UINT64_MAX;
 }
 

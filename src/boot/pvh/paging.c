@@ -28,7 +28,7 @@ extern uint64_t table_pt[IMAGE_TABLES * TABLE_ENTRIES];
 extern char image_start[], image_rodata[], image_data[], image_end[];
 extern char guard_main[], guard_trap[], guard_double[];
 
-static void fill(uintptr_t start, uintptr_t end, uint64_t flags)
+static void fill_entries(uintptr_t start, uintptr_t end, uint64_t flags)
 {
     for (uintptr_t page = start; page < end; page += PAGE_SIZE)
         table_pt[page / PAGE_SIZE] = page | flags;
@@ -36,9 +36,9 @@ static void fill(uintptr_t start, uintptr_t end, uint64_t flags)
 
 void paging_protect_image(void)
 {
-    fill((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
-    fill((uintptr_t)image_rodata, (uintptr_t)image_data, PTE_READ | PTE_NX);
-    fill((uintptr_t)image_data, (uintptr_t)image_end, PTE_DATA);
+    fill_entries((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
+    fill_entries((uintptr_t)image_rodata, (uintptr_t)image_data, PTE_READ | PTE_NX);
+    fill_entries((uintptr_t)image_data, (uintptr_t)image_end, PTE_DATA);
     table_pt[(uintptr_t)guard_main / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_trap / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_double / PAGE_SIZE] = 0;
@@ -47,12 +47,6 @@ void paging_protect_image(void)
     for (int i = IMAGE_TABLES; i < BOOT_PD_ENTRIES; i++)
         table_pd[i] |= PTE_NX;
     __asm__ volatile("mov %0, %%cr3" : : "r"(table_pml4) : "memory");
-}
-
-void paging_map_around_image(void)
-{
-    fill(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
-    fill((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
 }
 
 static uint64_t *table_below(uint64_t *entry)
@@ -93,6 +87,17 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached)
             *large = phys | flags;
         phys += LARGE_PAGE;
     }
+}
+
+RUNS_ONCE void paging_map_memory(void)
+{
+    struct memory_region r; /* as it was before tables for it were taken out of it */
+
+    fill_entries(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
+    fill_entries((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
+    for (unsigned i = 0; memory_region(i, &r); i++)
+        paging_map(r.next, r.end - r.next, false);
+    memory_is_mapped();
 }
 
 /* Makes of an entry that maps a large page a table of entries that map smaller ones. */

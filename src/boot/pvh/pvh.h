@@ -8,6 +8,9 @@
  *   pvh_start        ring 0: what the VMM left in memory is copied; page protection, traps,
  *                    machine_init_ring0(), choice of the ring
  *   pvh_main         the chosen ring: maps RAM, machine_init(), command line, app_main
+ *
+ * Memory and paging: paging.c maps what memory.c found free, and asks memory.c for the pages that
+ * its tables take; never the other way round.
  */
 #ifndef BOOT_PVH_PVH_H
 #define BOOT_PVH_PVH_H
@@ -45,8 +48,9 @@ _Noreturn void enter_ring3(void (*function)(uint32_t arg), uint32_t arg, const v
 /* Ring 0: gives every page of the image its rights; page zero and the guard pages get none. */
 void paging_protect_image(void);
 
-/* Maps the rest of the first 4 MiB, but for page zero. Apart, as ring 0 may be slow. */
-void paging_map_around_image(void);
+/* After memory_init: maps all of RAM, and the rest of the first 4 MiB, but for page zero. Apart
+ * from paging_protect_image, as ring 0 may be slow. */
+void paging_map_memory(void);
 
 /* Unmaps a page of RAM that was mapped. A core that has used it before may not notice. */
 void paging_guard(const void *page);
@@ -126,7 +130,7 @@ void machine_init_core(uint32_t core);
 /* Ring 0, before paging_protect_image: copies the memory map, which may lie in page zero. */
 void memory_read_map(const struct hvm_start_info *info);
 
-/* Finds in the map what is free, and maps it. */
+/* Finds in the map what is free. Only the first 16 MiB of it can be used as yet. */
 void memory_init(void);
 
 #define MEMORY_REGIONS_MAX 16
@@ -141,7 +145,14 @@ struct memory_region {
 unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count, uint64_t lowest,
                     struct memory_region *result);
 
-/* A zeroed page for a page table, from memory that is mapped; panics if there is none. */
+/* For paging.c: the i-th free region, from 0 on; false if there are no more. */
+bool memory_region(unsigned i, struct memory_region *region);
+
+/* For paging.c: all regions are mapped now. */
+void memory_is_mapped(void);
+
+/* For paging.c: a zeroed page for a page table, from memory that is mapped; panics if there is
+ * none. */
 void *memory_table_page(void);
 
 /* --- processor ------------------------------------------------------------------------------ */

@@ -44,6 +44,7 @@ static void copy_command_line(void)
 __attribute__((no_stack_protector)) _Noreturn static void pvh_main(void)
 {
     memory_init();
+    paging_map_memory();
     machine_init(&info);
     __stack_chk_guard = boot_random() & ~0xffull; /* a zero byte stops runaway strings */
     boot_command_line(command_line);

@@ -40,7 +40,7 @@ void console_connect(void)
 }
 
 /* How much of the text fits now; that much is written. */
-static size_t put(const char *text, size_t len)
+static size_t put_what_fits(const char *text, size_t len)
 {
     uint32_t used = out_prod - load_acquire(&ring->out_cons); /* what was read may be overwritten */
 
@@ -61,7 +61,7 @@ static size_t write_ring(const char *text, size_t len)
     size_t done = 0;
 
     while (done < len) {
-        size_t n = put(text + done, len - done);
+        size_t n = put_what_fits(text + done, len - done);
         done += n;
         if (n > 0) {
             nobody_reads = false;

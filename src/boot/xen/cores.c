@@ -39,7 +39,7 @@ static void bind_port(uint32_t core)
     ports[core] = bind.port;
 }
 
-static void start(uint32_t core)
+static void start_vcpu(uint32_t core)
 {
     struct vcpu_hvm_context context = {.mode = VCPU_HVM_MODE_32B};
     struct vcpu_hvm_x86_32 *regs = &context.cpu_regs.x86_32;
@@ -69,7 +69,7 @@ RUNS_ONCE void machine_start_cores(uint32_t count)
     for (uint32_t core = 0; core < count; core++)
         bind_port(core);
     for (uint32_t core = 1; core < count; core++)
-        start(core);
+        start_vcpu(core);
 }
 
 void machine_init_core(uint32_t core)

@@ -22,7 +22,7 @@ long xen_hypercall(unsigned number, uintptr_t a, uintptr_t b, uintptr_t c);
 
 extern bool xen_has_vmmcall; /* start.c: AMD's instruction, not Intel's */
 
-/* --- start.c -------------------------------------------------------------------------------- */
+/* --- domain.c ------------------------------------------------------------------------------- */
 
 /* The page that Xen keeps for this domain: time, event channels. */
 extern struct shared_info *const xen_shared;
@@ -31,14 +31,16 @@ extern struct shared_info *const xen_shared;
  * number (grants, channels, watches, the store's ring) is gone. */
 extern uint32_t xen_incarnation;
 
-/* The reason that boot_exit tells Xen, unless it is a crash: SHUTDOWN_poweroff at first. */
-extern unsigned xen_end_reason;
-
 /* False if Xen knows no such parameter of the domain, or it is 0. */
 bool xen_hvm_param(uint32_t index, uint64_t *value);
 
 /* Lets the page of an XENMAPSPACE appear at `page`, whose own memory goes back to Xen. */
 bool xen_map(unsigned space, uint32_t index, void *page);
+
+/* --- start.c -------------------------------------------------------------------------------- */
+
+/* The reason that boot_exit tells Xen, unless it is a crash: SHUTDOWN_poweroff at first. */
+extern unsigned xen_end_reason;
 
 /* Suspends the domain. True if it then went on elsewhere; false if it was not suspended, or goes
  * on where it was and nothing has changed. */

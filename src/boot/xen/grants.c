@@ -36,7 +36,7 @@ static uint32_t allowed_frames(void)
 }
 
 /* An empty table: at start, and where the domain was moved to. */
-static void begin(void)
+static void begin_table(void)
 {
     incarnation = xen_incarnation;
     frames = first_free = used = 0;
@@ -51,7 +51,7 @@ static void begin(void)
 static void begin_if_new(void)
 {
     if (unlikely(incarnation != xen_incarnation))
-        begin();
+        begin_table();
 }
 
 static bool grow(void)

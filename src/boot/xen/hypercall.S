@@ -18,4 +18,8 @@ xen_hypercall:                          /* rdi: number, rsi, rdx, rcx: arguments
 1:      vmcall
         ret
 
+        .section .data, "aw", @progbits
+        .globl  xen_has_vmmcall
+xen_has_vmmcall: .byte 0                /* start.c sets it before the first call */
+
         .section .note.GNU-stack, "", @progbits

@@ -64,7 +64,7 @@ static void obey(const char *command)
     }
 }
 
-static void look(void)
+static void look_for_command(void)
 {
     char command[16];
 
@@ -89,7 +89,7 @@ bool boot_stopping(void)
 
     if (stopping || clock_cycles() < next_look || boot_core() != 0)
         return stopping;
-    look();
+    look_for_command();
     /* From now on, not from before: the cycle counter of another host may be far behind. */
     next_look = clock_cycles() + clock_cycles_hz() / LOOKS_PER_S;
     return stopping;

@@ -8,17 +8,7 @@
 #include <xen/arch-x86/cpuid.h>
 
 const char boot_platform[] = "xen";
-
-/* A page of the image gives its place: what was there goes back to Xen. */
-static union {
-    struct shared_info info;
-    uint8_t bytes[PAGE_SIZE];
-} shared_page __attribute__((aligned(PAGE_SIZE)));
-
-struct shared_info *const xen_shared = &shared_page.info;
-uint32_t xen_incarnation;
 unsigned xen_end_reason = SHUTDOWN_poweroff;
-bool xen_has_vmmcall;
 static bool found; /* Xen */
 
 /* Xen's leaf isn't the first if it also plays another hypervisor. */
@@ -42,28 +32,10 @@ static bool has_vmmcall(void)
     return vendor == 0x68747541 || vendor == 0x6f677948; /* "Auth"enticAMD, "Hygo"nGenuine */
 }
 
-bool xen_hvm_param(uint32_t index, uint64_t *value)
-{
-    struct xen_hvm_param param = {.domid = DOMID_SELF, .index = index};
-
-    if (xen_hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (uintptr_t)&param, 0) != 0)
-        return false;
-    *value = param.value;
-    return param.value != 0;
-}
-
-bool xen_map(unsigned space, uint32_t index, void *page)
-{
-    struct xen_add_to_physmap map = {
-        .domid = DOMID_SELF, .space = space, .idx = index, .gpfn = (uintptr_t)page / PAGE_SIZE};
-
-    return xen_hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uintptr_t)&map, 0) == 0;
-}
-
 /* What start and move have in common. */
-static void connect(void)
+static void connect_to_xen(void)
 {
-    if (!xen_map(XENMAPSPACE_shared_info, 0, &shared_page))
+    if (!xen_map(XENMAPSPACE_shared_info, 0, xen_shared))
         panic("Xen gives this domain no shared info page; give it type=\"pvh\" in its "
               "configuration.");
     xen_incarnation++;
@@ -77,7 +49,7 @@ void machine_init_ring0(void)
     if (!found)
         panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
     xen_has_vmmcall = has_vmmcall();
-    connect();
+    connect_to_xen();
 }
 
 int machine_ring(const char *command_line)
@@ -104,7 +76,7 @@ bool xen_suspend(void)
     console_flush(); /* where it goes on, the console's ring is a new one */
     if (schedop_shutdown(SHUTDOWN_suspend) != 0)
         return false;
-    connect();
+    connect_to_xen();
     console_connect();
     return true;
 }

@@ -23,7 +23,7 @@ static void wait(void *arg, uint64_t deadline_ns)
 }
 
 /* The ring of the host where the domain runs now. */
-static void connect(void)
+static void connect_to_store(void)
 {
     uint64_t frame;
 
@@ -43,7 +43,7 @@ static void connect(void)
 static bool ready(void)
 {
     if (incarnation != xen_incarnation)
-        connect();
+        connect_to_store();
     ring.timeout_ns = store_timeout_ns;
     return ring.page != NULL;
 }

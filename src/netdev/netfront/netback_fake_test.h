@@ -105,7 +105,7 @@ struct netbuf *fake_count_up(struct netbuf_pool *pool, uint8_t first, uint16_t l
 bool fake_counts(const uint8_t *bytes, uint8_t first, uint32_t len);
 
 /* Looks at the link as if so much time had passed that the next look is a try. */
-bool fake_link_up(void);
+bool fake_vif_link_up(void);
 
 /* Packets go both ways on each queue, as many as its rings hold. */
 void netback_check_traffic(uint32_t descs);

@@ -7,7 +7,7 @@ enum { FRAME = 100 };
 struct netfront fake_front;
 struct netdev *const fake_vif = &fake_front.base;
 
-static struct netbuf_pool *make(const char *name, uint16_t buf_bytes, uint16_t headroom_bytes)
+static struct netbuf_pool *make_pool(const char *name, uint16_t buf_bytes, uint16_t headroom_bytes)
 {
     struct netbuf_pool *pool =
         netbuf_pool_create(&(struct netbuf_pool_conf){.name = name,
@@ -22,14 +22,14 @@ struct netbuf_pool *fake_pages(void)
 {
     static struct netbuf_pool *pool;
 
-    return pool ? pool : (pool = make("fake_pages", 4096, 64));
+    return pool ? pool : (pool = make_pool("fake_pages", 4096, 64));
 }
 
 struct netbuf_pool *fake_small(void)
 {
     static struct netbuf_pool *pool;
 
-    return pool ? pool : (pool = make("fake_small", 512, 128));
+    return pool ? pool : (pool = make_pool("fake_small", 512, 128));
 }
 
 /* All zeroes but the memory that it has, which can't be given back. */
@@ -90,7 +90,7 @@ int netback_start(uint16_t queue_pairs, uint16_t descs)
     return netdev_start(fake_vif);
 }
 
-bool fake_link_up(void)
+bool fake_vif_link_up(void)
 {
     fake_front.next_look_ns = fake_front.retry_ns = 0;
     return netdev_recover(fake_vif);

@@ -5,8 +5,8 @@
  *
  * Receive: a request names a page; the back end copies a piece of a packet into it and answers in
  * the slot of the request. So answers come in order, and a buffer is found by its slot. The first
- * slot of a packet may be followed by slots of extra info, which carry no id: the buffer of such a
- * slot was used for nothing.
+ * slot of a packet may be followed by slots of extra info, which carry no id: the buffer that was
+ * posted in such a slot holds nothing.
  *
  * Transmit: a request names a page, an offset and a size. It is answered in any order: a piece is
  * found by its id. The first request of a packet tells the size of the whole, the others their own.
@@ -43,7 +43,7 @@ static void rx_take_extra(struct netfront_rx *q, struct netbuf *unused,
     p->extra = extra->flags & XEN_NETIF_EXTRA_FLAG_MORE;
     if (++p->extras > NETFRONT_EXTRAS_MAX) {
         rx_spoil(p, NETDEV_DROP_BAD_META);
-        broken(&q->base); /* they may be packets, who knows */
+        ring_broken(&q->base); /* more than there are kinds: slots can't be told apart */
     }
 }
 
@@ -117,7 +117,7 @@ INLINE struct netbuf *rx_take(struct netfront_rx *q)
         rx_take_extra(q, nb, &slot.extra);
     } else if (unlikely(slot.rsp.id != at)) {
         netbuf_free(nb);
-        broken(&q->base);
+        ring_broken(&q->base);
         return NULL;
     } else {
         rx_take_piece(q, nb, &slot.rsp);
@@ -185,7 +185,7 @@ uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
         return got;
     base->more = known;
     if (rx_refill(q))
-        kick(&q->ring, base);
+        ring_kick(&q->ring, base);
     give_way(&q->idle, got > 0);
     return got;
 }
@@ -200,7 +200,7 @@ void netfront_rx_open(struct netfront_rx *q)
 {
     q->base.broken = false;
     rx_refill(q);
-    kick(&q->ring, &q->base); /* the back end may have missed that there are buffers */
+    ring_kick(&q->ring, &q->base); /* the back end may have looked before there were buffers */
     if (q->armed)
         netfront_rx_arm(q);
 }
@@ -234,6 +234,13 @@ void netfront_rx_empty(struct netfront_rx *q)
 
 enum { FIRST = 0 }; /* netbuf.driver: 1 in the first piece of a packet, 0 in the others */
 
+/* The entry of free_ids that the next request's id comes from; once a response is taken, the one
+ * that its id goes to. */
+INLINE uint16_t *tx_top_id(struct netfront_tx *q)
+{
+    return &q->free_ids[NETFRONT_RING - 1 - ring_in_flight(&q->ring)];
+}
+
 /* Gives finished pieces back to their pools. Returns how many packets were finished. */
 static uint32_t tx_reap(struct netfront_tx *q)
 {
@@ -245,13 +252,13 @@ static uint32_t tx_reap(struct netfront_tx *q)
         const uint32_t at = q->ring.rsp_cons & MASK;
         const union tx_slot slot = {.word = *(volatile uint32_t *)&tx_entries(q)[at]};
         if (unlikely(slot.rsp.id >= NETFRONT_RING || !q->flight[slot.rsp.id])) {
-            broken(&q->base);
+            ring_broken(&q->base);
             break;
         }
         struct netbuf *piece = q->flight[slot.rsp.id];
         q->flight[slot.rsp.id] = NULL;
         q->ring.rsp_cons++;
-        q->free_ids[NETFRONT_RING - 1 - ring_in_flight(&q->ring)] = slot.rsp.id;
+        *tx_top_id(q) = slot.rsp.id;
         if (piece->driver[FIRST]) {
             packets++;
             if (unlikely(slot.rsp.status != NETIF_RSP_OKAY))
@@ -288,7 +295,7 @@ INLINE bool tx_piece(struct netfront_tx *q, struct netbuf *nb, struct piece *pie
     return piece->ref != 0;
 }
 
-/* Makes one piece of a chain that the back end wouldn't take. */
+/* False if a chain can't be sent. One that the back end wouldn't take is made one piece. */
 static bool tx_takes_chain(const struct netfront_tx *q, struct netbuf *packet)
 {
     const bool sg = q->dev->features.sg && netbuf_packet_pieces(packet) <= NETFRONT_PIECES_MAX;
@@ -338,7 +345,7 @@ INLINE void tx_post(struct netfront_tx *q, const struct piece *pieces, uint32_t 
 {
     for (uint32_t i = 0; i < count; i++) {
         struct netbuf *nb = pieces[i].nb;
-        const uint16_t id = q->free_ids[NETFRONT_RING - 1 - ring_in_flight(&q->ring)];
+        const uint16_t id = *tx_top_id(q);
         const uint32_t at = q->ring.req_prod++ & MASK;
         tx_entries(q)[at].req = (struct netif_tx_request){
             .gref = pieces[i].ref,
@@ -386,7 +393,7 @@ uint32_t netfront_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint
     base->stats.bursts += packets > 0;
     base->room = room;
     if (packets > 0 && ring_publish(&q->ring))
-        kick(&q->ring, base);
+        ring_kick(&q->ring, base);
     give_way(&q->idle, taken > 0);
     return taken;
 }

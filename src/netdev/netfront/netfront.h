@@ -4,9 +4,18 @@
  * boot/xen.h; Xen's own header is the specification, and Linux' netback the usual back end.
  *
  * netfront_probe finds the devices; all else goes through netdev.h. The rest of this header is
- * shared by the driver's files, netfront.c (data path), netfront_connect.c (handshake and states),
- * netfront_grants.c (which pages the back end may use), netfront_device.c (netdev.h), and its
- * tests.
+ * shared by the driver's files and its tests.
+ *
+ * What comes from where in this folder; a file calls only those below it:
+ *
+ *   netfront_device.c    netfront_probe, and netdev.h's control calls
+ *   netfront_connect.c   the handshake with the back end, and what an end of a connection undoes
+ *   netfront_store.c     every node of the store that is read or written
+ *   netfront.c           the data path
+ *   netfront_intr.c      receive interrupts
+ *   netfront_grants.c    which pages the back end may use
+ *   netfront_csum.c      checksums that are left open: finding, completing them
+ *   netfront_ring.h      the two rings: post, publish, kick, reap
  *
  * A page that was granted can be read, or written, by the back end at any time until the grant is
  * taken back. So a pool's pages are granted whole and for as long as there is a connection, and
@@ -74,7 +83,7 @@ struct netfront_rx {
     struct netbuf_pool *pool;
     const uint32_t *refs; /* of the pool's pages, one a buffer */
     uint32_t descs, offloads;
-    bool armed;    /* also over the end of a connection: the next one's ring is armed, too */
+    bool armed;    /* asks for events; kept between connections, as the next one's ring asks, too */
     uint32_t idle; /* bursts in a row that brought nothing */
     struct netfront_partial partial;
     struct netfront_grants page; /* the ring's */
@@ -92,8 +101,12 @@ struct netfront_tx {
     struct netfront_grants page;
     uint32_t page_ref;
     struct netbuf *flight[NETFRONT_RING]; /* pieces, by the request's id */
-    uint16_t free_ids[NETFRONT_RING];     /* a stack; as many as are not in flight */
+    uint16_t free_ids[NETFRONT_RING];     /* a stack of the ids that aren't in flight. Its depth is
+                                             NETFRONT_RING - ring_in_flight() */
 };
+
+_Static_assert(offsetof(struct netfront_rx, base) == 0 && offsetof(struct netfront_tx, base) == 0,
+               "cast from a netdev_queue");
 
 /* What the back end tells of itself in the store. */
 struct netfront_features {
@@ -127,22 +140,26 @@ struct netfront {
     uint64_t next_look_ns;        /* at the store, if no watch fires */
     uint64_t retry_ns;            /* no new handshake before */
     uint64_t deadline_ns;         /* of the phase */
-    bool stale;                   /* the last look brought no answer */
+    bool stale;                   /* look again, though no watch fires: the last look brought no
+                                     answer, or one that couldn't be acted on */
     bool wanted;                  /* the app has started the device */
     bool met;                     /* the back end's features are known */
-    bool keys_written;            /* so that some may have to be taken away again */
+    bool keys_written;            /* by an earlier connection: some may have to be removed */
     int error;                    /* why the last handshake failed */
     struct netfront_features features;
 
-    bool lost, lacks_said, short_said; /* on the console, once; lost: the link was, since start */
-    uint32_t lost_packets;             /* in flight at the end of a connection */
-    uint32_t kept;                     /* pages that the back end didn't let go of */
+    bool lost;                   /* a connection was, since start */
+    bool lacks_said, short_said; /* the console says what the back end lacks; that grants do */
+    uint32_t lost_packets;       /* in flight at the end of a connection */
+    uint32_t kept;               /* pages that the back end didn't let go of */
 
     struct netfront_rx *rx[NETDEV_MAX_QUEUE_PAIRS];
     struct netfront_tx *tx[NETDEV_MAX_QUEUE_PAIRS];
     struct netfront_pool pools[NETFRONT_POOLS_MAX];
     uint32_t pools_count;
 };
+
+_Static_assert(offsetof(struct netfront, base) == 0, "cast from a netdev");
 
 /* Registers every vif that the store has for this domain; says on the console why if one can't be
  * used. */
@@ -167,8 +184,8 @@ void netfront_tx_reset(struct netfront_tx *q);
 void netfront_rx_open(struct netfront_rx *q);
 void netfront_tx_open(struct netfront_tx *q);
 
-/* The end of a connection: the queue stands still. Of what was received and never asked for, a
- * number is returned and counted as NETDEV_DROP_STOP. */
+/* The end of a connection: the queue stands still. Packets that were received and that the app
+ * never took are freed and counted as NETDEV_DROP_STOP; returns how many. */
 uint32_t netfront_rx_shut(struct netfront_rx *q);
 void netfront_tx_shut(struct netfront_tx *q);
 
@@ -187,8 +204,8 @@ bool netfront_rx_arm(struct netfront_rx *q);
 
 /* --- the handshake, in netfront_connect.c ----------------------------------------------------- */
 
-/* Finds the back end and reads its features, which takes it to InitWait. 0, NETDEV_EDEVICE or
- * NETDEV_ETIMEOUT. */
+/* For a device that isn't started: finds the back end, waits until it is in InitWait and reads its
+ * features. There is no connection then. 0, NETDEV_EDEVICE or NETDEV_ETIMEOUT. */
 int netfront_meet(struct netfront *nf);
 
 /* Connects queue_pairs queues that were set up. 0 or an error. */

@@ -19,9 +19,10 @@
  *        | grants and events taken back, what was in flight freed
  *      DOWN
  *
- * No phase waits: netfront_go_on takes the steps that can be taken now, whenever the app asks for
- * the link. The control calls that have to wait do it for some time, step after step. Before
- * CLOSING ends, no buffer that the back end may write to is given back.
+ * No step waits. While a device is started, netfront_go_on takes the steps that are possible now,
+ * each time the app asks for the link. netfront_meet, netfront_connect and netfront_disconnect take
+ * steps, and wait for news in the store between them, until they are done or a deadline has passed.
+ * Before CLOSING ends, no buffer that the back end may write to is given back.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"
@@ -35,7 +36,7 @@ enum {
     HOTPLUG_FACTOR = 8, /* dom0 may be busy, its scripts and the vifs of other domains come first */
 };
 
-static void enter(struct netfront *nf, enum netfront_phase phase)
+static void enter_phase(struct netfront *nf, enum netfront_phase phase)
 {
     nf->phase = phase;
     nf->next_look_ns = 0;
@@ -44,7 +45,7 @@ static void enter(struct netfront *nf, enum netfront_phase phase)
 
 /* --- resources of a connection -------------------------------------------------------------- */
 
-/* Gives back all that the back end had; the queues were shut. */
+/* The queues were shut: closes the channels, takes back the grants and frees what was in flight. */
 static void release(struct netfront *nf)
 {
     for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
@@ -118,6 +119,7 @@ static void shut_queues(struct netfront *nf)
     }
 }
 
+/* The back end ended the connection: says so, once until it is back. */
 static void lose(struct netfront *nf)
 {
     if (!nf->lost && nf->wanted)
@@ -130,16 +132,16 @@ static void begin_closing(struct netfront *nf)
 {
     shut_queues(nf);
     netfront_write_state(nf, XenbusStateClosed); /* fails if the vif has gone, too */
-    enter(nf, NETFRONT_CLOSING);
+    enter_phase(nf, NETFRONT_CLOSING);
 }
 
 /* --- a step in each phase: true if another may follow at once -------------------------------- */
 
 enum { NO_NEWS = -1 }; /* the store doesn't answer, which says nothing about the back end */
 
-/* The state of the back end; XenbusStateUnknown if it has gone. One that took its place is found on
- * the way through DOWN. */
-static int look(struct netfront *nf)
+/* The state of the back end; XenbusStateUnknown if it has gone. If another back end has taken its
+ * place, step_down finds that one. */
+static int look_at_back(struct netfront *nf)
 {
     int state = netfront_back_state(nf);
 
@@ -159,17 +161,17 @@ static bool step_down(struct netfront *nf)
     if (clock_ns() < nf->retry_ns || netfront_find_back(nf) || !netfront_back_online(nf) ||
         netfront_write_state(nf, XenbusStateInitialising))
         return false;
-    enter(nf, NETFRONT_MEETING);
+    enter_phase(nf, NETFRONT_MEETING);
     return true;
 }
 
 static bool step_meeting(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state != XenbusStateInitWait) {
         if (state == XenbusStateUnknown || clock_ns() >= nf->deadline_ns)
-            enter(nf, NETFRONT_DOWN); /* and look for it anew */
+            enter_phase(nf, NETFRONT_DOWN); /* and look for it anew */
         return false;
     }
     if (clock_ns() < nf->retry_ns || (!nf->met && netfront_read_features(nf)))
@@ -184,19 +186,19 @@ static bool step_meeting(struct netfront *nf)
     }
     if (error)
         return failed(nf, error);
-    enter(nf, NETFRONT_CONNECTING);
+    enter_phase(nf, NETFRONT_CONNECTING);
     nf->deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
     return true;
 }
 
 static bool step_connecting(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state == XenbusStateConnected) {
         netfront_read_carrier(nf);
         open_queues(nf);
-        enter(nf, NETFRONT_UP);
+        enter_phase(nf, NETFRONT_UP);
         return false;
     }
     const bool waits = state == NO_NEWS || state == XenbusStateInitialising ||
@@ -210,16 +212,18 @@ static bool step_connecting(struct netfront *nf)
 
 static bool step_up(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state == XenbusStateConnected || state == XenbusStateReconfiguring ||
         state == XenbusStateReconfigured || state == NO_NEWS) {
-        netdev_ask_no_more(); /* it may have wavered */
+        /* A look before this one may have seen another state, and asked the other cores to stop. */
+        netdev_ask_no_more();
         netfront_read_carrier(nf);
         return false;
     }
     if (!netdev_hold_others()) {
-        nf->stale = true; /* looks again, though no watch fires */
+        nf->stale =
+            true; /* look again, though no watch fires, until the other cores have stopped */
         return false;
     }
     lose(nf);
@@ -229,16 +233,16 @@ static bool step_up(struct netfront *nf)
 
 static bool step_closing(struct netfront *nf)
 {
-    int state = look(nf);
+    int state = look_at_back(nf);
 
     if (state != XenbusStateClosed && state != XenbusStateUnknown && clock_ns() < nf->deadline_ns)
         return false;
     release(nf);
-    enter(nf, NETFRONT_DOWN);
+    enter_phase(nf, NETFRONT_DOWN);
     return nf->wanted;
 }
 
-static bool step(struct netfront *nf)
+static bool take_step(struct netfront *nf)
 {
     static bool (*const steps[])(struct netfront *) = {
         [NETFRONT_DOWN] = step_down,
@@ -261,17 +265,19 @@ static bool step(struct netfront *nf)
 
 /* --- what the rest of the driver asks for ---------------------------------------------------- */
 
-/* Takes steps until the phase is reached, an error or the time is out. */
-static int wait_for(struct netfront *nf, enum netfront_phase phase)
+/* Takes steps until the device is UP, or, if the app hasn't started it, until the back end's
+ * features are known, where step_meeting stops; or until a step fails. When a step changed nothing,
+ * waits for news in the store or for the time of the next look. */
+static int run_handshake(struct netfront *nf)
 {
     const uint64_t deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
 
     nf->error = 0;
     nf->next_look_ns = nf->retry_ns = 0;
-    while (nf->phase != phase && !nf->error && !(nf->met && !nf->wanted)) {
+    while (nf->phase != NETFRONT_UP && !nf->error && !(nf->met && !nf->wanted)) {
         if (clock_ns() >= deadline_ns)
             return NETDEV_ETIMEOUT;
-        if (!step(nf) && nf->phase != phase && !nf->error)
+        if (!take_step(nf) && nf->phase != NETFRONT_UP && !nf->error)
             store_wait(MIN(deadline_ns, nf->next_look_ns));
     }
     return nf->error;
@@ -280,8 +286,8 @@ static int wait_for(struct netfront *nf, enum netfront_phase phase)
 int netfront_meet(struct netfront *nf)
 {
     nf->met = false;
-    int error = wait_for(nf, NETFRONT_UP); /* which ends when they have met */
-    enter(nf, NETFRONT_DOWN);
+    int error = run_handshake(nf);  /* no further than to the features, as nf->wanted is false */
+    enter_phase(nf, NETFRONT_DOWN); /* the back end stays in InitWait until start looks for it */
     return error;
 }
 
@@ -290,7 +296,7 @@ int netfront_connect(struct netfront *nf)
     nf->wanted = true;
     nf->lost = false;
     nf->lost_packets = 0;
-    return wait_for(nf, NETFRONT_UP);
+    return run_handshake(nf);
 }
 
 void netfront_disconnect(struct netfront *nf)
@@ -299,18 +305,20 @@ void netfront_disconnect(struct netfront *nf)
     nf->met = false;
     if (nf->phase == NETFRONT_UP || nf->phase == NETFRONT_CONNECTING)
         begin_closing(nf);
-    while (nf->phase == NETFRONT_CLOSING) /* until the phase's deadline */
-        if (!step(nf) && nf->phase == NETFRONT_CLOSING)
+    while (nf->phase == NETFRONT_CLOSING) /* step_closing ends it, at its deadline at the latest */
+        if (!take_step(nf) && nf->phase == NETFRONT_CLOSING)
             store_wait(MIN(nf->deadline_ns, nf->next_look_ns));
-    enter(nf, NETFRONT_DOWN);
+    enter_phase(nf, NETFRONT_DOWN);
 }
 
 bool netfront_go_on(struct netfront *nf)
 {
     nf->error = 0;
+    /* A step other than step_up may change queues, which no other core may use meanwhile. */
     if (nf->phase != NETFRONT_UP && !netdev_hold_others())
         return false;
-    for (uint32_t i = 0; i < STEPS_MAX && step(nf); i++)
+    /* A step that changed the phase may make the next one possible at once. */
+    for (uint32_t i = 0; i < STEPS_MAX && take_step(nf); i++)
         continue;
     netdev_let_go();
     return nf->phase == NETFRONT_UP && nf->carrier;
@@ -328,11 +336,11 @@ void netfront_resumed(void *arg)
     nf->path[0] = 0;
     nf->met = nf->keys_written = false;
     if (nf->phase == NETFRONT_DOWN || nf->phase == NETFRONT_MEETING) {
-        enter(nf, NETFRONT_DOWN);
+        enter_phase(nf, NETFRONT_DOWN);
         return;
     }
     shut_queues(nf);
     lose(nf);
     release(nf);
-    enter(nf, NETFRONT_DOWN);
+    enter_phase(nf, NETFRONT_DOWN);
 }

@@ -67,7 +67,7 @@ static bool find_ipv4(const struct netbuf *nb, uint32_t at, struct place *p)
     return true;
 }
 
-static bool find(const struct netbuf *nb, struct place *p)
+static bool find_layer4(const struct netbuf *nb, struct place *p)
 {
     uint32_t at = ETHER;
 
@@ -94,7 +94,7 @@ bool netfront_csum_find(struct netbuf *packet)
 {
     struct place p;
 
-    if (!find(packet, &p))
+    if (!find_layer4(packet, &p))
         return false;
     const uint16_t offset = sum_offset(p.protocol);
     if (offset == 0 || p.start + offset + 2 > packet->len)
@@ -109,7 +109,7 @@ bool netfront_csum_known(const struct netbuf *packet, bool ipv4, bool ipv6)
 {
     struct place p;
 
-    if (!find(packet, &p) || p.tagged || (p.type == ETH_TYPE_IPV4 ? !ipv4 : !ipv6))
+    if (!find_layer4(packet, &p) || p.tagged || (p.type == ETH_TYPE_IPV4 ? !ipv4 : !ipv6))
         return false;
     return p.start == packet->csum_start && sum_offset(p.protocol) == packet->csum_offset &&
            p.start + packet->csum_offset + 2u <= packet->len;

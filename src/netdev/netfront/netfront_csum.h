@@ -2,7 +2,7 @@
 /*
  * netfront_csum.h - checksums that are left open in a packet. Between netfront and netback a flag
  * says only that there is one: whoever gets the packet looks for it behind the headers of UDP or
- * TCP. A netbuf tells its place. These are the ways between the two.
+ * TCP. A netbuf says where the checksum is. These functions turn the one into the other.
  *
  * Headers may be changed by the back end while they are looked at: each byte is read once, and
  * whatever it says, the place found is inside the packet's first piece.

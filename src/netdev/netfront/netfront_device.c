@@ -3,9 +3,9 @@
  * netfront_device.c - netfront behind netdev.h: finds the devices, tells what they can do, and
  * takes them from state to state.
  *
- * A device is examined when it is found, which takes the back end to InitWait, and left there. Each
- * start makes a new connection; netfront_connect.c makes another one, in netdev_recover, when the
- * back end went away and came back.
+ * A device is examined when it is found; its back end is in InitWait then, and stays there. Each
+ * start makes a new connection. When the back end went away and came back, netfront_connect.c makes
+ * another one, in netdev_recover.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"
@@ -174,7 +174,7 @@ int netfront_init(struct netfront *nf, uint32_t vif)
     return error ? error : netfront_meet(nf);
 }
 
-static void add(uint32_t vif)
+static void add_vif(uint32_t vif)
 {
     struct netfront *nf = boot_alloc(sizeof *nf, CACHE_LINE);
 
@@ -203,5 +203,5 @@ void netfront_probe(void)
         print("The store doesn't tell this domain's network devices.\n");
     for (int i = 0; i < count; i++, name += strlen(name) + 1)
         if (parse_u64(name, strlen(name), UINT16_MAX, &vif))
-            add((uint32_t)vif);
+            add_vif((uint32_t)vif);
 }

@@ -4,12 +4,13 @@
  * that packets come from. They are granted when a connection is made, a pool of packets to be sent
  * when its first packet is, and taken back at its end: no packet costs a grant.
  *
- * Several cores may send the first packet of a pool at the same time. The table only grows while
- * they run, so they look into it as they like; who adds or grants something has the lock.
+ * Several cores may send the first packet of a pool at the same time. While they run, the table of
+ * pools only grows, so a core reads it without the lock; it takes the lock to add a pool or to
+ * grant one's pages.
  *
- * A back end may keep a page mapped for longer than it should. Then the grant stays, is said on the
- * console, and is tried again at the next stop, or when the back end connects again, which finds
- * the page granted already. No other domain is given such a page.
+ * A back end may keep a page mapped for longer than it should. Then the grant stays and the console
+ * says so. The next stop tries again to take it back; if the same domain connects before that, the
+ * page is granted to it already. No other domain is given such a page.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"
@@ -48,7 +49,7 @@ bool netfront_grants_give(struct netfront_grants *g, uint16_t domid, bool readon
     return true;
 }
 
-static struct netfront_pool *find(struct netfront *nf, const struct netbuf_pool *pool)
+static struct netfront_pool *find_pool(struct netfront *nf, const struct netbuf_pool *pool)
 {
     const uint32_t count = load_acquire(&nf->pools_count); /* so many are filled in */
 
@@ -60,7 +61,7 @@ static struct netfront_pool *find(struct netfront *nf, const struct netbuf_pool 
 
 struct netfront_pool *netfront_pool_of(struct netfront *nf, const struct netbuf_pool *pool)
 {
-    struct netfront_pool *entry = find(nf, pool);
+    struct netfront_pool *entry = find_pool(nf, pool);
     size_t bytes;
 
     if (entry || nf->pools_count == NETFRONT_POOLS_MAX)
@@ -102,7 +103,7 @@ struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct ne
                                             bool readonly)
 {
     static bool locked;
-    struct netfront_pool *entry = find(nf, pool);
+    struct netfront_pool *entry = find_pool(nf, pool);
 
     if (entry && load_acquire(&entry->granted))
         return entry;

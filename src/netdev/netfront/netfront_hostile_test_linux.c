@@ -219,7 +219,7 @@ TEST(netfront_forgets_half_a_packet)
     netback_publish_rx(0);
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 0);
     netback_say("state", "6");
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     CHECK(netback_send(0, 5, FRAME, 0));
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 1);
     CHECK(!bufs[0]->next && fake_counts(bufs[0]->data, 5, FRAME));
@@ -235,7 +235,7 @@ TEST(netfront_recovers_from_a_broken_protocol)
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 0);
     CHECK_EQ(fake_drops_rx(NETDEV_DROP_BAD_ID), 1);
     netback_say("state", "5");
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     CHECK(netback_send(0, 5, FRAME, 0));
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 1);
     netbuf_free(bufs[0]);

@@ -16,9 +16,9 @@ bool netfront_rx_arm(struct netfront_rx *q)
     return ring_known(&q->ring, &q->base) > 0 || q->base.broken;
 }
 
-static int disarm(struct netfront_rx *q, int result)
+static int disarm_rx(struct netfront_rx *q, int result)
 {
-    /* Responses are past it: the back end sends nothing. */
+    /* rsp_prod is at this index or past it, so it won't move past it: no event. */
     *(volatile uint32_t *)&q->ring.shared->rsp_event = q->ring.rsp_cons;
     xen_event_wake(q->ring.port, false);
     q->armed = false;
@@ -31,11 +31,11 @@ int netfront_rx_intr(struct netdev *dev, uint16_t index, bool on)
     struct netfront_rx *q = nf->rx[index];
 
     if (nf->phase != NETFRONT_UP || q->base.broken) {
-        q->armed = on; /* what there was ended with the connection; another one may come */
+        q->armed = on; /* there is no ring that works; netfront_rx_open arms the next */
         return NETDEV_OK;
     }
     if (!on)
-        return q->armed ? disarm(q, NETDEV_OK) : NETDEV_OK;
+        return q->armed ? disarm_rx(q, NETDEV_OK) : NETDEV_OK;
     q->armed = true;
-    return netfront_rx_arm(q) ? disarm(q, NETDEV_EAGAIN) : NETDEV_OK;
+    return netfront_rx_arm(q) ? disarm_rx(q, NETDEV_EAGAIN) : NETDEV_OK;
 }

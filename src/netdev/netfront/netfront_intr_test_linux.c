@@ -17,12 +17,12 @@ static const struct fake_port *port(void)
     return &fake_xen.ports[netback.queues[0].rx_port];
 }
 
-static void comes(void)
+static void packet_comes(void)
 {
     CHECK(netback_send(0, 0, FRAME, 0));
 }
 
-static uint32_t receive_all(void)
+static uint32_t receive_burst(void)
 {
     uint32_t count = netdev_rx_burst(fake_vif, 0, bufs, NETDEV_MAX_BURST);
 
@@ -43,43 +43,43 @@ TEST(netfront_interrupts_who_armed_once)
     for (uint32_t i = 0; i < 100; i++) {
         CHECK_EQ(arm(true), 0);
         CHECK(port()->awake && !port()->pending);
-        comes();
+        packet_comes();
         CHECK(port()->pending);
-        comes();
+        packet_comes();
         CHECK_EQ(port()->notified, ++before);
         CHECK_EQ(arm(false), 0);
         CHECK(!port()->awake);
         CHECK_EQ(arm(false), 0); /* once more is no harm */
-        comes();
+        packet_comes();
         CHECK_EQ(port()->notified, before);
-        CHECK_EQ(receive_all(), 3);
+        CHECK_EQ(receive_burst(), 3);
     }
     CHECK_EQ(arm(true), 0);
     CHECK_EQ(arm(false), 0);
-    comes(); /* disarmed before anything came */
+    packet_comes(); /* disarmed before anything came */
     CHECK_EQ(port()->notified, before);
-    CHECK_EQ(receive_all(), 1);
+    CHECK_EQ(receive_burst(), 1);
     netback_end();
 }
 
 TEST(netfront_arming_tells_of_packets_that_wait)
 {
     begin();
-    comes();
+    packet_comes();
     const uint32_t before = port()->notified;
     CHECK_EQ(arm(true), NETDEV_EAGAIN);
     CHECK(!port()->awake);
-    comes();
+    packet_comes();
     CHECK_EQ(port()->notified, before); /* it isn't armed */
-    CHECK_EQ(receive_all(), 2);
+    CHECK_EQ(receive_burst(), 2);
     CHECK_EQ(arm(true), 0);
-    comes();
-    CHECK_EQ(receive_all(), 1);
+    packet_comes();
+    CHECK_EQ(receive_burst(), 1);
     CHECK_EQ(arm(true), 0);  /* still armed, and now again */
     CHECK(!port()->pending); /* the event of a packet that was received wakes nobody */
-    comes();
+    packet_comes();
     CHECK_EQ(port()->notified, before + 2);
-    CHECK_EQ(receive_all(), 1);
+    CHECK_EQ(receive_burst(), 1);
     netback_end();
 }
 
@@ -88,13 +88,13 @@ TEST(netfront_arming_in_the_middle_of_a_packet)
 {
     begin();
     CHECK(netback_send(0, 0, FRAME, NETRXF_more_data));
-    CHECK_EQ(receive_all(), 0);
+    CHECK_EQ(receive_burst(), 0);
     CHECK_EQ(arm(true), 0);
     CHECK(!port()->pending);
-    comes();
+    packet_comes();
     CHECK(port()->pending);
     CHECK_EQ(arm(true), NETDEV_EAGAIN);
-    CHECK_EQ(receive_all(), 1);
+    CHECK_EQ(receive_burst(), 1);
     netback_end();
 }
 
@@ -103,17 +103,17 @@ TEST(netfront_stays_armed_when_the_back_end_comes_back)
     begin();
     CHECK_EQ(arm(true), 0);
     netback_detach();
-    CHECK(!fake_link_up());
+    CHECK(!fake_vif_link_up());
     CHECK_EQ(arm(true), 0); /* and can be armed with nobody there */
     netback_attach(FAKE_OTHER_BACK, 1);
-    for (uint32_t i = 0; i < 5 && !fake_link_up(); i++)
+    for (uint32_t i = 0; i < 5 && !fake_vif_link_up(); i++)
         continue;
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     CHECK(port()->awake);
-    comes();
+    packet_comes();
     CHECK(port()->pending);
     CHECK_EQ(arm(true), NETDEV_EAGAIN);
-    CHECK_EQ(receive_all(), 1);
+    CHECK_EQ(receive_burst(), 1);
     netback_end();
 }
 
@@ -124,7 +124,7 @@ TEST(netfront_arming_a_queue_that_broke)
     netback.queues[0].rx->rsp_prod += DESCS + 1;
     CHECK_EQ(arm(true), NETDEV_EAGAIN);
     CHECK_EQ(fake_drops_rx(NETDEV_DROP_BAD_ID), 1);
-    CHECK_EQ(receive_all(), 0);
+    CHECK_EQ(receive_burst(), 0);
     CHECK_EQ(arm(true), 0);
     CHECK_EQ(arm(false), 0);
     netback.queues[0].rx->rsp_prod -= DESCS + 1;

@@ -21,7 +21,7 @@ static struct netbuf *bufs[NETDEV_MAX_BURST];
 static uint64_t seed;
 static uint32_t honesty; /* it lies once in so many times */
 
-static uint32_t random_below(uint32_t n)
+static uint32_t draw_below(uint32_t n)
 {
     seed ^= seed << 13;
     seed ^= seed >> 7;
@@ -31,7 +31,7 @@ static uint32_t random_below(uint32_t n)
 
 static bool lies(uint32_t seldom)
 {
-    return random_below(honesty * seldom) == 0;
+    return draw_below(honesty * seldom) == 0;
 }
 
 static uint32_t maybe(uint32_t truth)
@@ -39,7 +39,7 @@ static uint32_t maybe(uint32_t truth)
     static const uint32_t lie[] = {0,    1,    13,    18,    255,   256,       4095,
                                    4096, 4097, 32767, 32768, 65535, UINT32_MAX};
 
-    return lies(1) ? lie[random_below(ARRAY_LEN(lie))] : truth;
+    return lies(1) ? lie[draw_below(ARRAY_LEN(lie))] : truth;
 }
 
 /* --- the back end's rings --------------------------------------------------------------------- */
@@ -51,31 +51,31 @@ static void write_headers(uint32_t ref)
     static const uint16_t types[] = {0x0800, 0x86dd, 0x8100, 0x0806};
 
     for (uint32_t i = 0; i < 80; i += 4)
-        store_be32(page + i, random_below(UINT32_MAX));
-    store_be16(page + 12, types[random_below(ARRAY_LEN(types))]);
-    store_be16(page + 16, types[random_below(ARRAY_LEN(types))]);
-    page[14] = (uint8_t)(0x40 + random_below(16));
-    page[20] = page[23] = (uint8_t)(random_below(2) ? 17 : random_below(64));
+        store_be32(page + i, draw_below(UINT32_MAX));
+    store_be16(page + 12, types[draw_below(ARRAY_LEN(types))]);
+    store_be16(page + 16, types[draw_below(ARRAY_LEN(types))]);
+    page[14] = (uint8_t)(0x40 + draw_below(16));
+    page[20] = page[23] = (uint8_t)(draw_below(2) ? 17 : draw_below(64));
 }
 
 static void answer(uint32_t q)
 {
     struct netback_slot slot;
 
-    for (uint32_t n = random_below(8); n > 0 && netback_next(q, &slot); n--) {
+    for (uint32_t n = draw_below(8); n > 0 && netback_next(q, &slot); n--) {
         if (!fake_granted(slot.ref, netback.domid, true))
             return; /* closed, and the back end wouldn't hear of it */
-        if (random_below(40) == 0) {
-            netback_send_extra(q, (uint8_t)maybe(XEN_NETIF_EXTRA_TYPE_HASH), random_below(3) == 0);
+        if (draw_below(40) == 0) {
+            netback_send_extra(q, (uint8_t)maybe(XEN_NETIF_EXTRA_TYPE_HASH), draw_below(3) == 0);
             continue;
         }
         const uint32_t ref = slot.ref;
         slot.id = (uint16_t)(lies(50) ? maybe(slot.id) : slot.id);
-        slot.status = (int16_t)maybe(14 + random_below(200));
-        slot.offset = (uint16_t)(random_below(4) ? 0 : maybe(random_below(3000)));
-        slot.flags = (uint16_t)(random_below(8) ? random_below(4) : random_below(32));
+        slot.status = (int16_t)maybe(14 + draw_below(200));
+        slot.offset = (uint16_t)(draw_below(4) ? 0 : maybe(draw_below(3000)));
+        slot.flags = (uint16_t)(draw_below(8) ? draw_below(4) : draw_below(32));
         CHECK(netback_answer(q, 0, slot));
-        if (random_below(4) == 0)
+        if (draw_below(4) == 0)
             write_headers(ref);
     }
     netback_publish_rx(q);
@@ -85,7 +85,7 @@ static void finish(uint32_t q)
 {
     struct netback_slot slot;
 
-    for (uint32_t n = random_below(8); n > 0 && netback_take(q, &slot); n--) {
+    for (uint32_t n = draw_below(8); n > 0 && netback_take(q, &slot); n--) {
         CHECK(slot.size > 0 && slot.offset < PAGE_SIZE);
         if (!fake_granted(slot.ref, netback.domid, false))
             return;
@@ -100,16 +100,16 @@ static void overwrite(uint32_t q)
 {
     struct netback_queue *b = &netback.queues[q];
 
-    b->rx->req_event = b->rx->req_prod + random_below(4);
-    b->tx->req_event = b->tx->req_prod + random_below(4);
+    b->rx->req_event = b->rx->req_prod + draw_below(4);
+    b->tx->req_event = b->tx->req_prod + draw_below(4);
     if (lies(100))
         b->rx->rsp_prod += maybe(1);
     if (lies(100))
         b->tx->rsp_prod += maybe(1);
     if (lies(4))
-        b->rx->rsp_event = random_below(UINT32_MAX);
+        b->rx->rsp_event = draw_below(UINT32_MAX);
     if (b->rx_rsp != b->rx->req_prod && b->rx_cons != b->rx_rsp && lies(4))
-        memset(&b->rx->ring[b->rx_rsp % NETFRONT_RING], (int)random_below(256), 8);
+        memset(&b->rx->ring[b->rx_rsp % NETFRONT_RING], (int)draw_below(256), 8);
 }
 
 /* --- the toolstack, and the store ------------------------------------------------------------- */
@@ -123,32 +123,32 @@ static void change_node(void)
     static const char *const values[] = {"0", "1", "2", "3",  "4",  "5",          "6",
                                          "7", "8", "",  "-1", "1 ", "4294967296", "nonsense"};
 
-    netback_say(names[random_below(ARRAY_LEN(names))],
-                lies(2) ? NULL : values[random_below(ARRAY_LEN(values))]);
+    netback_say(names[draw_below(ARRAY_LEN(names))],
+                lies(2) ? NULL : values[draw_below(ARRAY_LEN(values))]);
 }
 
 static void toolstack_step(void)
 {
-    netback.init_wait = lies(1) ? random_below(4) : NETBACK_FINE;
-    netback.connect = lies(1) ? random_below(4) : NETBACK_FINE;
+    netback.init_wait = lies(1) ? draw_below(4) : NETBACK_FINE;
+    netback.connect = lies(1) ? draw_below(4) : NETBACK_FINE;
     netback.close = lies(1) ? NETBACK_SILENT : NETBACK_FINE;
     fake_xen.silent = lies(4);
     fake_xen.refuses = lies(4);
-    fake_xen.conflicts = lies(1) ? random_below(12) : 0;
-    fake_xen.grants_max = lies(2) ? random_below(FAKE_GRANTS) : FAKE_GRANTS - 1;
-    fake_xen.ports_max = lies(2) ? random_below(FAKE_PORTS) : FAKE_PORTS - 1;
-    switch (random_below(6)) {
+    fake_xen.conflicts = lies(1) ? draw_below(12) : 0;
+    fake_xen.grants_max = lies(2) ? draw_below(FAKE_GRANTS) : FAKE_GRANTS - 1;
+    fake_xen.ports_max = lies(2) ? draw_below(FAKE_PORTS) : FAKE_PORTS - 1;
+    switch (draw_below(6)) {
     case 0:
         netback_detach();
         break;
     case 1:
         netback_detach();
-        netback_attach(random_below(2) ? FAKE_BACK : FAKE_OTHER_BACK, random_below(3));
+        netback_attach(draw_below(2) ? FAKE_BACK : FAKE_OTHER_BACK, draw_below(3));
         break;
     case 2:
         netback_detach();
         fake_suspend();
-        netback_attach(FAKE_BACK, random_below(3));
+        netback_attach(FAKE_BACK, draw_below(3));
         break;
     default:
         change_node();
@@ -158,9 +158,9 @@ static void toolstack_step(void)
 /* Keeps pages that it was given, or lets go of all that it kept. */
 static void hold_pages(void)
 {
-    struct fake_grant *g = &fake_xen.grants[1 + random_below(400)];
+    struct fake_grant *g = &fake_xen.grants[1 + draw_below(400)];
 
-    if (g->used && random_below(2))
+    if (g->used && draw_below(2))
         g->busy = 1;
     else if (!netback.connected)
         for (uint32_t ref = 1; ref < FAKE_GRANTS; ref++)
@@ -169,16 +169,16 @@ static void hold_pages(void)
 
 static void back_step(void)
 {
-    const uint32_t q = random_below(2);
+    const uint32_t q = draw_below(2);
 
-    if (random_below(60) == 0)
+    if (draw_below(60) == 0)
         toolstack_step();
-    if (random_below(40) == 0)
+    if (draw_below(40) == 0)
         hold_pages();
     if (!netback.connected || q >= netback.queues_count)
         return;
     overwrite(q);
-    if (random_below(2))
+    if (draw_below(2))
         answer(q);
     else
         finish(q);
@@ -205,13 +205,13 @@ static void check_packet(const struct netbuf *packet)
 
 static struct netbuf *make_packet(void)
 {
-    struct netbuf *nb = fake_count_up(random_below(2) ? fake_pages() : fake_small(), 0,
-                                      (uint16_t)random_below(300));
+    struct netbuf *nb =
+        fake_count_up(draw_below(2) ? fake_pages() : fake_small(), 0, (uint16_t)draw_below(300));
 
-    if (random_below(3) == 0) {
+    if (draw_below(3) == 0) {
         nb->flags = NETBUF_CSUM_PARTIAL;
-        nb->csum_start = (uint16_t)random_below(60);
-        nb->csum_offset = (uint16_t)random_below(20);
+        nb->csum_start = (uint16_t)draw_below(60);
+        nb->csum_offset = (uint16_t)draw_below(20);
     }
     return nb;
 }
@@ -221,13 +221,13 @@ static bool pools_have(uint32_t n)
     return netbuf_pool_free_count(fake_pages()) >= n && netbuf_pool_free_count(fake_small()) >= n;
 }
 
-static void send(uint16_t q)
+static void send_some(uint16_t q)
 {
     uint32_t n = 0;
 
-    while (n < 1 + random_below(8) && pools_have(24)) {
+    while (n < 1 + draw_below(8) && pools_have(24)) {
         bufs[n] = make_packet();
-        for (uint32_t pieces = random_below(4) ? 0 : random_below(20); pieces > 0; pieces--)
+        for (uint32_t pieces = draw_below(4) ? 0 : draw_below(20); pieces > 0; pieces--)
             netbuf_chain(bufs[n], make_packet());
         n++;
     }
@@ -237,36 +237,36 @@ static void send(uint16_t q)
 
 static void app_step(void)
 {
-    const uint16_t q = (uint16_t)random_below(2);
+    const uint16_t q = (uint16_t)draw_below(2);
     uint32_t n;
 
-    switch (random_below(12)) {
+    switch (draw_below(12)) {
     case 0:
-        fake_link_up();
+        fake_vif_link_up();
         break;
     case 1:
         netdev_tx_reclaim(fake_vif, q);
         break;
     case 2:
-        netdev_rx_intr(fake_vif, q, random_below(2));
+        netdev_rx_intr(fake_vif, q, draw_below(2));
         break;
     case 3:
-        netdev_set_promisc(fake_vif, random_below(2));
+        netdev_set_promisc(fake_vif, draw_below(2));
         break;
     case 4:
-        if (random_below(20) == 0)
+        if (draw_below(20) == 0)
             netdev_stop(fake_vif);
         if (fake_vif->state != NETDEV_STARTED)
-            netback_start((uint16_t)(1 + random_below(2)), DESCS);
+            netback_start((uint16_t)(1 + draw_below(2)), DESCS);
         break;
     case 5:
     case 6:
     case 7:
     case 8:
-        send(q);
+        send_some(q);
         break;
     default:
-        n = netdev_rx_burst(fake_vif, q, bufs, 1 + random_below(40));
+        n = netdev_rx_burst(fake_vif, q, bufs, 1 + draw_below(40));
         for (uint32_t i = 0; i < n; i++)
             check_packet(bufs[i]);
         netbuf_free_bulk(bufs, n);
@@ -288,8 +288,8 @@ static void play_round(uint64_t *bad, uint64_t *lost)
 {
     netback_begin();
     netdev_control_timeout_ns = 500000; /* a back end that doesn't answer costs that much */
-    honesty = 4 + random_below(60);
-    netback_start((uint16_t)(1 + random_below(2)), DESCS);
+    honesty = 4 + draw_below(60);
+    netback_start((uint16_t)(1 + draw_below(2)), DESCS);
     for (uint32_t step = 0; step < STEPS; step++) {
         back_step();
         app_step();

@@ -18,7 +18,7 @@ static void begin(void)
     netback_check_traffic(DESCS);
 }
 
-static void send(uint32_t n)
+static void send_to_vif(uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct netbuf *packet = fake_count_up(fake_pages(), 0, FRAME);
@@ -44,9 +44,10 @@ TEST(netfront_goes_on_after_the_back_end_closed)
 
     begin();
     for (uint32_t i = 0; i < ARRAY_LEN(states); i++) {
-        send(5);
+        send_to_vif(5);
         netback_say("state", states[i]);
-        CHECK(fake_link_up() || fake_link_up()); /* it closes with us and connects at once */
+        CHECK(fake_vif_link_up() ||
+              fake_vif_link_up()); /* it closes with us and connects at once */
         CHECK_EQ(fake_drops_tx(NETDEV_DROP_STOP), 5 * (i + 1));
         netback_check_traffic(DESCS);
     }
@@ -62,9 +63,9 @@ static void waver(uint32_t core)
 {
     if (core == 0) {
         netback_say("state", "5");
-        fake_link_up();
+        fake_vif_link_up();
         netback_say("state", "4");
-        CHECK(fake_link_up());
+        CHECK(fake_vif_link_up());
         store_release(&gone, true);
     }
     if (core != 1)
@@ -95,16 +96,16 @@ TEST(netfront_is_detached_and_attached)
     begin();
     for (uint32_t round = 0; round < 20; round++) {
         const uint16_t domid = round % 3 ? FAKE_OTHER_BACK : FAKE_BACK;
-        send(3);
+        send_to_vif(3);
         CHECK(netback_send(0, 0, FRAME, 0));
         netback_detach();
-        CHECK(!fake_link_up());
+        CHECK(!fake_vif_link_up());
         CHECK_EQ(xen_grants_used(), 0);
         CHECK(netbuf_pool_whole(fake_pages()));
         check_stands_still();
-        CHECK(!fake_link_up());
+        CHECK(!fake_vif_link_up());
         netback_attach(domid, round % 5);
-        CHECK(fake_link_up());
+        CHECK(fake_vif_link_up());
         CHECK_EQ(fake_front.vif, round % 5);
         netback_check_traffic(DESCS);
     }
@@ -117,10 +118,10 @@ TEST(netfront_is_detached_and_attached)
 TEST(netfront_notices_another_back_end_in_its_place)
 {
     begin();
-    send(3);
+    send_to_vif(3);
     netback_detach();
     netback_attach(FAKE_OTHER_BACK, 0);
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     CHECK_EQ(netback.connections, 2);
     netback_check_traffic(DESCS);
     netback_end();
@@ -131,10 +132,10 @@ TEST(netfront_leaves_a_vif_alone_that_is_being_removed)
     begin();
     netback_say("online", "0");
     netback_say("state", "5");
-    CHECK(!fake_link_up() && !fake_link_up());
+    CHECK(!fake_vif_link_up() && !fake_vif_link_up());
     CHECK_STR(OWN_NODE("state"), "6");
     netback_detach();
-    CHECK(!fake_link_up());
+    CHECK(!fake_vif_link_up());
     CHECK(!OWN_NODE("state"));
     netback_end();
 }
@@ -145,9 +146,9 @@ TEST(netfront_takes_no_other_vif_than_its_own)
     netback_detach();
     netback_attach(FAKE_BACK, 1);
     fake_put("00:16:3e:00:00:03", "/local/domain/7/device/vif/1/mac");
-    CHECK(!fake_link_up() && !fake_link_up());
+    CHECK(!fake_vif_link_up() && !fake_vif_link_up());
     fake_put("00:16:3e:00:00:02", "/local/domain/7/device/vif/1/mac");
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     netback_check_traffic(DESCS);
     netback_end();
 }
@@ -160,12 +161,12 @@ TEST(netfront_tries_again_while_the_handshake_fails)
         netback.connect = manner;
         netback_say("state", "6");
         for (uint32_t i = 0; i < 10; i++) {
-            CHECK(!fake_link_up());
+            CHECK(!fake_vif_link_up());
             check_stands_still();
         }
         netdev_control_timeout_ns = 1000000000;
         netback.connect = NETBACK_FINE;
-        CHECK(fake_link_up() || fake_link_up());
+        CHECK(fake_vif_link_up() || fake_vif_link_up());
         netback_check_traffic(DESCS);
         netback_end();
     }
@@ -175,7 +176,7 @@ TEST(netfront_looks_at_the_store_a_few_times_a_second)
 {
     begin();
     netback_detach();
-    CHECK(!fake_link_up());
+    CHECK(!fake_vif_link_up());
     netback_attach(FAKE_BACK, 0);
     netback.connections = 0;
     fake_front.watch = -1; /* as if it did not fire */
@@ -183,7 +184,7 @@ TEST(netfront_looks_at_the_store_a_few_times_a_second)
     for (uint32_t i = 0; i < 1000; i++)
         CHECK(!netdev_recover(fake_vif));
     CHECK_EQ(netback.connections, 0);
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     netback_end();
 }
 
@@ -205,12 +206,13 @@ TEST(netfront_keeps_a_connection_while_the_store_is_silent)
     begin();
     netback_say("carrier", "1"); /* the watch fires */
     fake_xen.silent = true;
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     netback_check_traffic(DESCS);
     netback_say("state", "6");
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     fake_xen.silent = false;
-    CHECK(fake_link_up() || fake_link_up()); /* it saw that it closed, and connected again */
+    CHECK(fake_vif_link_up() ||
+          fake_vif_link_up()); /* it saw that it closed, and connected again */
     CHECK_EQ(netback.connections, 2);
     netback_check_traffic(DESCS);
     netback_end();
@@ -222,9 +224,9 @@ TEST(netfront_does_not_connect_to_fewer_queues)
     CHECK_EQ(netback_start(2, DESCS), 0);
     netback_say("multi-queue-max-queues", "1");
     netback_say("state", "6");
-    CHECK(!fake_link_up() && !fake_link_up());
+    CHECK(!fake_vif_link_up() && !fake_vif_link_up());
     netback_say("multi-queue-max-queues", "2");
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     netback_check_traffic(DESCS);
     netback_end();
 }
@@ -239,7 +241,7 @@ TEST(netfront_goes_on_with_fewer_features)
     netback_attach(FAKE_BACK, 0);
     netback_say("feature-sg", NULL);
     netback_say("feature-split-event-channels", NULL);
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     netback_check_traffic(DESCS);
     struct netbuf *packet = fake_count_up(fake_pages(), 0, 64);
     netbuf_chain(packet, fake_count_up(fake_pages(), 64, 192));
@@ -286,11 +288,11 @@ TEST(netfront_gives_buffers_back_whose_page_is_kept)
     struct netback_slot slot;
 
     begin();
-    send(2);
+    send_to_vif(2);
     CHECK(netback_take(0, &slot));
     fake_xen.grants[slot.ref].busy++;
     netback_say("state", "6");
-    CHECK(fake_link_up());
+    CHECK(fake_vif_link_up());
     CHECK_EQ(fake_front.kept, 1);
     CHECK_EQ(fake_drops_tx(NETDEV_DROP_STOP), 2);
     netback_check_traffic(DESCS);
@@ -308,7 +310,7 @@ TEST(netfront_goes_on_after_a_suspend)
 {
     begin();
     for (uint32_t round = 0; round < 4; round++) {
-        send(4);
+        send_to_vif(4);
         CHECK(netback_send(0, 0, FRAME, 0));
         netback_detach();
         fake_suspend();
@@ -318,7 +320,7 @@ TEST(netfront_goes_on_after_a_suspend)
         CHECK_EQ(fake_drops_tx(NETDEV_DROP_STOP), 4 * (round + 1));
         CHECK_EQ(fake_drops_rx(NETDEV_DROP_STOP), round + 1);
         netback_attach(FAKE_BACK, 0);
-        CHECK(fake_link_up());
+        CHECK(fake_vif_link_up());
         netback_check_traffic(DESCS);
     }
     CHECK_EQ(netdev_stop(fake_vif), 0);

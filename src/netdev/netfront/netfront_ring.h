@@ -31,7 +31,7 @@
 
 enum {
     MASK = NETFRONT_RING - 1,
-    IDLE_BURSTS = 4, /* that moved nothing, before we give way */
+    IDLE_BURSTS = 4, /* in a row that moved nothing, before we let go of the processor */
 };
 
 /* Both kinds of ring have the same head, and as many slots. */
@@ -69,7 +69,8 @@ INLINE union netif_tx_sring_entry *tx_entries(const struct netfront_tx *q)
     return ((struct netif_tx_sring *)q->ring.shared)->ring;
 }
 
-/* rsp_event stays behind rsp_prod, so the back end sends no events until rx_arm asks for one. */
+/* rsp_event is 0: rsp_prod never moves past that, so that the back end sends no events until
+ * netfront_rx_arm asks for one. */
 static inline void ring_reset(struct netfront_ring *r)
 {
     memset(r->shared, 0, PAGE_SIZE);
@@ -90,22 +91,22 @@ INLINE bool ring_publish(struct netfront_ring *r)
     /* Release: whoever sees the index sees the requests. */
     store_release(&r->shared->req_prod, r->req_prod);
     r->req_published = r->req_prod;
-    /* Full fence: either the back end sees the requests when it looks once more after it wrote
-     * req_event, or we see its req_event here. */
+    /* Full fence: the back end writes req_event, then looks for requests once more. Either it sees
+     * these requests, or we see its req_event here. */
     full_fence();
     const uint32_t event = *(volatile uint32_t *)&r->shared->req_event;
     return r->req_prod - event < r->req_prod - before;
 }
 
 /* Kick: one event. */
-static inline void kick(struct netfront_ring *r, struct netdev_queue *base)
+static inline void ring_kick(struct netfront_ring *r, struct netdev_queue *base)
 {
     xen_event_notify(r->port);
     base->stats.kicks++;
 }
 
 /* The back end broke the protocol: the queue stands still until the connection has ended. */
-static inline void broken(struct netdev_queue *base)
+static inline void ring_broken(struct netdev_queue *base)
 {
     base->broken = true;
     base->more = base->room = 0;
@@ -120,15 +121,15 @@ INLINE uint32_t ring_known(struct netfront_ring *r, struct netdev_queue *base)
     const uint32_t known = load_acquire(&r->shared->rsp_prod) - r->rsp_cons;
 
     if (unlikely(known > r->req_published - r->rsp_cons)) {
-        broken(base);
+        ring_broken(base);
         return 0;
     }
     return known;
 }
 
-/* Call after each burst. When bursts have moved nothing several times in a row, it is the back
- * end's turn; and where the two share a processor, it gets that only if we let go of it: Xen's
- * scheduler would let us look for packets for up to 10 ms before a packet can come. */
+/* Called after each burst. Lets go of the processor after several bursts in a row that moved
+ * nothing: if the back end runs on the same processor, it can bring no packet before Xen's
+ * scheduler ends our turn, which may take 10 ms. */
 INLINE void give_way(uint32_t *idle, bool moved)
 {
     if (moved)

@@ -43,8 +43,8 @@ static int read_number(const char *folder, const char *name, uint32_t max, uint3
     return STORE_OK;
 }
 
-/* A number that may be missing or nonsense, and is `value` then. Once the store didn't answer, as
- * *error tells, nothing is read. */
+/* Reads a number; `value` if it is missing or nonsense. If the store doesn't answer, *error says
+ * so, and calls with that *error don't ask the store again. */
 static uint32_t read_or(const char *folder, const char *name, uint32_t value, int *error)
 {
     int said = *error ? *error : read_number(folder, name, UINT32_MAX, &value);
@@ -83,7 +83,7 @@ static bool parse_mac(const char *text, uint8_t mac[ETH_MAC_BYTES])
     return !(mac[0] & 1);
 }
 
-static int read_mac(uint32_t vif, uint8_t mac[ETH_MAC_BYTES])
+static int read_vif_mac(uint32_t vif, uint8_t mac[ETH_MAC_BYTES])
 {
     char folder[NAME_MAX], text[ETH_MAC_TEXT_BYTES];
 
@@ -97,7 +97,7 @@ static int read_mac(uint32_t vif, uint8_t mac[ETH_MAC_BYTES])
 int netfront_read_own(struct netfront *nf)
 {
     char folder[NAME_MAX];
-    int error = read_mac(nf->vif, nf->mac);
+    int error = read_vif_mac(nf->vif, nf->mac);
 
     if (error)
         return error == STORE_ETIMEOUT ? NETDEV_ETIMEOUT : NETDEV_EDEVICE;
@@ -110,7 +110,8 @@ int netfront_read_own(struct netfront *nf)
 
 /* --- the back end --------------------------------------------------------------------------- */
 
-/* A vif that is attached again may get another number. */
+/* A vif that is attached again may get another number: looks for one with our address, and makes it
+ * ours. */
 static int adopt(struct netfront *nf)
 {
     char names[LIST_MAX];
@@ -121,7 +122,7 @@ static int adopt(struct netfront *nf)
 
     for (int i = 0; i < count; i++, name += strlen(name) + 1)
         if (parse_u64(name, strlen(name), UINT16_MAX, &vif) && vif != nf->vif &&
-            read_mac((uint32_t)vif, mac) == STORE_OK && memcmp(mac, nf->mac, sizeof mac) == 0) {
+            read_vif_mac((uint32_t)vif, mac) == STORE_OK && memcmp(mac, nf->mac, sizeof mac) == 0) {
             print("%s is now vif %lu.\n", nf->where, vif);
             nf->vif = (uint32_t)vif;
             format(nf->where, sizeof nf->where, "vif %u", nf->vif);
@@ -201,11 +202,11 @@ int netfront_read_carrier(struct netfront *nf)
 struct writer {
     uint32_t tx;
     int error;
-    bool remove; /* there may be nodes to be taken away */
+    bool remove; /* there may be nodes that have to be removed */
     char folder[NAME_MAX];
 };
 
-static void put(struct writer *w, const char *name, uint32_t value)
+static void put_node(struct writer *w, const char *name, uint32_t value)
 {
     char path[2 * NAME_MAX], text[NUMBER_MAX];
 
@@ -216,8 +217,8 @@ static void put(struct writer *w, const char *name, uint32_t value)
     w->error = store_write(w->tx, path, text);
 }
 
-/* What an earlier connection left there, which this one doesn't want. */
-static void take_away(struct writer *w, const char *name)
+/* For a node that this connection doesn't have: an earlier one may have left it. */
+static void remove_node(struct writer *w, const char *name)
 {
     char path[2 * NAME_MAX];
 
@@ -229,25 +230,25 @@ static void take_away(struct writer *w, const char *name)
         w->error = STORE_OK;
 }
 
-static void take_away_queue(struct writer *w)
+static void remove_queue(struct writer *w)
 {
     static const char *const names[] = {"tx-ring-ref", "rx-ring-ref", "event-channel",
                                         "event-channel-tx", "event-channel-rx"};
 
     for (uint32_t i = 0; i < ARRAY_LEN(names); i++)
-        take_away(w, names[i]);
+        remove_node(w, names[i]);
 }
 
 static void put_queue(const struct netfront *nf, struct writer *w, uint32_t q)
 {
-    take_away_queue(w);
-    put(w, "tx-ring-ref", nf->tx[q]->page_ref);
-    put(w, "rx-ring-ref", nf->rx[q]->page_ref);
+    remove_queue(w);
+    put_node(w, "tx-ring-ref", nf->tx[q]->page_ref);
+    put_node(w, "rx-ring-ref", nf->rx[q]->page_ref);
     if (nf->features.split_events) {
-        put(w, "event-channel-tx", nf->tx[q]->ring.port);
-        put(w, "event-channel-rx", nf->rx[q]->ring.port);
+        put_node(w, "event-channel-tx", nf->tx[q]->ring.port);
+        put_node(w, "event-channel-rx", nf->rx[q]->ring.port);
     } else {
-        put(w, "event-channel", nf->tx[q]->ring.port);
+        put_node(w, "event-channel", nf->tx[q]->ring.port);
     }
 }
 
@@ -258,12 +259,12 @@ static void put_queues(const struct netfront *nf, struct writer *w)
     struct writer sub = *w;
 
     if (pairs == 1) {
-        take_away(w, "multi-queue-num-queues");
+        remove_node(w, "multi-queue-num-queues");
         put_queue(nf, w, 0);
         return;
     }
-    take_away_queue(w);
-    put(w, "multi-queue-num-queues", pairs);
+    remove_queue(w);
+    put_node(w, "multi-queue-num-queues", pairs);
     sub.error = w->error;
     for (uint32_t q = 0; q < pairs; q++) {
         format(sub.folder, sizeof sub.folder, "%s/queue-%u", w->folder, q);
@@ -282,13 +283,13 @@ static int write_keys_once(struct netfront *nf)
     if (w.error)
         return w.error;
     put_queues(nf, &w);
-    put(&w, "request-rx-copy", 1);
-    put(&w, "feature-rx-notify", 1);
-    put(&w, "feature-sg", 1);
-    put(&w, "feature-no-csum-offload", !rx_csum);
-    put(&w, "feature-ipv6-csum-offload", rx_csum);
-    put(&w, "request-multicast-control", nf->features.multicast && !nf->all_multicast);
-    put(&w, "state", XenbusStateConnected);
+    put_node(&w, "request-rx-copy", 1);
+    put_node(&w, "feature-rx-notify", 1);
+    put_node(&w, "feature-sg", 1);
+    put_node(&w, "feature-no-csum-offload", !rx_csum);
+    put_node(&w, "feature-ipv6-csum-offload", rx_csum);
+    put_node(&w, "request-multicast-control", nf->features.multicast && !nf->all_multicast);
+    put_node(&w, "state", XenbusStateConnected);
     int error = store_end(w.tx, !w.error);
     nf->keys_written = true;
     return w.error ? w.error : error;
@@ -308,7 +309,7 @@ int netfront_write_state(struct netfront *nf, enum xenbus_state state)
     struct writer w = {0};
 
     own_folder(nf, w.folder);
-    put(&w, "state", state);
+    put_node(&w, "state", state);
     return w.error;
 }
 
@@ -317,6 +318,6 @@ int netfront_write_multicast(struct netfront *nf)
     struct writer w = {0};
 
     own_folder(nf, w.folder);
-    put(&w, "request-multicast-control", !nf->all_multicast);
+    put_node(&w, "request-multicast-control", !nf->all_multicast);
     return w.error;
 }

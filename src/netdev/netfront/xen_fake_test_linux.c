@@ -144,7 +144,7 @@ static void absolute(char full[FAKE_NODE_PATH], const char *path)
     CHECK(format(full, FAKE_NODE_PATH, "%s%s", path[0] == '/' ? "" : OWN, path) < FAKE_NODE_PATH);
 }
 
-static struct node *find(const char *full)
+static struct node *find_node(const char *full)
 {
     for (uint32_t i = 0; i < FAKE_NODES; i++)
         if (nodes[i].used && strcmp(nodes[i].path, full) == 0)
@@ -153,7 +153,7 @@ static struct node *find(const char *full)
 }
 
 /* Is it `path` or below it? */
-static bool below(const char *full, const char *path)
+static bool is_at_or_below(const char *full, const char *path)
 {
     size_t len = strlen(path);
 
@@ -163,13 +163,14 @@ static bool below(const char *full, const char *path)
 static void changed(const char *full)
 {
     for (uint32_t i = 0; i < STORE_WATCHES_MAX; i++)
-        if (watches[i].used && (below(full, watches[i].path) || below(watches[i].path, full)))
+        if (watches[i].used &&
+            (is_at_or_below(full, watches[i].path) || is_at_or_below(watches[i].path, full)))
             *(open_tx ? &watches[i].changed : &watches[i].fired) = true;
 }
 
 static void put(const char *full, const char *value)
 {
-    struct node *node = find(full);
+    struct node *node = find_node(full);
 
     for (uint32_t i = 0; i < FAKE_NODES && !node; i++)
         if (!nodes[i].used)
@@ -186,7 +187,7 @@ static bool drop(const char *full)
     bool found = false;
 
     for (uint32_t i = 0; i < FAKE_NODES; i++)
-        if (nodes[i].used && below(nodes[i].path, full)) {
+        if (nodes[i].used && is_at_or_below(nodes[i].path, full)) {
             nodes[i].used = false;
             found = true;
         }
@@ -217,7 +218,7 @@ const char *fake_get(const char *fmt, ...)
     va_start(args, fmt);
     vformat(full, sizeof full, fmt, args);
     va_end(args);
-    const struct node *node = find(full);
+    const struct node *node = find_node(full);
     return node ? node->value : NULL;
 }
 
@@ -227,7 +228,7 @@ int store_read(uint32_t tx, const char *path, char *value, size_t size)
 
     CHECK(tx == 0 || tx == open_tx);
     absolute(full, path);
-    const struct node *node = find(full);
+    const struct node *node = find_node(full);
     if (fake_xen.silent)
         return STORE_ETIMEOUT;
     if (!node)
@@ -272,7 +273,7 @@ int store_list(uint32_t tx, const char *path, char *names, size_t size)
     const size_t len = strlen(full);
     names[0] = 0;
     for (uint32_t i = 0; i < FAKE_NODES; i++) {
-        if (!nodes[i].used || !below(nodes[i].path, full) || !nodes[i].path[len])
+        if (!nodes[i].used || !is_at_or_below(nodes[i].path, full) || !nodes[i].path[len])
             continue;
         const char *name = nodes[i].path + len + 1, *end = strchr(name, '/');
         const int bytes = end ? (int)(end - name) : (int)strlen(name);

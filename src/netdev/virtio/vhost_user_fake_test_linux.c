@@ -143,7 +143,7 @@ static void serve_connection(void)
     }
 }
 
-static void *run(void *unused)
+static void *back_end_thread(void *unused)
 {
     int connection;
 
@@ -163,7 +163,7 @@ void back_end_listen(void)
     back_end.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(bind(back_end.listener, (struct sockaddr *)&address, sizeof address) == 0);
     CHECK(listen(back_end.listener, 4) == 0);
-    CHECK(pthread_create(&back_end.thread, NULL, run, NULL) == 0);
+    CHECK(pthread_create(&back_end.thread, NULL, back_end_thread, NULL) == 0);
 }
 
 void back_end_kill(void)

@@ -47,7 +47,7 @@ void vhost_user_close(struct vhost_user *v)
 }
 
 /* Waits until the socket can be read from or written to. */
-static bool wait_for(const struct vhost_user *v, short events, uint64_t deadline_ns)
+static bool wait_for_socket(const struct vhost_user *v, short events, uint64_t deadline_ns)
 {
     struct pollfd fd = {.fd = v->socket, .events = events};
     uint64_t now_ns = clock_ns();
@@ -83,7 +83,7 @@ static bool receive(const struct vhost_user *v, void *to, size_t len, uint64_t d
         if (n > 0) {
             to = (uint8_t *)to + n;
             len -= (size_t)n;
-        } else if (!again(n) || !wait_for(v, POLLIN, deadline_ns)) {
+        } else if (!again(n) || !wait_for_socket(v, POLLIN, deadline_ns)) {
             return false;
         }
     }
@@ -115,17 +115,17 @@ static bool transmit(const struct vhost_user *v, const struct header *header, co
         memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
     }
     while (again(n = sendmsg(v->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT)))
-        if (!wait_for(v, POLLOUT, deadline_ns))
+        if (!wait_for_socket(v, POLLOUT, deadline_ns))
             return false;
-    return n == (ssize_t)data.iov_len; /* the socket of one who reads has room for a message */
+    return n == (ssize_t)data.iov_len; /* if the other side reads, a whole message has room */
 }
 
 /*
  * Sends a request and, if reply_len isn't 0, awaits its reply, which must be of that length. False,
  * with the connection closed, if there is none or it is not what was asked for.
  */
-static bool call(struct vhost_user *v, const struct header *header, const void *payload, int fd,
-                 void *reply, uint32_t reply_len)
+static bool exchange(struct vhost_user *v, const struct header *header, const void *payload, int fd,
+                     void *reply, uint32_t reply_len)
 {
     const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
     struct header h;
@@ -146,7 +146,7 @@ bool vhost_user_get(struct vhost_user *v, enum vhost_user_request request, const
 {
     const struct header header = {request, VERSION, len};
 
-    return call(v, &header, payload, -1, reply, reply_len);
+    return exchange(v, &header, payload, -1, reply, reply_len);
 }
 
 bool vhost_user_set(struct vhost_user *v, enum vhost_user_request request, const void *payload,
@@ -155,7 +155,8 @@ bool vhost_user_set(struct vhost_user *v, enum vhost_user_request request, const
     const struct header header = {request, VERSION | (v->acks ? FLAG_NEED_REPLY : 0), len};
     uint64_t refused = 0;
 
-    return call(v, &header, payload, fd, &refused, v->acks ? sizeof refused : 0) && refused == 0;
+    return exchange(v, &header, payload, fd, &refused, v->acks ? sizeof refused : 0) &&
+           refused == 0;
 }
 
 bool vhost_user_get_u64(struct vhost_user *v, enum vhost_user_request request, uint64_t *value)

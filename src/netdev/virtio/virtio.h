@@ -7,8 +7,8 @@
  * may have used the device), ops->queue_enable for each queue, virtio_driver_ok; from then on
  * ops->kick. virtio_reset ends it all.
  *
- * Nothing that comes from a device is trusted: waits have deadlines, and a configuration that never
- * holds still is an error.
+ * Nothing that comes from a device is trusted: waits have deadlines, and a configuration that
+ * changes during every reading is an error.
  */
 #ifndef NETDEV_VIRTIO_H
 #define NETDEV_VIRTIO_H
@@ -26,7 +26,7 @@ struct virtio_transport;
 struct virtio_queue_place {
     uint16_t size;
     uint64_t desc, avail, used;
-    bool wakes; /* its interrupts may be wanted: arm */
+    bool wakes; /* its interrupts may be wanted: `arm` may be called */
 };
 
 struct virtio_transport_ops {
@@ -45,13 +45,15 @@ struct virtio_transport_ops {
                          const struct virtio_queue_place *place);
     /* Tells the device that queue q has something new. Only for a queue that was enabled. */
     void (*kick)(struct virtio_transport *t, uint16_t q);
-    /* Before (on) queue q, which was enabled with `wakes`, asks for interrupts, and after it has
-     * stopped that (off). On: an interrupt that comes from here on ends boot_wait on this core;
-     * false if none can come. NULL: none ever can. */
+    /* For a queue that was enabled with `wakes`. Called with `on` right before the queue's ring
+     * asks for interrupts: from then on one ends boot_wait on the calling core; false if none can
+     * come. Called without `on` after the ring has stopped asking. NULL: no queue has interrupts.
+     */
     bool (*arm)(struct virtio_transport *t, uint16_t q, bool on);
 };
 
-/* A device's transport: transports embed it as their first member. */
+/* A device's transport. Each kind of transport has a struct of its own that begins with this one,
+ * and casts to it. */
 struct virtio_transport {
     const struct virtio_transport_ops *ops;
     const char *driver; /* "virtio-net over PCI" */
@@ -79,8 +81,8 @@ bool virtio_needs_reset(struct virtio_transport *t);
 
 /*
  * Reads `count` fields of width_bytes each, at most 4, from the device's configuration, all of one
- * generation (section 2.4.1): fields[i] is at offset + i * width_bytes. A single field is whole
- * anyway. False if it changed all the time.
+ * generation (section 2.4.1): fields[i] is at offset + i * width_bytes. A single field is
+ * never seen half changed. False if the configuration changed during each of 100 tries.
  */
 bool virtio_config(struct virtio_transport *t, uint32_t offset, uint32_t width_bytes,
                    uint32_t count, uint32_t *fields);

@@ -8,9 +8,10 @@
  *
  *   0x064 InterruptACK: lets the device's one line fall again
  *
- * All queues share a line, which stays high until it is acknowledged. Nobody does that when it has
- * rung, but who arms a queue, before its ring is looked at: so the line is low when it matters, and
- * the interrupt is its rising (boot_irq_line). It wakes core 0; on others a queue is polled.
+ * All queues share one interrupt line, which the device holds high until it is told to let go
+ * (InterruptACK). It isn't told so when the interrupt has come, but when a queue is armed, before
+ * that queue's ring is looked at. So the line is low while somebody waits, and the next interrupt
+ * is its rising (boot_irq_line). The line wakes core 0; on another core the queue is polled.
  */
 #include "netdev/virtio/virtio_mmio.h"
 #include "boot/boot.h"

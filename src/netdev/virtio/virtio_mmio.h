@@ -31,10 +31,12 @@ struct virtio_mmio {
     uint32_t len;
     struct virtio_mmio_line {
         bool (*use)(uint32_t line); /* boot_irq_line; NULL once it was called */
-        uint32_t numbers[2];        /* that it may have: the first which there is */
+        uint32_t numbers[2];        /* it has one of these: the first that the machine has */
         bool wakes;                 /* it ends boot_wait on core 0 */
     } line;
 };
+
+_Static_assert(offsetof(struct virtio_mmio, base) == 0, "cast from a virtio_transport");
 
 /* A place as the key tells it. */
 struct virtio_mmio_place {

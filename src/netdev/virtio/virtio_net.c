@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net.c - virtio-net's control side: examines the device, negotiates, sets queues up, starts
- * and stops. The data path is in virtio_net_burst.c, commands to the device in
- * virtio_net_command.c, interrupts in virtio_net_intr.c, the ring in vring.h, and what becomes of a
- * device that goes away while it is used in virtio_net_recover.c.
+ * and stops. virtio_net.h tells what the other files do.
  *
  *     app      netdev.h      virtio_net                       device (virtio 1.1, section 5.1)
  *                            rx ring, queue 0   <----------   frames from the network
@@ -11,9 +9,10 @@
  *                            ... and more pairs (virtio_net_pairs.c)
  *                            control, the last  ---------->   commands: promiscuous mode, pairs
  *
- * The device is examined when it is found and left in reset. Features are negotiated in start,
- * because only then the receive buffers and the MTU are known, on which mergeable buffers depend;
- * so every start, first or later, takes the same way. Left out as yet: segmentation offloads.
+ * The device is examined when it is found and left in reset. Features are negotiated in start: only
+ * there the receive buffers and the MTU are known, which decide whether a frame may need several
+ * (mergeable) buffers. So every start, first or later, does the same. Left out as yet: segmentation
+ * offloads.
  */
 #include "netdev/virtio/virtio_net.h"
 #include "boot/boot.h"
@@ -148,53 +147,6 @@ static int examine(struct virtio_net *net)
     return virtio_reset(net->transport);
 }
 
-/* --- memory of the rings -------------------------------------------------------------------- */
-
-/* Makes sure that the queue has memory for so many descriptors. */
-static int reserve_ring(struct virtio_net_queue *q, uint16_t descs)
-{
-    size_t bytes = vring_bytes(descs);
-
-    if (bytes > q->memory_bytes) {
-        void *memory = boot_alloc(bytes, PAGE_SIZE);
-        if (!memory)
-            return NETDEV_ENOMEM;
-        q->memory = memory;
-        q->memory_bytes = bytes;
-    }
-    q->descs = descs;
-    return 0;
-}
-
-static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
-{
-    const bool packed = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
-    void *places[3];
-
-    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs,
-                net->features & VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX));
-    if (q->armed)
-        vring_arm(&q->ring);
-    vring_places(&q->ring, places);
-    const struct virtio_queue_place place = {
-        .size = q->descs,
-        .desc = (uintptr_t)places[0],
-        .avail = (uintptr_t)places[1],
-        .used = (uintptr_t)places[2],
-        .wakes = q->pool != NULL, /* a receive queue */
-    };
-    return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
-}
-
-/* What a queue begins with; its memory stays. */
-static void clear_queue(struct virtio_net_queue *q)
-{
-    q->base = (struct netdev_queue){0};
-    q->ring = (struct vring_queue){0};
-    q->pool = NULL;
-    q->armed = false;
-}
-
 /* --- netdev.h ------------------------------------------------------------------------------- */
 
 static void info(struct netdev *dev, struct netdev_info *info)
@@ -229,17 +181,17 @@ static int configure(struct netdev *dev, const struct netdev_conf *conf)
     net->offloads = conf->offloads;
     net->promisc = PROMISC_UNSET;
     for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
-        clear_queue(&net->rx[q]);
-        clear_queue(&net->tx[q]);
+        virtio_net_clear_queue(&net->rx[q]);
+        virtio_net_clear_queue(&net->tx[q]);
     }
-    clear_queue(&net->control);
+    virtio_net_clear_queue(&net->control);
     return virtio_reset(net->transport);
 }
 
 static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf)
 {
     struct virtio_net *net = net_of(dev);
-    int error = reserve_ring(&net->rx[q], conf->descs);
+    int error = virtio_net_reserve_ring(&net->rx[q], conf->descs);
 
     if (error)
         return error;
@@ -251,7 +203,7 @@ static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_con
 static int txq_setup(struct netdev *dev, uint16_t q, const struct netdev_txq_conf *conf)
 {
     struct virtio_net *net = net_of(dev);
-    int error = reserve_ring(&net->tx[q], conf->descs);
+    int error = virtio_net_reserve_ring(&net->tx[q], conf->descs);
 
     if (!error)
         dev->txq[q] = &net->tx[q].base;
@@ -273,8 +225,8 @@ static uint64_t wanted_features(const struct virtio_net *net)
     return wanted & net->offered;
 }
 
-/* Mergeable buffers cost a look at every packet, so they are taken only if a frame needs more than
- * one buffer, or if the device insists. */
+/* Mergeable buffers cost a look at every packet's header, so they are negotiated only if a frame
+ * may need more than one buffer, or if the device refuses to do without. */
 static int negotiate(struct virtio_net *net)
 {
     const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
@@ -301,39 +253,6 @@ static int negotiate(struct virtio_net *net)
     return error;
 }
 
-static int send_promisc(struct virtio_net *net, bool on)
-{
-    const uint8_t value = on;
-
-    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &value,
-                              sizeof value);
-}
-
-int virtio_net_begin(struct virtio_net *net)
-{
-    const uint16_t pairs = net->base.queue_pairs;
-    int error;
-
-    for (uint16_t q = 0; q < pairs; q++)
-        if ((error = enable_queue(net, &net->rx[q])) || (error = enable_queue(net, &net->tx[q])))
-            return error;
-    if (net->has_control && ((error = reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
-                             (error = enable_queue(net, &net->control))))
-        return error;
-    virtio_driver_ok(net->transport);
-    net->base.ops = net->tx[0].ring.kind == VRING_PACKED ? &ops_packed : &ops_split;
-    net->control.base.broken = false;
-    for (uint16_t q = 0; q < pairs; q++) {
-        net->rx[q].base.broken = net->tx[q].base.broken = false;
-        net->tx[q].base.room = net->tx[q].descs;
-        virtio_net_refill(&net->rx[q]);
-    }
-    error = virtio_net_use_pairs(net);
-    if (!error && net->promisc != PROMISC_UNSET)
-        error = send_promisc(net, net->promisc == PROMISC_ON);
-    return error;
-}
-
 static int start(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
@@ -341,6 +260,10 @@ static int start(struct netdev *dev)
 
     if (error)
         return error;
+    dev->ops = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED) ? &ops_packed : &ops_split;
+    /* A device that isn't told of several pairs (VIRTIO_NET_F_MQ) has queues 0 and 1 and the
+     * control queue 2, whatever it could have; else the control queue comes after all its pairs,
+     * also those that we don't use (virtio 1.1, section 5.1.2). */
     net->control.index =
         (uint16_t)(dev->queue_pairs > 1 ? 2 * net->pairs_device : VIRTIO_NET_CONTROL);
     for (uint16_t q = 0; q < dev->queue_pairs; q++) {
@@ -359,8 +282,8 @@ static void stop(struct netdev *dev)
 
     for (uint16_t q = 0; q < dev->queue_pairs && dev->rxq[q]; q++)
         virtio_net_rx_intr(dev, q, false);
-    /* A device that doesn't reset leaves us no choice: the buffers are the app's, and whoever runs
-     * the device can write to all memory anyway. The next configure insists on a reset. */
+    /* Also if the device doesn't reset, the app gets its buffers back: whoever runs the device can
+     * write to all of this machine's memory anyway. The next configure fails unless it resets. */
     if (virtio_reset(net->transport))
         print("%s: the device didn't reset; its buffers are taken back all the same.\n",
               net->transport->where);
@@ -396,7 +319,7 @@ static int set_promisc(struct netdev *dev, bool on)
 
     if (!(net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX)))
         return NETDEV_ENOTSUP;
-    int error = send_promisc(net, on);
+    int error = virtio_net_send_promisc(net, on);
     if (!error)
         net->promisc = on ? PROMISC_ON : PROMISC_OFF;
     return error;

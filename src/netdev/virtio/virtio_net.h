@@ -4,9 +4,21 @@
  * transport. Modern devices only.
  *
  * A transport that finds a network device hands it to virtio_net_add; all else goes through
- * netdev.h. The rest of this header is shared by the driver's files, virtio_net.c (control),
- * virtio_net_burst.c (the data path), virtio_net_intr.c, virtio_net_pairs.c and
- * virtio_net_recover.c, and by its tests.
+ * netdev.h. The rest of this header is shared by the driver's files and its tests.
+ *
+ * What comes from where in this folder; a file calls only those below it:
+ *
+ *   virtio_pci.c (with pci.c), virtio_mmio.c, virtio_user_linux.c (with vhost_user_linux.c)
+ *                           the transports: each finds its devices, and is the table of virtio.h
+ *   virtio_net.c            virtio_net_add, and netdev.h's control calls: examine, configure, start
+ *   virtio_net_recover.c    a device that went away is started again; kicks that were lost
+ *   virtio_net_queues.c     rings: their memory, handing them over, taking back what is in flight
+ *   virtio_net_pairs.c      how many queue pairs, and how the device chooses one
+ *   virtio_net_command.c    commands over the control queue
+ *   virtio_net_intr.c       receive interrupts
+ *   virtio_net_burst.c      the data path
+ *   vring.h                 the ring: vring_split.h or vring_packed.h, over vring_flight.h
+ *   virtio.c, virtio.h      the steps of starting a device, through its transport's table
  */
 #ifndef NETDEV_VIRTIO_NET_H
 #define NETDEV_VIRTIO_NET_H
@@ -32,8 +44,9 @@ enum {
 
 _Static_assert(VIRTIO_NET_HEADER == 12, "the header of a modern device is 12 bytes long");
 
-/* The rings that a device is started with, by the key virtio.ring. Packed rings, where they are
- * offered, were never slower and much faster to receive from and forward with. */
+/* The rings that a device is started with, by the key virtio.ring. Measured,
+ * packed rings were never slower than split ones, and much faster to receive from and to forward
+ * with. */
 extern enum virtio_net_rings {
     VIRTIO_NET_RINGS_AUTO,   /* packed if the device offers it, else split */
     VIRTIO_NET_RINGS_SPLIT,  /* split */
@@ -49,14 +62,16 @@ struct virtio_net_queue {
     uint32_t frame_max_bytes; /* tx: longest frame that may be sent */
     uint16_t index;           /* the queue's number at the device */
     uint16_t descs;
-    uint16_t kicked_at; /* vring_posted when core 0 kicked the device to be sure */
+    uint16_t kicked_at; /* vring_posted when virtio_net_kick_again kicked last */
     bool mergeable;     /* rx: a packet may be spread over several buffers */
-    bool header_counts; /* rx: something was negotiated that the header tells; if not it isn't read,
+    bool header_counts; /* rx: a negotiated feature uses the header; else the header isn't read,
                            which spares fetching its cache line from the device's processor */
-    bool armed;         /* rx: somebody waits: a ring that takes this one's place is armed, too */
+    bool armed;         /* rx: the ring asks for an interrupt; a ring that takes its place, too */
     void *memory;       /* of the ring; kept for the next one, as it can't be given back */
     size_t memory_bytes;
 } __attribute__((aligned(CACHE_LINE))); /* queues of different cores share no cache line */
+
+_Static_assert(offsetof(struct virtio_net_queue, base) == 0, "cast from a netdev_queue");
 
 /* A command to the device and its answer. The device may write `ack` at any time until it is
  * reset, however late: nothing else is ever kept there. */
@@ -68,8 +83,8 @@ struct virtio_net_command {
 
 /* What we know of a device that went away while it was used. */
 struct virtio_net_lost {
-    bool noticed;         /* and said so */
-    bool lacks;           /* what is there now can't do what is in use; said so, too */
+    bool noticed;         /* the console says that it has gone */
+    bool lacks;           /* the console says that it is back without features in use */
     uint32_t packets;     /* in flight, lost with it */
     uint64_t next_try_ns; /* of starting it again */
 };
@@ -85,13 +100,15 @@ struct virtio_net {
     uint8_t mac[6];
     bool has_control;                                        /* the device takes commands */
     enum { PROMISC_UNSET, PROMISC_OFF, PROMISC_ON } promisc; /* what the app set since configure */
-    uint16_t pairs_device; /* queue pairs that it has: the control queue is behind the last */
-    uint16_t pairs_max;    /* that we can use */
-    uint32_t hash_types;   /* by which it can steer (RSS); 0: it steers by itself */
+    uint16_t pairs_device;                                   /* queue pairs that the device has */
+    uint16_t pairs_max;                                      /* that we can use */
+    uint32_t hash_types; /* by which it can steer (RSS); 0: it steers by itself */
     struct virtio_net_queue rx[NETDEV_MAX_QUEUE_PAIRS], tx[NETDEV_MAX_QUEUE_PAIRS], control;
     struct virtio_net_command command;
     struct virtio_net_lost lost;
 };
+
+_Static_assert(offsetof(struct virtio_net, base) == 0, "cast from a netdev");
 
 /* For transports: examines the device behind `t` and registers it; says on the console why if it
  * can't be used. `t` must stay. */
@@ -102,11 +119,30 @@ void virtio_net_add(struct virtio_transport *t);
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
 
 /* Gives the device a command, with len bytes of what it says, and waits for its answer: 0,
- * NETDEV_EDEVICE if it refuses or the queue is broken, NETDEV_ETIMEOUT. The device answers whenever
- * it likes: an answer that came too late for its caller is waited for before the memory of the
- * command is used again. */
+ * NETDEV_EDEVICE if it refuses or the queue is broken, NETDEV_ETIMEOUT. After a
+ * timeout the device may still write its answer: the next call first waits for that, and then uses
+ * the command's memory again. */
 int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const void *data,
                        uint32_t len);
+
+/* The command that turns promiscuous mode on or off. */
+int virtio_net_send_promisc(struct virtio_net *net, bool on);
+
+/* --- the queues' life, in virtio_net_queues.c --------------------------------------------------
+ */
+
+/* Makes sure that the queue has memory for so many descriptors. 0 or NETDEV_ENOMEM. */
+int virtio_net_reserve_ring(struct virtio_net_queue *q, uint16_t descs);
+
+/* What a queue begins with; its memory stays. */
+void virtio_net_clear_queue(struct virtio_net_queue *q);
+
+/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
+int virtio_net_begin(struct virtio_net *net);
+
+/* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
+ * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
+uint32_t virtio_net_empty(struct virtio_net *net);
 
 /* --- several queue pairs, in virtio_net_pairs.c ----------------------------------------------- */
 
@@ -143,7 +179,7 @@ void virtio_net_broken(struct virtio_net_queue *q);
 
 int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
 
-/* --- a device that goes away ------------------------------------------------------------------ */
+/* --- a device that goes away, in virtio_net_recover.c ----------------------------------------- */
 
 /*
  * For a started device that needs a reset, or has gone. Tries, a few times a second at most, to
@@ -153,18 +189,12 @@ int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
 bool virtio_net_recover(struct virtio_net *net);
 
 /*
- * For a started device: a kick too many for each queue into which something was posted since the
- * last of these. A queue whose kick was lost would stand still for ever. One is lost where the
- * device sees our index late and the wish that we read is old: QEMU 7.2 leaves out the fence
- * between them when it emulates a single processor (TCG; docs/debugging.md).
+ * For a started device: kicks each queue into which something was posted since the last call of
+ * this, wanted or not, as a queue whose kick was lost would stand still for ever. A kick is lost if
+ * we read that none is wanted before the device asks for it, and the device then doesn't see our
+ * new index yet. A fence between our write and our read prevents that, but QEMU 7.2 leaves the
+ * fence out when it emulates a single processor (TCG; docs/debugging.md).
  */
 void virtio_net_kick_again(struct virtio_net *net);
-
-/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
-int virtio_net_begin(struct virtio_net *net);
-
-/* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
- * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
-uint32_t virtio_net_empty(struct virtio_net *net);
 
 #endif

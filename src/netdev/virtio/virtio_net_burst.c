@@ -156,7 +156,9 @@ static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t cou
     return good && total <= PACKET_MAX;
 }
 
-/* Takes the batch's next packet. NULL if it was dropped. */
+/* Takes the batch's next packet. NULL if it was dropped. The header is looked at also when the
+ * length is wrong: it tells how many more buffers belong to the packet, which have to be taken from
+ * the ring with it. The length is set before, as a checksum's place must be inside the packet. */
 INLINE struct netbuf *rx_take(struct virtio_net_queue *q, struct batch *b)
 {
     struct netbuf *nb = b->bufs[b->next];
@@ -315,15 +317,16 @@ static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *p
         want.fields.csum_start = packet->csum_start;
         want.fields.csum_offset = packet->csum_offset;
     }
-    /* A buffer sent before still has the same header, as a rule: its cache line, which the device
-     * has read, is left shared with the device. */
+    /* A buffer that was sent before still has the same header, as a rule. It isn't written again:
+     * that would take the cache line away from the device's processor, which has read it. */
     union header *at = (void *)(packet->data - VIRTIO_NET_HEADER);
     if (at->words.low != want.words.low || at->words.high != want.words.high)
         *at = want;
     return true;
 }
 
-/* A packet that can't be sent is taken all the same: the app could do nothing else with it. */
+/* A packet that can't be sent is taken all the same, dropped and counted: the app could do nothing
+ * else with it. */
 INLINE uint32_t post_packets(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
                              uint32_t n)
 {
@@ -409,7 +412,7 @@ uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
     return tx_reclaim(base, VRING_PACKED);
 }
 
-/* A burst of nothing is a refill: no copy of that code for each kind. */
+/* A burst of no packets only refills the ring; so the refill isn't compiled another time. */
 void virtio_net_refill(struct virtio_net_queue *q)
 {
     if (q->ring.kind == VRING_PACKED)

@@ -48,3 +48,11 @@ int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const
         return error;
     return *(volatile uint8_t *)&c->ack == VIRTIO_NET_OK ? 0 : NETDEV_EDEVICE;
 }
+
+int virtio_net_send_promisc(struct virtio_net *net, bool on)
+{
+    const uint8_t value = on;
+
+    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &value,
+                              sizeof value);
+}

@@ -67,7 +67,7 @@ static int read_rss(struct virtio_net *net, uint32_t *types)
 }
 
 /* A device that tells nonsense, or has more pairs than a transport can drive, is used as one that
- * has one pair: where its control queue is with more can't be known. */
+ * has one pair: with more, its control queue comes after all of them, where we can't reach it. */
 int virtio_net_read_pairs(struct virtio_net *net)
 {
     uint32_t pairs = 0;

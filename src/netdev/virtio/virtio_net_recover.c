@@ -3,59 +3,17 @@
  * virtio_net_recover.c - a device that goes away, or asks for a reset, while it is used (virtio
  * 1.1, section 2.1.2): the back end of a vhost-user socket was stopped, a device found an error.
  *
- * When it can be reset and negotiated with again, it gets new rings, whatever their kind. What it
- * had in flight is given back to the pools and counted: nothing that a device that died left in a
- * ring has to be trusted or understood, no packet is sent twice. And a device that didn't hear of
- * what was posted.
+ * When the device can be reset, and takes the features that were in use, it gets new, empty rings
+ * of the same kind. The packets that it had in flight are given back to their pools and counted. So
+ * nothing that a dead device left in a ring has to be trusted or understood, and no packet is sent
+ * twice.
+ *
+ * Also here: a kick that the device may have missed is sent again (virtio_net_kick_again).
  */
 #include "boot/boot.h"
 #include "netdev/virtio/virtio_net.h"
 
 #define TRY_AGAIN_NS 250000000ull
-
-/* Frees all that a queue has in flight; returns how many. The device must be reset. */
-static uint32_t take_back(struct virtio_net_queue *q)
-{
-    struct netbuf *packet;
-    uint32_t cursor = 0, count = 0;
-
-    for (; (packet = vring_take_back(&q->ring, &cursor)); count++)
-        netbuf_free(packet);
-    q->ring = (struct vring_queue){0};
-    return count;
-}
-
-/* Frees what was received and never asked for, which counts as dropped. Returns how many. */
-static uint32_t drop_unread(struct virtio_net_queue *q)
-{
-    struct netbuf *nb;
-    uint32_t len, count = 0;
-
-    for (; !q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1;
-         count++)
-        netbuf_free(nb);
-    q->base.stats.drops[NETDEV_DROP_STOP] += count;
-    return count;
-}
-
-uint32_t virtio_net_empty(struct virtio_net *net)
-{
-    uint32_t lost = 0;
-
-    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
-        struct virtio_net_queue *rx = &net->rx[q], *tx = &net->tx[q];
-        if (tx->ring.ready)
-            net->base.ops->tx_reclaim(&tx->base); /* what went out in time isn't a drop */
-        if (rx->ring.ready)
-            lost += drop_unread(rx);
-        take_back(rx);
-        uint32_t unsent = take_back(tx);
-        tx->base.stats.drops[NETDEV_DROP_STOP] += unsent;
-        lost += unsent;
-    }
-    net->control.ring = (struct vring_queue){0};
-    return lost;
-}
 
 static int start_again(struct virtio_net *net)
 {
@@ -64,7 +22,8 @@ static int start_again(struct virtio_net *net)
 
     if (error)
         return error;
-    /* Whoever is there now may be another one: what is in use must stay as it is. */
+    /* The device that is there now may be another one. The app's buffers and settings were made for
+     * the features in use, so those must stay as they are. */
     if (net->features & ~t->ops->features(t))
         return NETDEV_ENOTSUP;
     if ((error = virtio_negotiate(t, net->features)))

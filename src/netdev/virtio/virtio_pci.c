@@ -99,8 +99,8 @@ static void write_address(volatile uint32_t *low, volatile uint32_t *high, uint6
     *high = (uint32_t)(address >> 32);
 }
 
-/* Gives the selected queue an entry of the table, if one is wanted and there. False if the device
- * has none for it, as a vector that doesn't stick says. */
+/* Gives the selected queue an entry of the table, if one is wanted and there. False if it has none
+ * now: also a device may refuse, and then its register doesn't keep what was written. */
 static bool set_vector(struct virtio_pci *dev, uint16_t q, const struct virtio_queue_place *place)
 {
     volatile struct virtio_pci_common_cfg *common = dev->common;

@@ -27,6 +27,8 @@ struct virtio_pci {
     uint32_t woken[VIRTIO_QUEUES_MAX];  /* ... which wakes this core, plus 1; 0: nobody as yet */
 };
 
+_Static_assert(offsetof(struct virtio_pci, base) == 0, "cast from a virtio_transport");
+
 /* For virtio_pci_probe and its tests: finds the device's structures behind `function`, maps them
  * and enables the device. False if it hasn't got all that a modern device must have. */
 bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uint16_t function);

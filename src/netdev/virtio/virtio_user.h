@@ -30,8 +30,11 @@ struct virtio_user {
     uint32_t queues;     /* that it has */
     int kick[VIRTIO_USER_QUEUES];
     int call[VIRTIO_USER_QUEUES]; /* where a queue's interrupts come; -1: never wanted as yet. Kept
-                                     for good, as somebody may wait there for a back end's return */
+                                     for good: boot_wait may wait for it while there is no back end
+                                   */
 };
+
+_Static_assert(offsetof(struct virtio_user, base) == 0, "cast from a virtio_transport");
 
 /* Makes *u a transport to whoever listens at `path`, which must stay; connects when it is reset or
  * acknowledged. */

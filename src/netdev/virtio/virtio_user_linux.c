@@ -14,8 +14,8 @@
  *     set_status(0)              SET_VRING_ENABLE, GET_VRING_BASE of each ring    ---->
  *
  * Where the back end breaks the protocol, is silent or closes the connection (vhost_user.h), the
- * device "needs a reset"; to acknowledge it then connects anew. Addresses in messages and rings are
- * this process's own.
+ * status says that the device needs a reset; acknowledging the device connects anew. Addresses in
+ * messages and rings are this process's own.
  *
  * What a VMM does for its guest beside passing rings on isn't offered: control queue, MTU,
  * announcements, an IOMMU.
@@ -113,7 +113,8 @@ static void forget_queues(struct virtio_user *u)
 
 /* --- the transport -------------------------------------------------------------------------- */
 
-/* Without a back end a device that was reset stays so, as nobody touches our memory. */
+/* A device whose back end has gone needs a reset, unless it is in reset already: nobody touches our
+ * memory then. */
 static uint8_t status(struct virtio_transport *t)
 {
     struct virtio_user *u = user_of(t);
@@ -149,7 +150,7 @@ static void reset(struct virtio_user *u)
     if (u->extensions & PROTOCOL_F_STATUS)
         vhost_user_set_u64(&u->link, VHOST_USER_SET_STATUS, 0, -1);
     u->features = 0;
-    u->status = 0; /* also of one who isn't there */
+    u->status = 0; /* also if there is no back end */
 }
 
 /* Tells the back end the status; returns it as it is then. */
@@ -272,7 +273,7 @@ static void kick(struct virtio_transport *t, uint16_t q)
     const uint64_t one = 1;
     int fd = user_of(t)->kick[q];
 
-    /* It can't be written only if it is full: then the back end has kicks enough. */
+    /* An eventfd refuses a write only if its count is at the limit: then there are kicks enough. */
     if (fd >= 0 && write(fd, &one, sizeof one) < 0)
         return;
 }

@@ -34,8 +34,8 @@ static inline size_t vring_bytes(uint32_t size)
 }
 
 /* Makes an empty ring of `size` descriptors, a power of two up to VRING_SIZE_MAX; event_idx: with
- * VIRTIO_F_EVENT_IDX. The device must be reset: it sees a ring at its beginning and which asks for
- * no interrupts. */
+ * VIRTIO_F_EVENT_IDX. The device must be reset. The ring begins with index 0 and asks for no
+ * interrupts. */
 static inline void vring_setup(struct vring_queue *r, enum vring_kind kind, void *memory,
                                uint32_t size, bool event_idx)
 {
@@ -140,8 +140,8 @@ static inline uint32_t vring_known(const struct vring_queue *r, enum vring_kind 
 
 /*
  * Arm: asks the device for an interrupt when it finishes the next chain. True if reap has something
- * to tell already, which the device may or may not interrupt for: then whoever wanted to wait must
- * not. Never is a chain finished unseen, and without an interrupt, after this said false.
+ * to tell already, which the device may or may not interrupt for: then the caller must not
+ * wait. After false, the next chain that is finished brings an interrupt.
  */
 static inline bool vring_arm(struct vring_queue *r)
 {

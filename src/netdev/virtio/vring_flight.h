@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vring_flight.h - what a ring of either kind remembers of the chains that the device has. It
- * stands in memory of our own, where the device has no business.
+ * lies in memory that the device isn't told of.
  *
  * Free ids wait in a queue, first in, first out: a device that finishes in order, as most do, then
  * keeps ids and memory accesses sequential.

@@ -20,11 +20,11 @@
  * are. Our indices run free over 16 bits, so that the wrap counter is one of their bits. A chain
  * takes as many descriptors as it has pieces, but the device writes only the first of them back.
  *
- * What the device writes is read in one go, flags and all, and never looked at again.
+ * What the device wrote into a descriptor is read by one load, flags included, and not read again.
  *
- * Who wants to be told of what, each side says in a word of its own (section 2.7.14): of nothing,
- * of everything, or, with VIRTIO_F_EVENT_IDX, of the descriptor at an offset in the round of a wrap
- * counter.
+ * Each side has a word in which it says when the other one shall tell it (section 2.7.14): never,
+ * always, or, with VIRTIO_F_EVENT_IDX, when the other one has come past the descriptor at an
+ * offset, in the round that a wrap counter names.
  */
 #ifndef NETDEV_VRING_PACKED_H
 #define NETDEV_VRING_PACKED_H
@@ -156,8 +156,8 @@ static inline void vring_packed_publish(struct vring_packed *r)
     r->published = r->avail_idx;
 }
 
-/* Is the descriptor that the device named among the `count` before avail_idx? Whatever it wrote
- * costs a kick too many at worst, or it waits in vain for its own word. */
+/* Is the descriptor that the device named among the `count` before avail_idx? If the device wrote
+ * nonsense, it gets a kick too many or none, which harms nobody else. */
 static inline bool vring_packed_passed(const struct vring_packed *r, uint16_t off_wrap,
                                        uint16_t count)
 {
@@ -175,7 +175,7 @@ static inline bool vring_packed_wants_kick(struct vring_packed *r)
     union vring_packed_event event;
 
     r->told = r->avail_idx;
-    /* As in the split ring: the device sees our descriptors before we look at its wish. */
+    /* As in the split ring: the device sees our descriptors before we read what it wants. */
     full_fence();
     event.word = *(const volatile uint32_t *)&r->device_event->word;
     if (event.fields.flags == VRING_PACKED_EVENT_FLAG_DISABLE)
@@ -215,8 +215,8 @@ vring_packed_reap(struct vring_packed *r, void **owners, uint32_t *lens_bytes, u
         __builtin_prefetch(owners[got]);
         idx++;
         if (unlikely(f->shadow[id].descs > 1)) {
-            /* Keeps the compiler from a conditional move, with which the next read would have to
-             * wait for this one. */
+            /* Keeps the compiler from a conditional move, with which the load of the next
+             * descriptor would have to wait for this load of `descs`. */
             __asm__ volatile("");
             idx = (uint16_t)(idx + f->shadow[id].descs - 1);
         }

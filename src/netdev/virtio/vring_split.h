@@ -14,10 +14,15 @@
  * free over 16 bits and are masked at the access, so `avail_idx - used_idx` is the number of chains
  * in flight.
  *
- * Who wants to be told of what (sections 2.6.7 and 2.6.10): without VIRTIO_F_EVENT_IDX a flag of
- * each ring says whether its reader does. With it the flags stay 0, and behind the last entry of
- * either ring stands an index of the other: `used_event` in the available ring, ours, and
- * `avail_event` in the used ring, the device's. Who moves its index past that, tells.
+ * When a side tells the other one (sections 2.6.7 and 2.6.10). Without VIRTIO_F_EVENT_IDX each ring
+ * has a flag in which its writer asks not to be told: we of used chains, in the available ring, the
+ * device of available ones, in the used ring. With VIRTIO_F_EVENT_IDX the flags stay 0, and there
+ * is an index behind the last entry of each ring:
+ *
+ *   used_event    behind the available ring, ours: the device interrupts when its own index in the
+ *                 used ring moves past this one
+ *   avail_event   behind the used ring, the device's: we kick when our index in the available ring
+ *                 moves past this one
  */
 #ifndef NETDEV_VRING_SPLIT_H
 #define NETDEV_VRING_SPLIT_H
@@ -71,8 +76,8 @@ static inline uint16_t *vring_split_avail_event(const struct vring_split *r)
     return (uint16_t *)&r->used->ring[r->flight.mask + 1u];
 }
 
-/* No interrupts. An index can't say so: it names the entry that was read last, which the device
- * reaches again after 65536 chains. */
+/* Asks for no interrupts. An index can't say "none": it is set to the entry that we read last,
+ * which the device comes past again only after 65536 chains. */
 static inline void vring_split_disarm(struct vring_split *r)
 {
     if (r->event_idx)
@@ -124,8 +129,8 @@ vring_split_post(struct vring_split *r, const struct vring_piece *pieces, uint32
     }
     f->shadow[head].owner = owner;
     f->shadow[head].descs = (uint16_t)n;
-    /* In order, a slot gets the id that it held a round ago: leaving it alone leaves its cache line
-     * with the device. */
+    /* If the device finishes in order, a slot gets the id that it held a round ago. It isn't
+     * written then: that would take its cache line away from the device's processor. */
     if (*slot != head)
         *slot = head;
 }
@@ -141,14 +146,14 @@ static inline bool vring_split_wants_kick(struct vring_split *r)
     const uint16_t new = r->avail_idx, old = r->told;
 
     r->told = new;
-    /* The device sees our index before we look at its wish. A device that goes to sleep makes its
-     * wish, then looks at the index once more; so either it sees what we published or we see that
-     * it wants a kick. */
+    /* The device sees our index before we read whether it wants a kick. A device that goes to sleep
+     * asks for a kick, then looks at the index once more; so either it sees what we published or we
+     * see that it asks. */
     full_fence();
     if (!r->event_idx)
         return !(*(const volatile uint16_t *)&r->used->flags & VRING_USED_F_NO_NOTIFY);
-    /* Is the entry that it named among those published since we looked last? Whatever it wrote
-     * there costs a kick too many at worst, or it waits in vain for its own word. */
+    /* Is the entry that the device named among those published since we looked last? If it wrote
+     * nonsense, it gets a kick too many or none, which harms nobody else. */
     const uint16_t named = *(const volatile uint16_t *)vring_split_avail_event(r);
     return (uint16_t)(new - named - 1) < (uint16_t)(new - old);
 }
@@ -181,8 +186,8 @@ static inline bool vring_split_arm(struct vring_split *r)
         *(volatile uint16_t *)vring_split_used_event(r) = r->used_idx;
     else
         *(volatile uint16_t *)&r->avail->flags = 0;
-    /* The device sees our wish before we look at its index, and it looks at our wish after it has
-     * moved its index: so either we see what it finished or it interrupts. */
+    /* The device sees that we ask before we look at its index, and it looks whether we ask after it
+     * has moved its index: so either we see what it finished or it interrupts. */
     full_fence();
     return vring_split_look(r) > 0 || r->broken;
 }

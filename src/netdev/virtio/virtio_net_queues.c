@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio_net_queues.c - the life of a virtio-net device's queues: memory for their rings, handing
+ * empty rings to the device, and taking back what is in flight once the device was reset. It is the
+ * same for a first start and for a device that comes back.
+ */
+#include "boot/boot.h"
+#include "netdev/virtio/virtio_net.h"
+
+int virtio_net_reserve_ring(struct virtio_net_queue *q, uint16_t descs)
+{
+    size_t bytes = vring_bytes(descs);
+
+    if (bytes > q->memory_bytes) {
+        void *memory = boot_alloc(bytes, PAGE_SIZE);
+        if (!memory)
+            return NETDEV_ENOMEM;
+        q->memory = memory;
+        q->memory_bytes = bytes;
+    }
+    q->descs = descs;
+    return 0;
+}
+
+static int enable_queue(struct virtio_net *net, struct virtio_net_queue *q)
+{
+    const bool packed = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+    void *places[3];
+
+    vring_setup(&q->ring, packed ? VRING_PACKED : VRING_SPLIT, q->memory, q->descs,
+                net->features & VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX));
+    if (q->armed)
+        vring_arm(&q->ring);
+    vring_places(&q->ring, places);
+    const struct virtio_queue_place place = {
+        .size = q->descs,
+        .desc = (uintptr_t)places[0],
+        .avail = (uintptr_t)places[1],
+        .used = (uintptr_t)places[2],
+        .wakes = q->pool != NULL, /* a receive queue */
+    };
+    return net->transport->ops->queue_enable(net->transport, q->index, &place) ? 0 : NETDEV_EDEVICE;
+}
+
+void virtio_net_clear_queue(struct virtio_net_queue *q)
+{
+    q->base = (struct netdev_queue){0};
+    q->ring = (struct vring_queue){0};
+    q->pool = NULL;
+    q->armed = false;
+}
+
+int virtio_net_begin(struct virtio_net *net)
+{
+    const uint16_t pairs = net->base.queue_pairs;
+    int error;
+
+    for (uint16_t q = 0; q < pairs; q++)
+        if ((error = enable_queue(net, &net->rx[q])) || (error = enable_queue(net, &net->tx[q])))
+            return error;
+    if (net->has_control &&
+        ((error = virtio_net_reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
+         (error = enable_queue(net, &net->control))))
+        return error;
+    virtio_driver_ok(net->transport);
+    net->control.base.broken = false;
+    for (uint16_t q = 0; q < pairs; q++) {
+        net->rx[q].base.broken = net->tx[q].base.broken = false;
+        net->tx[q].base.room = net->tx[q].descs;
+        virtio_net_refill(&net->rx[q]);
+    }
+    error = virtio_net_use_pairs(net);
+    if (!error && net->promisc != PROMISC_UNSET)
+        error = virtio_net_send_promisc(net, net->promisc == PROMISC_ON);
+    return error;
+}
+
+/* Frees all that a queue has in flight; returns how many. The device must be reset. */
+static uint32_t take_back_all(struct virtio_net_queue *q)
+{
+    struct netbuf *packet;
+    uint32_t cursor = 0, count = 0;
+
+    for (; (packet = vring_take_back(&q->ring, &cursor)); count++)
+        netbuf_free(packet);
+    q->ring = (struct vring_queue){0};
+    return count;
+}
+
+/* Frees what was received and never asked for, which counts as dropped. Returns how many. */
+static uint32_t drop_unread(struct virtio_net_queue *q)
+{
+    struct netbuf *nb;
+    uint32_t len, count = 0;
+
+    for (; !q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1;
+         count++)
+        netbuf_free(nb);
+    q->base.stats.drops[NETDEV_DROP_STOP] += count;
+    return count;
+}
+
+uint32_t virtio_net_empty(struct virtio_net *net)
+{
+    uint32_t lost = 0;
+
+    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        struct virtio_net_queue *rx = &net->rx[q], *tx = &net->tx[q];
+        if (tx->ring.ready)
+            net->base.ops->tx_reclaim(&tx->base); /* what went out in time isn't a drop */
+        if (rx->ring.ready)
+            lost += drop_unread(rx);
+        take_back_all(rx);
+        uint32_t unsent = take_back_all(tx);
+        tx->base.stats.drops[NETDEV_DROP_STOP] += unsent;
+        lost += unsent;
+    }
+    net->control.ring = (struct vring_queue){0};
+    return lost;
+}
