@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Which network devices a machine has for an app, in which order, and what is said of the others."""
 
+import contextlib
 import re
+import time
 
 import pytest
 
-from vm import Vm, image, qemu_command
+from vhost_port import VhostPort
+from vm import DEADLINE_S, Vm, image, qemu_command
 
 MACS = [f"52:54:00:00:01:{i:02x}" for i in (7, 3, 5)]  # in no order of their own
 MICROVMS = ["microvm", "microvm,acpi=off", "microvm,ioapic2=off", "microvm,auto-kernel-cmdline=off"]
@@ -27,9 +30,8 @@ def boot(machine, more):
 
 
 def listed(vm):
-    """The MAC addresses of netdev_get(0), (1) and so on."""
-    vm.expect("^1 passed, 0 failed, 0 skipped$")
-    assert vm.exit_code() == 0
+    """The MAC addresses of netdev_get(0), (1) and so on. Each device has then sent a frame."""
+    vm.expect("^2 passed, 0 failed, 0 skipped$")
     return re.findall(r"^device \d+: ([0-9a-f:]{17}), virtio-net ", vm.console(), re.M)
 
 
@@ -75,3 +77,46 @@ def test_a_legacy_device_over_mmio_is_told(machine):
     with boot(machine, more) as vm:
         vm.expect(rf"^mmio 0xfeb0\w+: .* legacy kind; start QEMU with -global {FORCE_LEGACY}=false\.$")
         assert listed(vm) == []
+
+
+# --- host processes -----------------------------------------------------------------------------
+
+
+def process(*words):
+    return Vm([str(image("selftest", "linux")), "only=devices_", "mem=64M", *words])
+
+
+def test_vhost_devices_come_in_the_order_of_their_words(tmp_path):
+    """Three back ends see a frame each, from the address that belongs to their word."""
+    sockets = [f"{tmp_path}/{name}" for name in "cab"]
+    macs = [f"vhost.mac={mac}" for mac in MACS[:2]]
+    with contextlib.ExitStack() as started:
+        ports = [started.enter_context(VhostPort(socket, queues=1)) for socket in sockets]
+        words = [f"vhost={socket}" for socket in sockets]
+        with process(words[0], macs[0], *words[1:], macs[1]) as app:
+            seen = listed(app)
+            assert app.status() == 0
+        assert seen[:2] == MACS[:2]
+        assert seen[2] not in MACS and len(seen) == 3
+        end = time.monotonic() + DEADLINE_S
+        while not all(port.mac for port in ports) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert [port.mac.hex(":") for port in ports] == seen
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        ([f"vhost=s{i}" for i in range(9)], r"vhost=s8 can't be used: expected at most 8 network dev"),
+        (["vhost="], r"vhost= can't be used: expected the path of a UNIX socket"),
+        (
+            ["vhost=s", *["vhost.mac=02:00:00:00:00:01"] * 2],
+            r"vhost\.mac is given 2 times, and there are 1 words vhost= to have one",
+        ),
+        (["vhost.mac=00:00:00:00:00:00"], r"vhost\.mac=00:.* can't be used: expected an address of one"),
+    ],
+)
+def test_wrong_words_for_devices_are_told(words, sentence):
+    with process(*words) as app:
+        app.expect(sentence)
+        assert app.status() == 64
