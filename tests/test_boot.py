@@ -118,6 +118,41 @@ def test_a_wrong_command_line_stops_the_image(keys, sentence):
         assert "Hello" not in vm.console()
 
 
+def line_of(length):
+    return "nonsense=".ljust(length, "x")
+
+
+@pytest.mark.parametrize("machine, length", [("microvm", 4096), ("microvm", 100_000), ("q35", 4096)])
+def test_a_line_that_is_too_long_is_refused_with_its_length(machine, length):
+    with boot("hello", line_of(length), machine=machine) as vm:
+        vm.expect(f"^command line: it has {length} bytes, and at most 4095 are taken; ")
+        assert vm.exit_code() == 64
+        assert "Hello" not in vm.console()
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+def test_a_line_that_makes_qemu_overwrite_start_info_is_told(machine):
+    with boot("hello", line_of(5000), machine=machine) as vm:
+        vm.expect("^command line: it has more than 4095 bytes, as QEMU has overwritten ")
+        assert vm.exit_code() == 64
+
+
+@pytest.mark.parametrize("length", [4096, 100_000])
+def test_a_process_refuses_a_line_that_is_too_long_with_its_length(length):
+    words = ["mem=4M", line_of(length - len("mem=4M "))]
+    with Vm([str(image("hello", "linux")), *words]) as process:
+        process.expect(f"^command line: it has {length} bytes, and at most 4095 are taken; ")
+        assert process.status() == 64
+
+
+@pytest.mark.parametrize("plat", ["kvm", "linux"])
+def test_a_line_of_the_greatest_length_is_read_to_its_end(plat):
+    keys = "last=".rjust(4095)
+    command = [str(image("hello", "linux")), keys]
+    with Vm(qemu_command(image("hello"), keys) if plat == "kvm" else command) as vm:
+        vm.expect("no key 'last'")
+
+
 @pytest.mark.parametrize(
     "keys, sentence",
     [

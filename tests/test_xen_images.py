@@ -49,6 +49,12 @@ def test_a_bad_key_is_told(xen):
         assert hello.exit_code() == 64
 
 
+def test_a_line_that_is_too_long_is_refused_with_its_length(xen):
+    with xen.domain(image("hello", "xen"), "nope=".ljust(5000, "x")) as hello:
+        hello.expect("^command line: it has 5000 bytes, and at most 4095 are taken; ")
+        assert hello.exit_code() == 64
+
+
 def test_a_fault_is_a_crash_for_xen(xen):
     with xen.domain(image("selftest", "xen"), "fault=div") as selftest:
         selftest.expect(r"^fault: .*\(vector 0\)")

@@ -180,11 +180,15 @@ const char *boot_parse_size(const struct boot_key *key, const char *text);   /* 
 const char *boot_parse_bool(const struct boot_key *key, const char *text);   /* bool; on off */
 const char *boot_parse_string(const struct boot_key *key, const char *text); /* const char * */
 
+/* The longest command line that is taken, in bytes. */
+#define BOOT_COMMAND_LINE_MAX 4095
+
 /*
- * Called by a platform once, with its command line; the text must stay. Sets every key. `help`
- * prints all keys and exits with 0; anything wrong prints a sentence and exits with
- * BOOT_EXIT_USAGE.
+ * Called by a platform once, with its command line; the text must stay. `text_len` is how long the
+ * whole line is, of which `text` may have the first BOOT_COMMAND_LINE_MAX bytes only: a longer line
+ * is refused. Sets every key. `help` prints all keys and exits with 0; anything wrong prints a
+ * sentence and exits with BOOT_EXIT_USAGE.
  */
-void boot_command_line(const char *text);
+void boot_command_line(const char *text, size_t text_len);
 
 #endif

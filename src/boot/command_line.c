@@ -114,11 +114,17 @@ static void take_word(const char *word, size_t len, bool *given)
     *seen = true;
 }
 
-RUNS_ONCE void boot_command_line(const char *text)
+RUNS_ONCE void boot_command_line(const char *text, size_t text_len)
 {
     bool given[MAX_KEYS] = {false};
 
     assert(key_count() <= MAX_KEYS);
+    if (text_len > BOOT_COMMAND_LINE_MAX) {
+        print("command line: it has %zu bytes, and at most %d are taken; use fewer or shorter "
+              "words.\n",
+              text_len, BOOT_COMMAND_LINE_MAX);
+        boot_exit(BOOT_EXIT_USAGE);
+    }
     for (size_t i = 0; i < key_count(); i++)
         if (__start_boot_keys[i].def)
             set(&__start_boot_keys[i], __start_boot_keys[i].def);

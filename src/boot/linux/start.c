@@ -173,20 +173,17 @@ void linux_thread_init(uint32_t core)
     find_stack();
 }
 
-static char *join(int argc, char **argv)
+/* Makes the arguments one line, as far as there is room for it. Returns how long all of it is. */
+static size_t join(int argc, char **argv, char line[BOOT_COMMAND_LINE_MAX + 1])
 {
-    static char line[4096];
     size_t len = 0;
 
     line[0] = 0;
     for (int i = 1; i < argc; i++) {
-        len += format(line + len, sizeof line - len, "%s ", argv[i]);
-        if (len >= sizeof line) {
-            print("command line: it is longer than %zu bytes.\n", sizeof line - 1);
-            boot_exit(BOOT_EXIT_USAGE);
-        }
+        const size_t at = MIN(len, (size_t)BOOT_COMMAND_LINE_MAX);
+        len += format(line + at, BOOT_COMMAND_LINE_MAX + 1 - at, "%s%s", i > 1 ? " " : "", argv[i]);
     }
-    return line;
+    return len;
 }
 
 /* Maps the memory as a new file. False if the kernel hasn't got it: for huge pages it says so now,
@@ -233,6 +230,7 @@ static bool take_memory(void)
 
 int main(int argc, char **argv)
 {
+    static char line[BOOT_COMMAND_LINE_MAX + 1];
     struct sigaction action = {.sa_handler = on_signal};
 
     find_stack();
@@ -243,7 +241,7 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     read_memory_key(argc, argv);
     bool huge = take_memory();
-    boot_command_line(join(argc, argv));
+    boot_command_line(line, join(argc, argv, line));
     print("Ringloop: %s on %s, version %s, %lu MiB in %s.\n", boot_app, boot_platform, boot_version,
           linux_memory.len >> 20,
           huge ? "huge pages" : "ordinary pages, as too few huge pages are free");

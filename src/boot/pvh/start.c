@@ -3,8 +3,6 @@
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { COMMAND_LINE_MAX = 4096 };
-
 void pvh_start(const struct hvm_start_info *start_info);
 
 /* In .data, as entry.S writes it before .bss can be trusted. */
@@ -13,7 +11,8 @@ uintptr_t __stack_chk_guard = 0x9d1f0c5a7b3e6824; /* until pvh_main draws a rand
 
 extern char main_stack_top[];
 static struct hvm_start_info info;
-static char command_line[COMMAND_LINE_MAX];
+static char command_line[BOOT_COMMAND_LINE_MAX + 1];
+static size_t command_line_len; /* of the VMM's whole text, of which command_line has the front */
 int pvh_ring;
 
 void __stack_chk_fail(void);
@@ -22,22 +21,34 @@ void __stack_chk_fail(void)
     panic("A function has written past its stack frame; this is a bug in Ringloop or in the app.");
 }
 
+/* On q35 and pc, QEMU's own code in the machine reads the command line into 4096 bytes, behind
+ * which its start info lies: a longer line overwrites that. */
+static void check_start_info(void)
+{
+    enum { VERSIONS_MAX = 255 }; /* there has been 1 */
+
+    if (info.version <= VERSIONS_MAX)
+        return;
+    print("command line: it has more than %d bytes, as QEMU has overwritten what it tells an image "
+          "(PVH start info version %u); use fewer or shorter words.\n",
+          BOOT_COMMAND_LINE_MAX, info.version);
+    boot_exit(BOOT_EXIT_USAGE);
+}
+
 static void copy_command_line(void)
 {
-    uint64_t reach = BOOT_PD_ENTRIES * (2ull << 20);
-    uint64_t from = info.cmdline_paddr;
+    const uint64_t reach = BOOT_PD_ENTRIES * (2ull << 20), from = info.cmdline_paddr;
+    const char *text = (const char *)(uintptr_t)from;
+    size_t len = 0;
 
     if (from == 0)
         return;
-    for (size_t i = 0; i < sizeof command_line; i++) {
-        if (from + i >= reach)
-            break;
-        command_line[i] = ((const char *)(uintptr_t)from)[i];
-        if (command_line[i] == 0)
-            return;
-    }
-    panic("The command line is longer than %zu bytes or outside of the first 16 MiB.",
-          sizeof command_line - 1);
+    while (from + len < reach && text[len] != 0)
+        len++;
+    if (from + len >= reach)
+        panic("The VMM has put the command line at 0x%lx, outside of the first 16 MiB.", from);
+    memcpy(command_line, text, MIN(len, (size_t)BOOT_COMMAND_LINE_MAX));
+    command_line_len = len; /* too long is told of when there is a console: boot_command_line */
 }
 
 /* Changes the canary, so it may never return to a function that has checked the old one. */
@@ -47,7 +58,7 @@ __attribute__((no_stack_protector)) _Noreturn static void pvh_main(void)
     paging_map_memory();
     machine_init(&info);
     __stack_chk_guard = boot_random() & ~0xffull; /* a zero byte stops runaway strings */
-    boot_command_line(command_line);
+    boot_command_line(command_line, command_line_len);
     uint64_t cycles = clock_cycles() - pvh_first_cycle;
     print("Ringloop: %s on %s, version %s, ring %d, %lu MiB, clock %s, started in %lu us.\n",
           boot_app, boot_platform, boot_version, pvh_ring, (boot_memory_bytes() + (1 << 19)) >> 20,
@@ -66,6 +77,7 @@ void pvh_start(const struct hvm_start_info *start_info)
     if ((uintptr_t)start_info >= BOOT_PD_ENTRIES * (2ull << 20) - sizeof info)
         panic("The VMM has put hvm_start_info at %p, outside of the first 16 MiB.", start_info);
     info = *start_info;
+    check_start_info();
     copy_command_line();
     memory_read_map(&info);
     paging_protect_image();

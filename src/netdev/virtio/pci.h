@@ -20,6 +20,7 @@
 enum pci_register {
     PCI_VENDOR_DEVICE = 0x00,
     PCI_COMMAND_STATUS = 0x04,
+    PCI_CLASS_REVISION = 0x08,
     PCI_HEADER_TYPE = 0x0c, /* in bits 16 to 23 */
     PCI_BAR0 = 0x10,
     PCI_BUS_NUMBERS = 0x18, /* of a bridge */

@@ -22,7 +22,7 @@
 enum {
     MAGIC = 0x74726976, /* "virt" */
     PLACES_MAX = 32,
-    /* QEMU's microvm: 24 slots, of which an empty one has device id 0. */
+    /* QEMU's microvm: 24 slots, or 8 with acpi=off or ioapic2=off; an empty one has device id 0. */
     MICROVM_SLOTS = 24,
     MICROVM_SLOT_LEN = 512,
     MICROVM_LINES = 24,        /* of a slot: this plus its number, on the second controller */
@@ -261,6 +261,22 @@ static const char *parse_key(const struct boot_key *key, const char *text)
 BOOT_KEY("virtio_mmio.device+", parse_key, NULL, NULL, "",
          "a virtio device's registers, <size>@<address>:<irq>, as for Linux");
 
+/* QEMU fills the slots from the last to the first: the order of its command line. */
+static void probe_slots(bool (*irq_line)(uint32_t line))
+{
+    struct virtio_mmio *dev;
+
+    if (virtio_mmio_identify(boot_map_device(microvm_base, VIRTIO_MMIO_LEN_MIN)) ==
+        VIRTIO_MMIO_NOTHING)
+        return; /* this isn't a microvm */
+    for (uint32_t i = MICROVM_SLOTS; i-- > 0;)
+        if (probe_place(microvm_base + i * MICROVM_SLOT_LEN, &dev) == VIRTIO_MMIO_NET) {
+            dev->line = (struct virtio_mmio_line){
+                irq_line, {MICROVM_LINES + i, MICROVM_LINES_SINGLE + i}, false};
+            virtio_net_add(&dev->base);
+        }
+}
+
 void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line))
 {
     struct virtio_mmio *dev;
@@ -271,16 +287,6 @@ void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line))
                 (struct virtio_mmio_line){irq_line, {places[i].line, places[i].line}, false};
             virtio_net_add(&dev->base);
         }
-    if (place_count > 0 || !slots)
-        return;
-    for (uint32_t i = 0; i < MICROVM_SLOTS; i++) {
-        enum virtio_mmio_found found = probe_place(microvm_base + i * MICROVM_SLOT_LEN, &dev);
-        if (found == VIRTIO_MMIO_NOTHING)
-            break; /* another machine has nothing at the first slot's address: look no further */
-        if (found == VIRTIO_MMIO_NET) {
-            dev->line = (struct virtio_mmio_line){
-                irq_line, {MICROVM_LINES + i, MICROVM_LINES_SINGLE + i}, false};
-            virtio_net_add(&dev->base);
-        }
-    }
+    if (place_count == 0 && slots)
+        probe_slots(irq_line);
 }

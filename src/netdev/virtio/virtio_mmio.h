@@ -11,8 +11,9 @@
 
 /*
  * Finds network devices and hands them to virtio_net_add: those that the key virtio_mmio.device
- * names, as QEMU's microvm and Firecracker tell a guest by themselves; or, if it names none and
- * `slots` is true, those in the slots of QEMU's microvm. irq_line is boot_irq_line.
+ * names, in its order, as QEMU's microvm and Firecracker tell a guest by themselves; or, if it
+ * names none and `slots` is true, those in the slots of QEMU's microvm, in the order of QEMU's
+ * command line. irq_line is boot_irq_line.
  */
 void virtio_mmio_probe(bool slots, bool (*irq_line)(uint32_t line));
 

@@ -23,6 +23,7 @@ enum {
     VENDOR_VIRTIO = 0x1af4,
     DEVICE_NET = 0x1041,              /* 0x1040 + device id 1 */
     DEVICE_NET_TRANSITIONAL = 0x1000, /* has the legacy interface as well */
+    CLASS_ETHERNET = 0x0200,
     CAPABILITY_VENDOR = 0x09,
     NOTIFY_LEN_MAX = 2 << 20, /* mapped of the notification area: all queues, a page apart */
     DEVICE_LEN_MAX = 256,     /* mapped of the device's configuration */
@@ -206,14 +207,19 @@ static void take_capability(struct virtio_pci *dev, const struct pci_access *pci
     }
 }
 
+/* "pci 00:02.0" */
+static void write_place(char *text, size_t size, uint16_t function)
+{
+    format(text, size, "pci %02x:%02x.%x", function >> 8, function >> 3 & 31, function & 7);
+}
+
 bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uint16_t function)
 {
     uint32_t cap = 0, steps = 0;
 
     *dev = (struct virtio_pci){.base = {.ops = &ops, .driver = "virtio-net over PCI"},
                                .msi = pci->msi};
-    format(dev->base.where, sizeof dev->base.where, "pci %02x:%02x.%x", function >> 8,
-           function >> 3 & 31, function & 7);
+    write_place(dev->base.where, sizeof dev->base.where, function);
     while (pci_next_capability(pci, function, &cap, &steps))
         if (pci_read8(pci, function, cap) == CAPABILITY_VENDOR)
             take_capability(dev, pci, function, cap);
@@ -225,13 +231,17 @@ bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uin
     return true;
 }
 
-static void visit(const struct pci_access *pci, uint16_t function)
+enum virtio_pci_found virtio_pci_identify(uint32_t vendor_device, uint32_t class_revision)
 {
-    uint32_t id = pci->read(function, PCI_VENDOR_DEVICE);
+    const uint32_t vendor = vendor_device & 0xffff, device = vendor_device >> 16;
 
-    if ((id & 0xffff) != VENDOR_VIRTIO ||
-        (id >> 16 != DEVICE_NET && id >> 16 != DEVICE_NET_TRANSITIONAL))
-        return;
+    if (vendor == VENDOR_VIRTIO && (device == DEVICE_NET || device == DEVICE_NET_TRANSITIONAL))
+        return VIRTIO_PCI_NET;
+    return class_revision >> 16 == CLASS_ETHERNET ? VIRTIO_PCI_ETHERNET : VIRTIO_PCI_OTHER;
+}
+
+static void add_device(const struct pci_access *pci, uint16_t function)
+{
     struct virtio_pci *dev = boot_alloc(sizeof *dev, CACHE_LINE);
     if (!dev)
         panic("There is no memory for the PCI device %x; give the machine more.", function);
@@ -243,10 +253,27 @@ static void visit(const struct pci_access *pci, uint16_t function)
               dev->base.where);
 }
 
+static void probe_function(const struct pci_access *pci, uint16_t function)
+{
+    const uint32_t id = pci->read(function, PCI_VENDOR_DEVICE);
+    const enum virtio_pci_found found =
+        virtio_pci_identify(id, pci->read(function, PCI_CLASS_REVISION));
+    char where[24];
+
+    if (found == VIRTIO_PCI_NET) {
+        add_device(pci, function);
+    } else if (found == VIRTIO_PCI_ETHERNET) {
+        write_place(where, sizeof where, function);
+        print("%s is an Ethernet device %04x:%04x, which Ringloop has no driver for; use -device "
+              "virtio-net-pci.\n",
+              where, id & 0xffff, id >> 16);
+    }
+}
+
 bool virtio_pci_probe(const struct pci_access *pci)
 {
     if (!pci_present(pci))
         return false;
-    pci_scan(pci, visit);
+    pci_scan(pci, probe_function);
     return true;
 }

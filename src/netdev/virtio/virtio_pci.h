@@ -10,8 +10,19 @@
 
 #include <linux/virtio_pci.h>
 
-/* Finds the network devices on PCI and hands them to virtio_net_add. False if there is no PCI. */
+/* Finds the network devices on PCI, in the order of buses and slots, and hands them to
+ * virtio_net_add. Says so of an Ethernet device that isn't virtio's. False if there is no PCI. */
 bool virtio_pci_probe(const struct pci_access *pci);
+
+/* What a function is. */
+enum virtio_pci_found {
+    VIRTIO_PCI_NET,
+    VIRTIO_PCI_ETHERNET, /* another maker's */
+    VIRTIO_PCI_OTHER,
+};
+
+/* For virtio_pci_probe and its tests. */
+enum virtio_pci_found virtio_pci_identify(uint32_t vendor_device, uint32_t class_revision);
 
 struct virtio_pci {
     struct virtio_transport base;

@@ -10,9 +10,9 @@
 #include "netdev/virtio/vhost_user.h"
 #include "netdev/virtio/virtio.h"
 
-/* Registers the network device behind the socket that the key vhost names. Panics if nobody listens
- * there; says what to do if there is no such key. */
-void virtio_user_probe(void);
+/* Registers the network device behind the socket at `path`, which must stay. It has the address
+ * `mac`, or a random one if that is NULL. Panics if nobody listens there. */
+void virtio_user_add(const char *path, const uint8_t mac[6]);
 
 enum { VIRTIO_USER_QUEUES = 16 }; /* receive and transmit queues of 8 pairs */
 

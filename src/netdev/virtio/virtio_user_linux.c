@@ -316,56 +316,21 @@ void virtio_user_attach(struct virtio_user *u, const char *path)
         format(u->base.where, sizeof u->base.where, "vhost-user %s", path);
 }
 
-/* --- the keys ------------------------------------------------------------------------------- */
-
-static const char *socket_path;
-BOOT_KEY("vhost", boot_parse_string, &socket_path, NULL, "",
-         "UNIX socket of a vhost-user back end, which is the network device");
-
-static struct {
-    uint8_t bytes[6];
-    bool given;
-} mac;
-
-static const char *parse_mac(const struct boot_key *key, const char *text)
+void virtio_user_add(const char *path, const uint8_t mac[6])
 {
-    static const char digits[] = "0123456789abcdef";
-    uint8_t bytes[6] = {0};
-
-    (void)key;
-    for (uint32_t i = 0; i < 17; i++) {
-        const char *digit = text[i] ? strchr(digits, text[i] | 0x20) : NULL;
-        if (i % 3 == 2 ? text[i] != ':' : !digit)
-            return "an address of one host such as 02:00:00:00:00:01";
-        if (i % 3 != 2)
-            bytes[i / 3] = (uint8_t)(bytes[i / 3] << 4 | (digit - digits));
-    }
-    if (text[17] || bytes[0] & 1)
-        return "an address of one host such as 02:00:00:00:00:01";
-    memcpy(mac.bytes, bytes, sizeof bytes);
-    mac.given = true;
-    return NULL;
-}
-BOOT_KEY("vhost.mac", parse_mac, NULL, NULL, "", "its MAC address; random if not given");
-
-void virtio_user_probe(void)
-{
-    if (!socket_path) {
-        print("This process has no network device; vhost=SOCK names the UNIX socket of one, on "
-              "which a vhost-user back end such as dpdk-testpmd listens.\n");
-        return;
-    }
     struct virtio_user *u = boot_alloc(sizeof *u, CACHE_LINE);
+
     if (!u)
         panic("There is no memory for the network device at %s; give the process more: mem=256M.",
-              socket_path);
-    virtio_user_attach(u, socket_path);
-    memcpy(u->mac, mac.bytes, sizeof u->mac);
-    u->has_mac = mac.given;
+              path);
+    virtio_user_attach(u, path);
+    u->has_mac = mac != NULL;
+    if (mac)
+        memcpy(u->mac, mac, sizeof u->mac);
     const char *reason = virtio_user_connect(u);
     if (reason)
         panic("vhost=%s can't be used: %s; start the back end first, such as dpdk-testpmd --vdev "
               "net_vhost0,iface=%s.",
-              socket_path, reason, socket_path);
+              path, reason, path);
     virtio_net_add(&u->base);
 }
