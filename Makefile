@@ -250,6 +250,7 @@ help:
 	@echo 'make unit  [APP= ONLY=]    build and run unit tests, as host processes'
 	@echo 'make run   [APP= PLAT=]    build, start and try an image (the same as ./run)'
 	@echo 'make debug [APP= KEYS=]    an image under QEMU that waits for gdb, and gdb on it'
+	@echo '   both also take ARGS="--port=HOST:GUEST --nics=N -- QEMU ARGUMENTS" and KEYS="key=value ..."'
 	@echo 'make test                  all tests (the same as ./test)'
 	@echo 'make bench-pktgen          packet rates beside DPDK, into bench/results (QUICK=1: under 50 s)'
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
@@ -270,7 +271,7 @@ help:
 	@echo 'Platforms: $(PLATS)'
 
 run:
-	@./run $(or $(APP),udpkv) $(or $(PLAT),kvm)
+	@./run $(strip $(or $(APP),udpkv) $(or $(PLAT),kvm) $(KEYS) $(ARGS))
 
 test:
 	@./test
@@ -281,7 +282,7 @@ bench-pktgen bench-boot bench-udpkv bench-latency bench-xen: bench-%:
 	@bench/$*
 
 debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)
-	@tests/debug $< $(KEYS)
+	@tests/debug $< $(KEYS) $(ARGS)
 
 check:
 	@tests/check

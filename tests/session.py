@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What ./run does once the packages are there: build, boot, show the clients at work, serve."""
 
-import argparse
 import errno
 import re
 import shlex
@@ -11,10 +10,11 @@ import sys
 
 import vm
 import xen.bed as bed
+from run_arguments import arguments, keys_of, served_port
 from udpkv_client import EVERY_COMMAND, MEMCASLAP_FAULTS, Client, memcaslap_command
-from vm import ROOT, Vm, image, kvm_problem, qemu_command, user_netdev
+from user_network import Unfit, user_netdevs
+from vm import HOST, ROOT, Vm, image, kvm_problem, qemu_command
 
-HOST = "127.0.0.1"
 CLIENT_DEADLINE_S = 60
 IDLE_WAKE_MAX_S = 60  # of the key idle.wake
 
@@ -27,35 +27,11 @@ def fail(text):
     sys.exit(f"run: {text}")
 
 
-def port_number(text):
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 65535")
-    return int(text)
-
-
-def arguments():
-    parser = argparse.ArgumentParser(prog="./run", add_help=False, usage="./run --help explains")
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--once", action="store_true")
-    parser.add_argument("--port", type=port_number)
-    parser.add_argument("--machine", choices=vm.MACHINES, default="q35")
-    parser.add_argument("--accel", choices=("kvm", "tcg"))
-    parser.add_argument("--mem", default="64M")
-    parser.add_argument("--no-install", action="store_true")
-    args = parser.parse_intermixed_args()
-    names = [word for word in args.words if "=" not in word and word != "help"]
-    args.keys = " ".join(word for word in args.words if word not in names)
-    if len(names) > 2:
-        parser.error(f"what is {names[2]!r}? APP and PLAT are given already")
-    args.app, args.plat = (names + ["udpkv", "kvm"][len(names) :])[:2]
-    return args
-
-
-def build(app, plat):
-    command = ["make", "-s", f"APP={app}", f"PLAT={plat}"]
-    say(f"$ {' '.join(command)}")
+def build(folder, plat):
+    command = ["make", "-s", f"APP={folder}", f"PLAT={plat}"]
+    say(f"$ {shlex.join(command)}")
     if subprocess.run(command, cwd=ROOT).returncode != 0:
-        fail("the build failed")
+        sys.exit(1)  # make has said why
 
 
 def choose_accel(wanted):
@@ -68,15 +44,17 @@ def choose_accel(wanted):
     return accel
 
 
-def check_port(port):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                fail(f"UDP port {port} of {HOST} can't be used: {error.strerror}.")
-            fail(f"UDP port {port} of {HOST} is taken. End the program that has it"
-                 f" (ss -lunp 'sport = :{port}' names it) or choose another: ./run --port=11311")
+def check_ports(ports):
+    for port, _ in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    fail(f"UDP port {port} of {HOST} can't be used: {error.strerror}. Choose another:"
+                         " ./run --port=11311")
+                fail(f"UDP port {port} of {HOST} is taken. End the program that has it"
+                     f" (ss -lunp 'sport = :{port}' names it) or choose another: ./run --port=11311")
 
 
 def readable(text):
@@ -117,54 +95,71 @@ def run_client(*command):
     return done.stdout
 
 
-def show_memcslap(port, before):
-    """libmemcached's memcslap: sets that want no answer, so udpkv's counter tells what arrived."""
-    server = f"--servers={HOST}:{port}"
-    run_client("memcslap", "--udp", server, "--test=set", "--execute-number=50")
-    with Client(HOST, port) as client:
-        stored = client.stats()["cmd_set"] - before["cmd_set"]
-    say(f"udpkv counted {stored} sets of 50. memcslap's values have up to 4 KB: a set longer than a"
-        "\nframe comes in fragments, which udpkv drops and counts.")
-    if stored == 0:
-        fail("not one set of memcslap arrived")
-
-
 def show_memcaslap(port, requests):
-    """libmemcached's memcaslap: sets and gets in a window, every value checked, a rate."""
-    text = run_client(*memcaslap_command(f"{HOST}:{port}", requests))
+    """libmemcached's memcaslap: sets and gets in a window, every value checked, a rate. It counts what
+    was answered; that udpkv counts as many shows that everything has arrived, and once."""
+    with Client(HOST, port) as client:
+        before = client.stats()
+        text = run_client(*memcaslap_command(f"{HOST}:{port}", requests))
+        after = client.stats()
+    told = {name: int(count) for name, count in re.findall(r"^(\w+): (\d+)$", text, re.M)}
     for name in MEMCASLAP_FAULTS:
-        if not re.search(rf"^{name}: 0$", text, re.M):
-            fail(f"memcaslap's {name} isn't 0")
+        if told.get(name) != 0:
+            fail(f"memcaslap's {name} is {told.get(name)}, not 0")
+    for name in ("cmd_set", "cmd_get"):
+        arrived = after[name] - before[name]
+        if arrived != told[name]:
+            fail(f"of memcaslap's {told[name]} {name} udpkv counted {arrived}")
     rate = int(re.search(r"TPS: (\d+)", text)[1])
-    say(f"Rate: {rate} requests a second, every answer right.")
+    say(f"Rate: {rate} requests a second, every answer right. udpkv counted all {told['cmd_set']} sets"
+        f" and {told['cmd_get']} gets.")
 
 
 def show_clients(port, requests=50000):
-    counters = show_every_command(port)
-    show_memcslap(port, counters)
+    show_every_command(port)
     show_memcaslap(port, requests)
 
 
-def keys_of(args):
-    return dict(word.partition("=")[::2] for word in args.keys.split())
-
-
 def check_cores(args):
-    cores = keys_of(args).get("cores", "1")
+    cores = keys_of(args.keys).get("cores", "1")
     where = {"kvm": 'src/apps/udpkv/README.md, "Cores",', "xen": "docs/xen.md"}.get(args.plat)
-    if where and cores.isdecimal() and int(cores) > 1:
+    if where and not args.more and cores.isdecimal() and int(cores) > 1:
         fail(f"cores={cores} can't be had here: what ./run starts has one processor, and its user network"
              f" one queue pair. {where} tells how to start one with more.")
 
 
-def netdev_for(args):
-    """Leads to where the image was told to serve."""
-    keys = keys_of(args)
-    return user_netdev(
-        args.port,
-        keys.get("udpkv.port", vm.GUEST_PORT),
-        keys.get("net.ip", vm.GUEST_IP).partition("/")[0],
-    )
+def served_at(args):
+    """The port of this machine that leads to where the image serves."""
+    own = served_port(args.keys)
+    return next(host for host, guest in args.port if guest == own)
+
+
+def netdevs_for(args, xen_host):
+    """Of what runs in QEMU: its user networks, the first of which the ports lead to."""
+    if args.plat == "linux" or xen_host:
+        return []
+    others = {bed.DOM0_IP: "dom0, which is on that network, too"} if args.plat == "xen" else {}
+    try:
+        return user_netdevs(args.keys, 1 if args.nics is None else args.nics, args.port, others)
+    except Unfit as error:
+        fail(str(error))
+
+
+def say_ports(args):
+    for host, guest in args.port:
+        say(f"UDP port {host} of {HOST} leads to the image's {guest}.")
+
+
+def say_serving(args):
+    say(f"\nudpkv serves on UDP port {served_at(args)} of {HOST} until Ctrl-C.")
+
+
+def exit_code(machine, deadline_s=vm.DEADLINE_S):
+    """The image's; QEMU may have refused the command line, of which a part may be the user's."""
+    status = machine.status(deadline_s)
+    if "Ringloop: " not in machine.console():
+        fail(f"QEMU ended with status {status} before the image said anything")
+    return machine.exit_code()
 
 
 def end_in_order(machine):
@@ -174,59 +169,77 @@ def end_in_order(machine):
         machine.process.wait(1)
     except subprocess.TimeoutExpired:
         say("Waiting for the image: while it sleeps it hears Ctrl-C within idle.wake. Ctrl-C again ends QEMU.")
-    return machine.exit_code(IDLE_WAKE_MAX_S + vm.DEADLINE_S)
+    return exit_code(machine, IDLE_WAKE_MAX_S + vm.DEADLINE_S)
 
 
-def serve(args, accel):
-    netdev = netdev_for(args)
+def run_on_kvm(args, netdevs):
+    accel = choose_accel(args.accel)
     command = qemu_command(
-        image(args.app), args.keys, args.machine, accel, args.mem, netdev=netdev
+        image(args.app), args.keys, args.machine or "q35", accel, f"{args.mem or 64}M",
+        netdevs=netdevs,
     )
+    command += args.more
+    say_ports(args)
     say(f"$ {shlex.join(command)}")
     with Vm(command, echo=say) as machine:
-        try:
-            machine.expect("^udpkv: serves")
-        except AssertionError:
-            if re.search(r"^Ringloop: exit \d+\.\Z", machine.console(), re.M):
-                return machine.exit_code()  # it has said why it can't serve
-            raise
-        show_clients(args.port)
-        if not args.once:
-            try:
-                say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
-                machine.process.wait()
-            except KeyboardInterrupt:
-                say()
-        return end_in_order(machine) if machine.process.poll() is None else machine.exit_code()
+        return serve(args, machine) if args.serves else follow(machine)
 
 
-def boot(args, accel):
-    """Any other app: shows its console until it ends. With --port it is reached like udpkv."""
-    netdev = "user,id=n0"
-    if args.port:
-        check_port(args.port)
-        netdev = user_netdev(args.port)
-    command = qemu_command(image(args.app), args.keys, args.machine, accel, args.mem, netdev=netdev)
-    say(f"$ {shlex.join(command)}")
-    with Vm(command, echo=say) as machine:
+def serve(args, machine):
+    """udpkv, with its clients."""
+    try:
+        machine.expect("^udpkv: serves")
+    except AssertionError:
+        if machine.ended():  # it has said why
+            return exit_code(machine)
+        raise
+    show_clients(served_at(args))
+    if not args.once:
         try:
+            say_serving(args)
             machine.process.wait()
         except KeyboardInterrupt:
-            return end_in_order(machine)
-        return machine.exit_code()
+            say()
+    return end_in_order(machine) if machine.process.poll() is None else exit_code(machine)
+
+
+def follow(machine):
+    """Any other app: shows its console until it ends."""
+    try:
+        machine.process.wait()
+    except KeyboardInterrupt:
+        return end_in_order(machine)
+    return exit_code(machine)
+
+
+def check_linux_device(args):
+    """selftest brings devices of its own, and so does driverbench; other apps may need none."""
+    program = image(args.app, "linux")
+    given = [word for word in keys_of(args.keys) if word in ("vhost", "tap", "help")]
+    if given or args.app in ("selftest", "driverbench"):
+        return
+    keys = subprocess.run([program, "help"], stdout=subprocess.PIPE, text=True).stdout
+    if not re.search(r"^\s*vhost\b", keys, re.M):
+        return
+    text = (
+        f"{args.app} on linux needs a network device. Give it one of\n"
+        f"  ./run {args.app} linux tap=NAME     a tap of this machine\n"
+        f"  ./run {args.app} linux vhost=SOCK   a vhost-user back end, such as dpdk-testpmd, that listens"
+        " on a UNIX socket"
+    )
+    if args.app == "udpkv":
+        text += (
+            "\nA back end for udpkv is its load generator (its packages: tests/install bench), which"
+            " waits for a minute:\n  make kvload\n  build/bench/kvload --vhost=/tmp/vhost.sock"
+            " --connect-timeout-ms=60000 --test-time=10 --hide-histogram --populate --key-maximum=100000"
+            " -- --no-huge -m 256\nand in another terminal: ./run udpkv linux vhost=/tmp/vhost.sock"
+        )
+    fail(text)
 
 
 def run_on_linux(args):
     """A host process in this terminal: its keys, its console, its exit status."""
-    if args.app == "udpkv" and not re.search(r"(^| )(vhost=|help$)", args.keys):
-        fail(
-            "udpkv on linux needs a network device, which is a vhost-user back end that listens on"
-            " a UNIX socket.\nStart one in another terminal, for example a load generator (its packages:"
-            " tests/install bench)\n  make kvload\n  build/bench/kvload --vhost=/tmp/vhost.sock"
-            " --connect-timeout-ms=60000 --test-time=10 --hide-histogram --populate --key-maximum=100000"
-            " -- --no-huge -m 256\nand name its socket within a minute: ./run udpkv linux"
-            " vhost=/tmp/vhost.sock"
-        )
+    check_linux_device(args)
     command = [str(image(args.app, "linux")), *args.keys.split()]
     say(f"$ {shlex.join(command)}")
     process = subprocess.Popen(command)
@@ -240,19 +253,13 @@ def run_on_linux(args):
             raise
 
 
-def megabytes(text):
-    match = re.fullmatch(r"(\d+)([MG])?", text)
-    if not match:
-        fail(f"--mem={text}: write a number and M or G, such as 64M")
-    return int(match[1]) * (1024 if match[2] == "G" else 1)
-
-
 def run_on_xen_host(args):
     """With this host's xl, in this terminal; the domain's network is on xl's default bridge."""
     folder = image(args.app, "xen").parent
     name, config = f"ringloop-{args.app}", folder / f"{args.app}.cfg"
     kernel, more = image(args.app, "xen"), {"on_poweroff": "destroy"}
-    config.write_text(bed.config_text(name, kernel, args.keys, megabytes(args.mem), 1, [""], **more))
+    vifs = [""] * (1 if args.nics is None else args.nics)
+    config.write_text(bed.config_text(name, kernel, args.keys, args.mem or 64, 1, vifs, **more))
     say(f"This is a Xen host. The domain's config is {config}; `xl shutdown {name}` ends it, Ctrl-]"
         " leaves its console.")
     command = ["xl", "create", "-c", str(config)]
@@ -260,60 +267,63 @@ def run_on_xen_host(args):
     return subprocess.run(command).returncode
 
 
-def run_in_bed(args, serves):
+def run_in_bed(args, netdevs):
     """Under Xen in QEMU. udpkv is shown with clients, on the same port as with kvm."""
-    if args.port:
-        check_port(args.port)
     say("No Xen host; starting Xen with a dom0 of Debian's packages in QEMU (tests/xen).")
-    with bed.Bed(netdev_for(args) if args.port else "user,id=n0") as xen:
+    say_ports(args)
+    with bed.Bed(netdevs[0] if netdevs else "user,id=n0") as xen:
         domain = xen.domain(
-            image(args.app, "xen"), args.keys, memory=megabytes(args.mem), vif="", echo=say
+            image(args.app, "xen"), args.keys, memory=args.mem or 64, vif="" if netdevs else None, echo=say
         )
         say(f"$ xl create {args.app}.cfg, in dom0:\n{domain.config}")
         with domain:
-            ended = domain.follow(r"^udpkv: serves" if serves else None)
+            if args.serves and not domain.follow("^udpkv: serves"):
+                show_clients(served_at(args), 2000)  # Xen in QEMU is slow
             try:
-                if serves and not ended:
-                    show_clients(args.port, 2000)  # Xen in QEMU is slow
-                    if not args.once:
-                        say(f"\nudpkv serves on UDP port {args.port} of {HOST} until Ctrl-C.")
-                        domain.follow(None)
+                if args.serves and not args.once and domain.reason is None:
+                    say_serving(args)
+                if not args.once:
+                    domain.follow()
             except KeyboardInterrupt:
                 say()
             if domain.reason is None:
                 domain.shutdown()
-            domain.wait()
+            if domain.wait() == "not created":
+                fail(f"xl refused the domain. Beside dom0 there is less than {bed.MEMORY_MB}M for it"
+                     f" (--mem). xl said:\n{domain.xl().strip()}")
             if domain.reason == "crash":
                 say(f"{xen.console_since_start()}\n{domain.processor()}")
             return domain.exit_code()
 
 
-def run_on_xen(args, serves):
-    if args.accel or args.machine != "q35":
-        fail("--machine and --accel are for PLAT=kvm")
-    if bed.on_xen_host():
-        return run_on_xen_host(args)
-    return run_in_bed(args, serves)
+def check_xen(args, xen_host):
+    """What the one or the other way to start a domain can't do."""
+    if xen_host and args.port:
+        fail("--port isn't for a Xen host, where the domain is on xl's bridge and is reached at its own"
+             " address, net.ip. Leave it out.")
+    if not xen_host and args.nics and args.nics > 1:
+        fail(f"--nics={args.nics} can't be had here: all interfaces would be on the one bridge of the Xen"
+             " that ./run starts. Write --nics=1, or use kvm, where each has its own network.")
 
 
 def main():
     vm.end_on_signals()
-    args = arguments()
+    xen_host = bed.on_xen_host()
+    args = arguments(sys.argv[1:], xen_host)
     check_cores(args)
-    serves = args.app == "udpkv" and args.plat in ("kvm", "xen") and args.keys != "help"
-    if serves:
-        args.port = args.port or vm.GUEST_PORT
-        check_port(args.port)
-    build(args.app, args.plat)
+    if args.plat == "xen":
+        check_xen(args, xen_host)
+    netdevs = netdevs_for(args, args.plat == "xen" and xen_host)
+    check_ports(args.port)
+    build(args.folder, args.plat)
     if args.plat == "linux":
         return run_on_linux(args)
     if args.plat == "xen":
-        return run_on_xen(args, serves)
+        return run_on_xen_host(args) if xen_host else run_in_bed(args, netdevs)
     if args.plat != "kvm":
         made = image(args.app, args.plat)
         fail(f"./run boots nothing for PLAT={args.plat}; the image is {made}")
-    accel = choose_accel(args.accel)
-    return serve(args, accel) if serves else boot(args, accel)
+    return run_on_kvm(args, netdevs)
 
 
 try:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINES = ("microvm", "q35", "pc")
+HOST = "127.0.0.1"  # where ports of this machine are forwarded from
 GUEST_IP = "10.0.2.15"  # the images' default net.ip, and the address that QEMU's user network gives
 GUEST_PORT = 11211
 CTRL_C = b"\x03"
@@ -31,6 +32,11 @@ DEADLINE_S = 30  # for anything that takes well under a second on a quiet machin
 
 def image(app, plat="kvm"):
     return ROOT / "build" / f"{app}-{plat}" / app
+
+
+def mac(place):
+    """The address of a device by its place on QEMU's command line; for the first it is QEMU's default."""
+    return f"52:54:00:12:34:{0x56 + place:02x}"
 
 
 def kvm_problem():
@@ -70,6 +76,7 @@ def qemu_command(
     mem="64M",
     cpus=1,
     netdev=None,
+    netdevs=(),
     vhost_user=None,
     queues=1,
     rss=False,
@@ -80,9 +87,12 @@ def qemu_command(
 
     keys        the image's command line, such as "ring=3 udpkv.mem=16M"
     netdev      the text after -netdev, with id=n0; None for a machine without network
+    netdevs     in place of netdev, for several devices: a list of texts, with id=n0, id=n1 and so on.
+                Their MAC addresses, of mac(), tell this order, for QEMU gives microvm's virtio-mmio
+                slots to devices from the last slot down.
     vhost_user  in place of netdev: the socket of a vhost-user back end
-    queues      queue pairs of the device; a netdev of its own has to say so, too
-    rss         the device spreads packets by a hash that the guest configures
+    queues      queue pairs of each device; a netdev of its own has to say so, too
+    rss         each device spreads packets by a hash that the guest configures
     more        further options of QEMU, a list of words
     debug_exit  False leaves out the device by which an image hands QEMU its exit code
     """
@@ -105,10 +115,11 @@ def qemu_command(
     elif accel == "kvm":
         # SeaBIOS takes seconds on a KVM without hardware virtualization, qboot a tenth of one.
         command += ["-bios", "qboot.rom"]
-    if netdev:
-        device = "virtio-net-device" if machine == "microvm" else "virtio-net-pci"
-        device += ",netdev=n0" + (",mq=on" if queues > 1 else "") + (",rss=on" if rss else "")
-        command += ["-netdev", netdev, "-device", device]
+    driver = "virtio-net-device" if machine == "microvm" else "virtio-net-pci"
+    for i, text in enumerate(netdevs or ([netdev] if netdev else [])):
+        device = f"{driver},netdev=n{i},mac={mac(i)}"
+        device += (",mq=on" if queues > 1 else "") + (",rss=on" if rss else "")
+        command += ["-netdev", text, "-device", device]
     command += [*more, "-kernel", str(image)]
     return command + (["-append", keys] if keys else [])
 
@@ -119,12 +130,12 @@ def user_netdev(host_port, guest_port=GUEST_PORT, guest_ip=GUEST_IP):
 
 
 def udp_forward(host_port, guest_ip=GUEST_IP, guest_port=GUEST_PORT):
-    return f"hostfwd=udp:127.0.0.1:{host_port}-{guest_ip}:{guest_port}"
+    return f"hostfwd=udp:{HOST}:{host_port}-{guest_ip}:{guest_port}"
 
 
 def free_udp_port():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return probe.getsockname()[1]
 
 
@@ -188,6 +199,10 @@ class Vm:
                 if left <= 0:
                     self._fail(f"no {pattern!r} in {deadline_s} s")
                 self._news.wait(left)
+
+    def ended(self):
+        """Has the console come to its end, as it does with QEMU?"""
+        return self._ended
 
     def send(self, data):
         self.process.stdin.write(data)

@@ -9,6 +9,8 @@
  */
 #include "boot/pvh/layout.h"
 
+        .cfi_sections .debug_frame      /* an image has no .eh_frame */
+
         .section .note.pvh, "a", @note
         .balign 4
         .long   4, 8, 18                /* name and descriptor sizes, XEN_ELFNOTE_PHYS32_ENTRY */
@@ -129,8 +131,19 @@ trap_common:
         pushq   %rbx
         pushq   %rax
         movq    %rsp, %rdi
+        .cfi_startproc simple           /* gdb finds what was trapped in struct trap_frame */
+        .cfi_signal_frame
+        .cfi_def_cfa rsp, 0
+        .set    saved, 0
+        .irp    register, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+        .cfi_offset \register, saved
+        .set    saved, saved + 8
+        .endr
+        .cfi_offset rip, 136
+        .cfi_offset rsp, 160
         call    trap
         popq    %rax
+        .cfi_endproc
         popq    %rbx
         popq    %rcx
         popq    %rdx
