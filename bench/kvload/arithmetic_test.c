@@ -57,7 +57,8 @@ static void histogram_percentiles_are_ranks(void)
     CHECK(a.min == 1);
 }
 
-/* Pearson's statistic of draws in `cells` cells, over the degrees of freedom: 1, give or take. */
+/* Pearson's statistic of draws in `cells` cells, divided by the degrees of freedom: near 1 if the
+ * draws are as expected. */
 static double deviation(const uint64_t *seen, const double *expected, uint32_t cells)
 {
     double sum = 0;
@@ -124,7 +125,7 @@ static void random_is_uniform_and_sequences_are_in_order(void)
 
     pattern_init(&pattern, 'R', KEYS, 0, 0, 0);
     for (uint32_t i = 0; i < DRAWS; i++)
-        seen[pattern_next(&pattern, &rng)]++; /* ASan would tell of a key outside */
+        seen[pattern_next(&pattern, &rng)]++; /* ASan sees a key outside the range */
     for (uint32_t k = 0; k < KEYS; k++)
         expected[k] = (double)DRAWS / KEYS;
     double off = deviation(seen, expected, KEYS);

@@ -71,7 +71,7 @@ static inline enum load_kind next_kind(struct load *load)
     return at < o->sets ? LOAD_SET : at < o->sets + o->gets ? LOAD_GET : LOAD_DELETE;
 }
 
-/* Fills the plan up, and has the keys' versions brought to the cache meanwhile. */
+/* Plans requests until the plan is full, and prefetches their keys' versions. */
 static void make_plan(struct load *load)
 {
     while (load->plan_count < PORT_BURST && load->left > 0) {
@@ -92,7 +92,8 @@ static inline char *put(char *at, const char *text, uint32_t len)
     return at + len;
 }
 
-/* A whole slot of bytes is copied, which is quicker than as many as there are. */
+/* Copies all bytes of the slot's field, which is quicker than copying only those of the key: their
+ * number is fixed. */
 static inline char *put_key(char *at, const struct load_slot *slot)
 {
     memcpy(at, slot->key_text, sizeof slot->key_text);
@@ -280,7 +281,8 @@ static inline struct load_slot *slot_of(struct load *load, const struct datagram
     return number < load->slot_count ? &load->slots[number] : NULL;
 }
 
-/* Each request that was given up may still be answered, once. */
+/* Counts an answer that belongs to no request. It is right if a request was given up whose late
+ * answer it may be: each has one. */
 static void take_stray(struct load *load)
 {
     load->result.strays++;
@@ -327,7 +329,8 @@ static void take_answer(struct load *load, const struct datagram *in, uint64_t n
     load->free[load->free_count++] = (uint32_t)(slot - load->slots);
 }
 
-/* A burst, in three goes, so that the cache is asked before it is needed. */
+/* Takes a burst of answers. Their keys' versions are prefetched for all of them before the first is
+ * checked. */
 static uint32_t take_answers(struct load *load)
 {
     struct datagram in[PORT_BURST];

@@ -355,7 +355,7 @@ static void read_rest(struct options *o, int option, const char *name)
     }
 }
 
-/* Sets what depends on other options, and looks whether they go together. */
+/* Sets options that depend on others, and refuses those that contradict each other. */
 static void complete(struct options *o)
 {
     o->dpdk = o->vhost || o->eal_count > 0;

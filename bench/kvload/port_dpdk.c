@@ -4,8 +4,9 @@
  *
  * Frames are Ethernet, IPv4 and UDP, their headers made once for each client; only lengths and the
  * IP checksum change. UDP's checksum is left out (zero), as RFC 768 allows: both sides are on one
- * machine and every byte of an answer is compared anyway. ARP is asked at the start and answered
- * all along. What comes and isn't from the server to one of our ports is counted as foreign.
+ * machine and every byte of an answer is compared anyway. The port asks for the server by ARP at
+ * the start, and answers ARP requests at any time. A frame that isn't from the server to one of our
+ * ports is counted as foreign.
  */
 #include "port.h"
 
@@ -223,7 +224,7 @@ static void make_headers(struct dpdk_port *p)
     }
 }
 
-/* Asks for the server's MAC address until it is there, or the patience is over. */
+/* Asks for the server's MAC address until it is known, at most for patience_ms. */
 static void resolve(struct dpdk_port *p, uint32_t patience_ms)
 {
     struct datagram in[PORT_BURST];
@@ -247,8 +248,8 @@ static void start_device(struct dpdk_port *p)
 
     if (rte_eth_dev_count_avail() == 0 || rte_eth_dev_info_get(0, &info))
         die("DPDK found no port.");
-    /* A server may leave the checksum to its device. vhost would then compute it, unless it is told
-     * that we do without. */
+    /* A server may leave the checksum to its device, and vhost then computes it, unless this
+     * offload says that we need none. */
     conf.rxmode.offloads =
         info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
     p->pool = rte_pktmbuf_pool_create("packets", BUFFERS, CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
@@ -259,7 +260,7 @@ static void start_device(struct dpdk_port *p)
         die("the DPDK port can't be started; does its memory suffice?");
 }
 
-/* The socket of an earlier run would be in the way; one that somebody listens on stays. */
+/* Removes the socket that an earlier run left behind; not one on which a process listens. */
 static void remove_leftover(const char *path)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};

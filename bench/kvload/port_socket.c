@@ -39,7 +39,7 @@ static uint32_t receive(struct port *port, struct datagram *in)
         }
         uint32_t client = p->ready[p->ready_next++].data.u32;
         int n = recvmmsg(p->sockets[client], p->in, PORT_BURST, MSG_DONTWAIT, NULL);
-        if (n <= 0) /* nothing, or an error that the kernel had kept, such as a refusal: gone now */
+        if (n <= 0) /* no datagram, or the kernel reports an earlier error, such as a refusal */
             continue;
         for (int i = 0; i < n; i++)
             in[i] = (struct datagram){p->in_bytes[i], (uint16_t)p->in[i].msg_len, (uint16_t)client};
@@ -73,7 +73,8 @@ static void send_all(struct port *port, struct datagram *out, uint32_t n)
             end++;
         for (uint32_t at = first; at < end;) {
             int sent = sendmmsg(p->sockets[out[first].client], p->out + at, end - at, 0);
-            /* An error is about the first of them, or about one before: that one is lost. */
+            /* An error is that of the first datagram, or of an earlier one: the first one is given
+             * up. */
             at += sent > 0 ? (uint32_t)sent : 1;
         }
     }

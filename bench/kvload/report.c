@@ -114,7 +114,8 @@ static double grown(const struct report *report, const char *name)
     return server_stats_get(&report->after, name) - server_stats_get(&report->before, name);
 }
 
-/* What a polling server says of itself: -1 if it doesn't. */
+/* The share of time in which a polling server had no packets, from its stats; -1 if they don't
+ * tell. */
 static double server_idle_share(const struct report *report)
 {
     double all = grown(report, "cycles_total");

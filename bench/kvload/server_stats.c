@@ -9,7 +9,8 @@
 
 enum { HEADER = 8, MAX_PARTS = 64, TRIES = 5, TRY_MS = 200 };
 
-static uint16_t last_id; /* ids of their own: those of the load repeat, but nothing is on the way */
+static uint16_t last_id; /* their request ids may be those of earlier requests of the load: none of
+                            these is under way */
 
 static uint64_t now_ms(void)
 {

@@ -59,7 +59,7 @@ static bool backend_queue_enable(struct virtio_transport *t, uint16_t q,
     struct backend_queue *queue = q == VIRTIO_NET_RX ? &b->rx : &b->tx;
 
     *queue = (struct backend_queue){.place = *place, .wrap = true};
-    /* It looks by itself: no kicks. */
+    /* The device looks when the benchmark calls it, so the driver needn't kick. */
     if (b->driver_features & VIRTIO_BIT(VIRTIO_F_RING_PACKED))
         ((struct vring_packed_desc_event *)place->used)->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
     else
@@ -140,7 +140,8 @@ static void use_chains(const struct backend *b, struct backend_queue *q, uint32_
         use_packed(q, n, len);
     else
         use_split(q, n, len);
-    full_fence(); /* another core's stores don't linger in this core's store buffer */
+    full_fence(); /* so the driver finds nothing of it in this core's store buffer, as with a device
+                     on another core */
 }
 
 void backend_transmit(struct backend *b)

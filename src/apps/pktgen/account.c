@@ -29,7 +29,7 @@ bool account_add_other(struct account *a, uint32_t sequence)
 {
     if (a->next == 0 && a->first_seen_is_first)
         a->first = a->next = sequence;
-    /* The number's high bits are those that bring it nearest to the next one. */
+    /* The high bits of the number aren't in the packet: the number is the one nearest to `next`. */
     int32_t ahead = (int32_t)(sequence - (uint32_t)a->next);
     uint64_t number = a->next + (uint64_t)(int64_t)ahead, bit = 1ull << sequence % 64;
     if (ahead >= 0) {

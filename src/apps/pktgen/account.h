@@ -3,7 +3,8 @@
  * account.h - loss, reordering and duplicates of numbered packets.
  *
  * Numbers count up from 0, one a packet; a packet carries the low 32 bits. A window of the last
- * 65536 numbers remembers which ones came. What is skipped is missing until it comes late.
+ * 65536 numbers remembers which ones came. A number that is skipped counts as missing until it
+ * comes late.
  *
  *          first               next - 65536                next
  *     ------|-----------------------|==========window========|----->
@@ -22,17 +23,18 @@ struct account {
     uint64_t missing;    /* numbers below `next` that haven't come */
     uint64_t reordered;  /* came after a higher number */
     uint64_t duplicates; /* came again */
-    uint64_t stale;      /* from before the window: reordered or duplicate, nobody knows */
+    uint64_t stale;      /* from before the window, so either reordered or duplicates */
     bool first_seen_is_first;
-    /* A bit for each number, set if it came. Bits of numbers that are not seen yet are left over
-     * from a window ago: in order, all are set already and the fast path only reads. */
+    /* A bit for each number, set if it came. Numbers that are 65536 apart share a bit, so the bit
+     * of a number not seen yet is that of an earlier one: while all packets come in order it is set
+     * already, and account_add only reads. */
     uint64_t came[ACCOUNT_WINDOW / 64];
 };
 
 /* From 0 on, or from the first number that comes, for a receiver that joins a running stream. */
 void account_init(struct account *a, bool first_seen_is_first);
 
-/* All that doesn't come in order. */
+/* account_add for a packet that doesn't come in order, or after one that didn't. */
 bool account_add_other(struct account *a, uint32_t sequence);
 
 /* A packet came. True if its number is new. */
@@ -55,7 +57,7 @@ struct account_sum {
 };
 
 /* Adds a stream whose packets came to several places, each with an account of what it saw of it: a
- * number that came again came to the same place. Accounts that saw nothing are allowed. */
+ * number that came twice came to the same place twice. Accounts that saw nothing are allowed. */
 void account_add_stream(struct account_sum *sum, const struct account *const *accounts,
                         uint32_t count);
 

@@ -50,7 +50,7 @@ TEST(account_counts_what_is_missing_at_the_start)
     account_init(&a, true);
     CHECK(account_add(&a, 7));
     CHECK_ACCOUNT(1, 0, 0, 0, 0);
-    CHECK(!account_add(&a, 6)); /* from before we came */
+    CHECK(!account_add(&a, 6)); /* from before the first packet that came */
     CHECK_ACCOUNT(1, 0, 0, 0, 1);
 }
 

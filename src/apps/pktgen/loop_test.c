@@ -164,7 +164,7 @@ TEST(loop_sends_exactly_the_count_and_waits_for_it)
 TEST(loop_ends_beside_a_device_that_takes_nothing_more)
 {
     prepare_loop(OPTIONS_TX);
-    options.duration_ns = 100000000000; /* 100 ms: others may have the processor for some of it */
+    options.duration_ns = 100000000000; /* 100 ms, as other programs run, too */
     fake.take_max = 20;
     CHECK_EQ(run_alone().made, 20); /* what the device never took was never sent */
 }
@@ -228,7 +228,7 @@ TEST(loop_sleeps_when_it_has_nothing_to_do)
     struct report_run r = run_alone();
     CHECK_EQ(r.to.rx.packets, 100);
     CHECK(r.to.waits > 0 && fake.arms >= r.to.waits);
-    prepare_loop(OPTIONS_TX); /* between packets: what comes in wakes nobody */
+    prepare_loop(OPTIONS_TX); /* between packets; received packets don't wake it */
     options.rate.per_s = 1;
     options.count = 5;
     r = run_alone();

@@ -10,7 +10,7 @@ void pace_init(struct pace *p, const struct value_rate *rate, uint64_t hz, uint6
     p->behind_max_cycles = hz / BEHIND_MAX_DIVISOR;
     if (rate->per_s == 0)
         return;
-    /* The rest keeps the fraction; a rate of up to 2^40 leaves it room. */
+    /* The rest is less than the rate, at most 2^40, so shifting it doesn't overflow. */
     uint64_t whole = hz / rate->per_s, rest = hz % rate->per_s;
     p->interval = whole << PACE_FRACTION_BITS | (rest << PACE_FRACTION_BITS) / rate->per_s;
     p->interval = MAX(p->interval, 1u);

@@ -2,10 +2,10 @@
 /*
  * pace.h - when the next packet is due, by the processor's cycle counter.
  *
- * Every packet that is taken moves the moment of the next one on by its share of time: 1/rate for
- * packets a second, its wire bits/rate for bits a second. The moment has a fraction, so nothing is
- * lost to rounding and the rate doesn't drift. A loop that asks often sends single packets, evenly
- * spaced; one that comes late finds several due and sends a burst.
+ * With every packet that is taken the next one becomes due later: by 1/rate for packets a second,
+ * by its wire bits/rate for bits a second. The moment has a fraction of a cycle, so that rounding
+ * doesn't make the rate drift. A loop that asks often sends single packets, evenly spaced; one that
+ * comes late finds several due and sends a burst.
  */
 #ifndef PKTGEN_PACE_H
 #define PKTGEN_PACE_H
@@ -16,20 +16,22 @@ enum { PACE_FRACTION_BITS = 24 };
 
 struct pace {
     uint64_t interval; /* cycles a unit, fixed point; 0: always due */
-    uint64_t due;      /* the next packet's moment, in cycles */
-    uint64_t fraction; /* the rest of it */
+    uint64_t due;      /* when the next packet is due, in cycles */
+    uint64_t fraction; /* the same: its fraction of a cycle */
     uint64_t behind_max_cycles;
-    uint64_t skipped_cycles; /* not made up for: more than behind_max at once */
+    uint64_t skipped_cycles; /* that the rate was paused for, see pace_skip */
     bool bits;               /* a unit is a bit on the wire, not a packet */
 };
 
 /* The first packet is due at `now`. hz: of the cycle counter. */
 void pace_init(struct pace *p, const struct value_rate *rate, uint64_t hz, uint64_t now);
 
-/* Whoever stood still for more than a tenth of a second doesn't flood the other side afterwards. */
+/* Makes the next packet due at `now`. pace_take does so after a pause of over a tenth of a second,
+ * so that the packets of that time aren't sent all at once. */
 void pace_skip(struct pace *p, uint64_t now);
 
-/* Is a packet with so many bits on the wire due? If so, the next one is waited for. */
+/* Is a packet with so many bits on the wire due? If so, it counts as sent, and the next one is due
+ * later. */
 static inline bool pace_take(struct pace *p, uint64_t now, uint32_t wire_bits)
 {
     if (p->interval == 0)

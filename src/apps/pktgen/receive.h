@@ -13,7 +13,7 @@
 
 struct receive {
     bool numbered;       /* look for numbers */
-    bool timed;          /* and for times: the packets are our own, come back */
+    bool timed;          /* and for times: the packets are our own, which came back */
     uint64_t unnumbered; /* packets without a stamp */
     struct account accounts[PACKET_STREAMS];
     struct histogram latency; /* in cycles, of packets that came for the first time */

@@ -107,8 +107,8 @@ size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz
 /* --- the summary --------------------------------------------------------------------------------
  */
 
-/* Numbers that were sent and never came: those that a later one overtook, and for our own packets
- * also the last ones. */
+/* Numbers that were sent and never came: those below the highest that came, and for our own packets
+ * also those above it. */
 static uint64_t count_lost(const struct report_run *run)
 {
     const struct account_sum *a = &run->numbers;

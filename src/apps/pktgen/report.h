@@ -31,8 +31,7 @@ struct report_run {
     struct report_sample from, to; /* from the first packet to the last one, warm-up left out */
     uint64_t made;                 /* packets sent, warm-up included */
     uint64_t forward_drops;        /* packets that found no room in the transmit ring */
-    uint64_t skipped_cycles; /* in which a paced run stood still, beyond what it made up for; of
-                                several cores the one that did so longest */
+    uint64_t skipped_cycles;       /* of struct pace; of several cores the highest */
 };
 
 /* Writes one line about what happened between two samples; returns its length as format does. */

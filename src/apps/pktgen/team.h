@@ -3,9 +3,9 @@
  * team.h - the loops of several cores as one run: what of it each core does, when all of it is
  * done, and the sum of what they counted.
  *
- * Each loop belongs to its core. The others read its counters, which it writes for itself alone,
- * seldom: the leader, which is core 0's, a thousand times a second, and all at the end. A team of
- * one is the rule.
+ * Each loop belongs to its core, and no other core writes its counters. The leader, which is core
+ * 0's loop, reads those of all loops a thousand times a second, and every loop does at the end.
+ * Mostly there is one core, and a team of one loop.
  */
 #ifndef PKTGEN_TEAM_H
 #define PKTGEN_TEAM_H
@@ -20,8 +20,8 @@ struct team {
 };
 
 /* Gives loop number `core` its share of a count and a rate, its queues, and its stream of numbers.
- * options and team are set. Where packets are received nobody knows in advance how many will come
- * to which core: there several loops have no count of their own, and the leader stops them. */
+ * options and team are set. How many packets each core will receive isn't known in advance, so of
+ * several loops that receive none has a count of its own, and the leader stops them. */
 void team_share(struct loop *l, uint32_t core);
 
 static inline bool team_leads(const struct loop *l)
@@ -32,10 +32,11 @@ static inline bool team_leads(const struct loop *l)
 /* Has every loop done its share? */
 bool team_done(const struct team *t);
 
-/* For the leader, now and then: did all together receive what was wanted, or nothing for long? */
+/* For the leader: have all loops together received the count, or nothing for the time of the key
+ * idle? */
 bool team_received_enough(const struct loop *leader);
 
-/* Packets that were sent and haven't come back. */
+/* Are there packets that were sent and haven't come back? */
 bool team_awaits_answers(const struct team *t);
 
 /* Counters of all queues at this moment. */

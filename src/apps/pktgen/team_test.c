@@ -75,7 +75,7 @@ TEST(team_counts_together_what_is_received)
     options.count = 11;
     share_all();
     for (uint32_t i = 0; i < LOOPS; i++)
-        CHECK_EQ(loops[i].count, 0); /* nobody knows how many will come to which */
+        CHECK_EQ(loops[i].count, 0); /* it isn't known how many each will receive */
     loops[0].received = 4;
     loops[2].received = 6;
     CHECK(!team_received_enough(&loops[0]));
@@ -252,7 +252,7 @@ static struct report_run run_cores(enum options_mode mode, uint64_t count, uint6
         if (!pools[core])
             pools[core] = netbuf_pool_create(&conf);
         l->dev = &fake.dev;
-        l->hz = clock_cycles_hz(); /* whoever waits for another core waits long enough */
+        l->hz = clock_cycles_hz(); /* in real time, as a core may have to wait for another */
         l->tx_pool = pools[core];
         l->receive.numbered = true;
         l->receive.timed = fake.loops_back;

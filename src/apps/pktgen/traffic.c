@@ -33,7 +33,8 @@ static void write_mac(uint8_t *to, uint64_t mac)
     store_be32(to + 2, (uint32_t)mac);
 }
 
-/* UDP says "no checksum" with 0, so a sum that comes to 0 is sent as its twin. */
+/* In UDP 0 means "no checksum", so a sum of 0 is sent as 0xffff, which is 0 in ones' complement,
+ * too. */
 static inline uint16_t udp_checksum(uint64_t sum)
 {
     uint16_t checksum = csum_finish(sum);

@@ -5,8 +5,8 @@
  * A pool serves traffic_fill alone: traffic_prefill writes every header of every buffer once, and a
  * buffer that comes back still has them. What is written into a packet again is what differs from
  * the last one: nothing (one size, one flow, seq=off), the number and the checksum, or with several
- * sizes or flows the headers' fields. Every ranged field steps by one with each packet and begins
- * anew when it has passed its end, as in Pktgen-DPDK's range mode.
+ * sizes or flows the headers' fields. Every field with a range steps by one with each packet, and
+ * from the end of its range to the beginning, as in Pktgen-DPDK's range mode.
  */
 #ifndef PKTGEN_TRAFFIC_H
 #define PKTGEN_TRAFFIC_H

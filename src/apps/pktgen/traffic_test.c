@@ -112,7 +112,7 @@ TEST(traffic_without_numbers_rewrites_nothing)
     check_udp_sum(bufs[0]);
     CHECK_EQ(packet(0)->stamp.magic, 0);
     memcpy(before, bufs[0]->data, sizeof before);
-    memset(bufs[1]->data, 0xa5, sizeof before); /* stays, as nobody writes there */
+    memset(bufs[1]->data, 0xa5, sizeof before); /* stays, as nothing is written there */
     traffic_fill(&traffic, bufs, 2);
     CHECK(memcmp(before, bufs[0]->data, sizeof before) == 0);
     for (uint32_t i = 0; i < sizeof before; i++)
@@ -194,7 +194,7 @@ TEST(traffic_no_checksum_is_zero)
     free_burst();
 }
 
-/* 65536 consecutive numbers meet every checksum, 0 among them, which must be sent as 0xffff. */
+/* 65536 consecutive numbers have every checksum, 0 among them, which must be sent as 0xffff. */
 TEST(traffic_checksum_is_never_zero)
 {
     prepare_traffic(&one_flow, "60");

@@ -6,7 +6,7 @@
 enum { NANO_DIGITS = 9, MAC_TEXT = 17 };
 
 /* A cycle of twelve packets: 7 of 40 bytes, 4 of 576, 1 of 1500 as IP sees them, the small ones
- * padded to Ethernet's minimum, spread so that no size comes in a lump. */
+ * padded to Ethernet's minimum, in an order that spreads each size evenly. */
 static const uint16_t imix[] = {60, 590, 60, 60, 590, 60, 1514, 60, 590, 60, 590, 60};
 
 uint64_t value_ratio(uint64_t amount, uint64_t scale, uint64_t over)

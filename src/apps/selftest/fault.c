@@ -33,7 +33,7 @@ static void fault_ud(void)
     __asm__ volatile("ud2");
 }
 
-static void fault_gp(void) /* an address that can't be */
+static void fault_gp(void) /* an address that isn't canonical */
 {
     volatile uintptr_t address = 1ull << 63;
     write_byte(address);
@@ -123,13 +123,13 @@ static void fault_exit(void) /* in order, but not by the end of app_main */
     boot_exit(3);
 }
 
-static void fault_half_line(void) /* the report has to come out though the console is taken */
+static void fault_half_line(void) /* the report must appear though this core's line has no end */
 {
     print("half a line, ");
     fault_ud();
 }
 
-/* On all cores: core 0 takes the console and keeps it, core 1 wants to report. */
+/* For all cores: core 0 begins a line and doesn't end it, then core 1 has a fault to report. */
 static void fault_others_line(void)
 {
     static uint32_t begun;

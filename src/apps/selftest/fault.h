@@ -5,7 +5,8 @@
 
 #include "boot/lib.h"
 
-/* Provokes the fault. Returns false, after a sentence, only if there was none. */
+/* Provokes the fault. Returns only if there is none of that name, or if it did nothing: false,
+ * after a sentence. */
 bool fault_provoke(const char *name);
 
 #endif

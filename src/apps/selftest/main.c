@@ -33,8 +33,8 @@ BOOT_KEY_RANGE("sleep", boot_parse_u64, &sleep_s, "0", "s",
 
 static int clock_status;
 
-/* Prints the clock of the last core about ten times a second; looks at it all the time, as it may
- * not go back. */
+/* Prints the clock of the last core about ten times a second; reads it all the time, to see that it
+ * doesn't go back. */
 static int watch_clock(void)
 {
     uint64_t start = clock_ns(), last = start, next = start;
@@ -76,8 +76,8 @@ static void print_lines(uint32_t core)
     }
 }
 
-/* Says when it begins what, so that the host can see what each costs. Wakes up now and then to look
- * at the machine, as an app does. */
+/* Prints when it begins to poll and when to sleep, so that the host can measure both. Wakes up
+ * every 50 ms to look whether it is to end, as an app does. */
 static int show_sleep(void)
 {
     const uint64_t look_ns = 50000000, end_ns = clock_ns() + 2 * sleep_s * 1000000000ull;

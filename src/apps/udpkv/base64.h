@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * base64.h - keys of meta commands with the flag b: RFC 4648, section 4, as memcached reads it.
- * Characters that are neither digits nor padding are skipped; bits that padding leaves over may be
- * anything; and behind a group with padding the rest is ignored, but has whole groups.
+ * Characters that are neither digits nor padding are skipped. The bits that padding leaves over may
+ * have any value. What follows a group with padding is ignored, but digits and padding must be a
+ * multiple of four in all.
  */
 #ifndef UDPKV_BASE64_H
 #define UDPKV_BASE64_H

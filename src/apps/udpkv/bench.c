@@ -5,7 +5,7 @@
  * A burst of requests is written into packet buffers, server_burst is timed, and every answer is
  * held against what was stored. Only server_burst is timed, from a received frame to the frame to
  * send; what the driver does isn't there. The requests' bytes are in the cache, as they were just
- * written; items and buckets are where chance left them.
+ * written; buckets and items are in it or not, as in a server whose clients ask for keys at random.
  */
 #include "apps/udpkv/bench.h"
 #include "boot/boot.h"
@@ -20,7 +20,7 @@ struct bench {
     struct inet client;
     struct inet_peer to_server;
     uint64_t random_state;
-    bool right; /* each answer was */
+    bool right; /* all answers so far were */
     struct netbuf *in[BURST], *out[BURST];
     char wanted[BURST][TEXT]; /* what must be answered */
     uint32_t bursts[MOST];    /* by their cycles a request */
@@ -28,7 +28,7 @@ struct bench {
 
 static struct bench *benches; /* boot_cores() of them */
 
-/* The measurement that all cores are at. */
+/* What all cores are measuring now. */
 static uint64_t keys;
 static uint32_t turn;
 static bool summed;
@@ -78,8 +78,8 @@ static bool answers_right(struct bench *b, uint32_t n)
     return right;
 }
 
-/* One burst; returns its cycles. The counter is read once all before it is done, and before
- * anything after it begins. */
+/* Runs one burst and returns its cycles. The fences have the counter read when everything before is
+ * done, and before anything behind begins. */
 static uint64_t timed_burst(struct bench *b, uint32_t *n)
 {
     __builtin_ia32_lfence();
@@ -104,7 +104,7 @@ static RUNS_ONCE bool fill_store(struct bench *b)
     return true;
 }
 
-/* Cycles a request of the burst in the middle. A mean would also count what else the machine does
+/* The median of the bursts, in cycles a request. A mean would also count what else the machine does
  * in between. */
 static RUNS_ONCE uint32_t median_cycles(const uint32_t bursts[MOST])
 {
@@ -115,7 +115,7 @@ static RUNS_ONCE uint32_t median_cycles(const uint32_t bursts[MOST])
     return at;
 }
 
-/* A round of one core, beside the others'. */
+/* One round on one core, while the other cores have theirs. */
 static RUNS_ONCE void measure_core(uint32_t core)
 {
     struct bench *b = &benches[core];

@@ -11,16 +11,16 @@
 
 struct command {
     struct text *text;
-    struct store *store;  /* the shard that was entered last; where there is one, always that */
-    struct store *locked; /* the same until it is left, if there are several cores */
+    struct store *store;  /* the shard that was entered last, or the only one */
+    struct store *locked; /* with several cores: the shard that is entered now, or NULL */
     struct reply *reply;
     const struct word *words; /* up to LINE_WORDS: enough for all commands but get and its kin */
     uint32_t word_count;      /* all words of the line, even if over LINE_WORDS */
     const uint8_t *line, *line_end;
-    const uint8_t *hashed; /* a word whose hash is known, or NULL */
+    const uint8_t *hashed; /* the word that `hash` is of, or NULL */
     uint64_t hash;
     const uint8_t *rest, *end; /* behind the line: the data block, and further commands */
-    uint8_t how;               /* which of the commands that one function runs */
+    uint8_t how;               /* which command it is, where one function runs several */
     bool mute;                 /* noreply */
     bool quit;
 };

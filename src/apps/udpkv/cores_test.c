@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests of the server over cores: each core has a server, and all have the same few keys. With as
- * many cores as the key `cores` says; one is fine, too, but shows little.
+ * Tests of the server over cores: each core has a server, and all have the same few keys. They run
+ * on as many cores as the key `cores` says; with one they pass, too, but show little.
  *
  * A core that finds something wrong remembers it, as only core 0 can fail a test.
  */
@@ -178,7 +178,7 @@ static void add_by_cas(struct peer *p)
     } while (!begins(ask_on(p, "cas cas 0 0 5 %lu\r\n%05lu\r\n", cas, value + 1), "STORED"));
 }
 
-/* Values of one letter: all of it is from one write. */
+/* Writes and reads values that are one letter many times: a value must be from a single write. */
 static void write_and_read_letters(struct peer *p, uint32_t core)
 {
     char letters[101];
@@ -262,7 +262,7 @@ TEST(server_cores_count_the_same_items)
     CHECK_EQ(stat_of("incr_hits"), 0);
 }
 
-/* Every core appended its letter so often. */
+/* All letters that the cores appended are there. */
 TEST(server_cores_append_to_the_same_item)
 {
     const uint32_t each = TIMES / 8;
@@ -282,7 +282,7 @@ TEST(server_cores_append_to_the_same_item)
 
 /* --- more than there is room for ------------------------------------------------------------ */
 
-/* A value tells its key. */
+/* Writes and reads more keys than there is room for. The value holds the key's number. */
 static void crowd(uint32_t core)
 {
     struct peer *p = &peers[core];
@@ -348,8 +348,8 @@ static uint32_t result_of(const char *answer)
                                                                  : HISTORY_MISSING;
 }
 
-/* Does one operation and writes down what came of it. *known and *cas are of the last value that
- * this core has read. */
+/* Does one operation and records its result. *known and *cas are the last value that this core has
+ * read, and its id. */
 static void operate(struct peer *p, struct history_op *op, uint32_t mine, uint64_t *known,
                     uint64_t *cas)
 {

@@ -6,8 +6,8 @@
 
 #include "apps/udpkv/hash.h"
 
-/* XXH3 takes more than 240 bytes by other code, as long as the rest of it. Few keys are so long, so
- * these are hashed in pieces, each with a seed that is as secret as the first one. */
+/* For more than 240 bytes XXH3 has further code, which is as large as all the rest. Few keys are so
+ * long, so they are hashed in pieces, each with a seed that is as secret as the first one. */
 enum { PIECE = 240 };
 
 uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed)

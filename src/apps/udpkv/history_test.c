@@ -4,8 +4,8 @@
 #include "apps/udpkv/history_test.h"
 #include "boot/test.h"
 
-/* What was tried in vain: these operations done, this value left. A search that finds the table
- * full only takes longer. */
+/* Positions of the search from which there was no way on: which operations are done, and the value
+ * after them. If the table is full the search only takes longer. */
 enum { SEEN = 8192 };
 static struct seen {
     uint32_t done, value;
@@ -27,7 +27,8 @@ static bool seen_before(uint32_t done, uint32_t value)
     return false;
 }
 
-/* Does an operation give its result where *value is there? Sets what it leaves. */
+/* Does the operation have its recorded result if the key's value is *value? Sets *value to the one
+ * after it. */
 static bool fits(const struct history_op *op, uint32_t *value)
 {
     const uint32_t there = *value;
@@ -51,7 +52,8 @@ static bool fits(const struct history_op *op, uint32_t *value)
                                                   : HISTORY_OTHER);
 }
 
-/* Can what isn't done be done? What began after another one had ended comes later than that. */
+/* Is there an order for the operations that aren't done yet? One that began after another's end
+ * comes later than that. */
 static bool search(const struct history_op *ops, uint32_t count, uint32_t done, uint32_t value)
 {
     uint32_t first_end = UINT32_MAX, left = 0;
@@ -109,7 +111,7 @@ TEST(history_in_order)
     CHECK(LINEARIZABLE(CAS(0, 1, 1, 2, MISSING), DELETE(2, 3, MISSING)));
 }
 
-/* What overlaps may be in either order, but all see the same one. */
+/* Operations that overlap may be in either order, but in the same one for all that read. */
 TEST(history_that_overlaps)
 {
     CHECK(LINEARIZABLE(SET(0, 9, 1), GET(1, 2, 0), GET(3, 4, 1)));
@@ -123,7 +125,7 @@ TEST(history_that_cannot_be)
 {
     CHECK(!LINEARIZABLE(SET(0, 1, 1), SET(2, 3, 2), GET(4, 5, 1))); /* an old value */
     CHECK(!LINEARIZABLE(SET(0, 1, 1), GET(2, 3, 0)));               /* a lost one */
-    CHECK(!LINEARIZABLE(SET(0, 1, 1), GET(2, 3, 7)));               /* nobody's */
+    CHECK(!LINEARIZABLE(SET(0, 1, 1), GET(2, 3, 7))); /* a value that was never written */
     CHECK(!LINEARIZABLE(SET(0, 1, 1), DELETE(2, 9, DONE), DELETE(3, 8, DONE)));
     CHECK(!LINEARIZABLE(SET(0, 1, 1), CAS(2, 9, 1, 2, DONE), CAS(3, 8, 1, 3, DONE)));
     CHECK(!LINEARIZABLE(SET(0, 1, 1), CAS(2, 3, 1, 2, OTHER)));

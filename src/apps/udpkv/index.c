@@ -50,7 +50,8 @@ bool index_insert(struct index *index, uint64_t hash, uint32_t ref)
     }
 }
 
-/* The last used slot of the chain fills the hole, so that used slots stay the first ones. */
+/* The last used slot of the chain moves to the slot that is freed, so that used slots stay the
+ * first ones. */
 void index_remove(struct index *index, uint64_t hash, struct index_walk *walk)
 {
     struct index_bucket *last = index_home(index, hash), *before = NULL;

@@ -3,17 +3,17 @@
  * index.h - the hash index of the store: from a key's hash to the items that may have this key.
  *
  * A bucket is one cache line of ten slots. A slot is a tag, 16 bits of the hash, and a ref, which
- * says where the item is. The index doesn't know keys: a walk gives every slot whose tag fits, and
- * the caller compares the key.
+ * says where the item is. The index doesn't know keys: a walk gives every slot that has the hash's
+ * tag, and the caller compares the key.
  *
  *     +--- 20 bytes ---+--------- 40 bytes ---------+- 4 -+
  *     | tag 0 .. tag 9 | ref 0        ..      ref 9 | next|
  *     +----------------+----------------------------+--+--+
  *                                                      +--> overflow bucket, or 0
  *
- * The home bucket of a hash may be followed by overflow buckets, which are shared by all: one
- * quarter of the memory for homes is theirs. A chain has INDEX_MAX_CHAIN buckets at most; its used
- * slots are its first ones, so a lookup ends at the first free slot.
+ * The home bucket of a hash may be followed by overflow buckets, which any chain may take: there is
+ * one for every four home buckets. A chain has INDEX_MAX_CHAIN buckets at most. Its used slots are
+ * its first ones, so only its last bucket has free slots.
  */
 #ifndef UDPKV_INDEX_H
 #define UDPKV_INDEX_H
@@ -38,11 +38,11 @@ struct index {
     uint32_t free_overflow; /* list of overflow buckets; 0: none. Bucket 0 is a home. */
 };
 
-/* A walk over the slots that fit a hash; after index_next it stands on a slot. */
+/* A walk over the slots that have a hash's tag; after index_next it stands on a slot. */
 struct index_walk {
     struct index_bucket *bucket;
     uint32_t slot; /* where it stands */
-    uint32_t fits; /* the bucket's slots that are still to come, as bits */
+    uint32_t fits; /* the bucket's slots that are still to be given, as bits */
     uint16_t tag;
 };
 
@@ -59,8 +59,9 @@ static inline struct index_bucket *index_home(const struct index *index, uint64_
     return &index->buckets[(hash >> 24 & UINT32_MAX) * index->homes >> 32];
 }
 
-/* The slots of a bucket that have this tag, as bits. All are compared at once, as a loop that ends
- * at the right one would end at another one each time. Tags 8 and 9 are loaded with some refs. */
+/* The slots of a bucket that have this tag, as bits. All tags are compared at once: a loop would
+ * end after another number of steps each time, which the processor could not predict. Tags 8 and 9
+ * are loaded together with the first refs, whose bits are masked out. */
 static inline uint32_t index_fits(const struct index_bucket *bucket, uint16_t tag)
 {
     const index_tags_v *tags = (const index_tags_v *)bucket;
@@ -78,7 +79,7 @@ static inline struct index_walk index_walk(const struct index *index, uint64_t h
     return (struct index_walk){home, 0, index_fits(home, tag), tag};
 }
 
-/* The ref of the next slot that fits, to read or change, or NULL. */
+/* The ref of the next slot of the walk, to read or change; NULL at its end. */
 static inline uint32_t *index_next(const struct index *index, struct index_walk *walk)
 {
     while (unlikely(walk->fits == 0)) {
@@ -92,8 +93,8 @@ static inline uint32_t *index_next(const struct index *index, struct index_walk 
     return &walk->bucket->refs[walk->slot];
 }
 
-/* Adds a ref. False if the chain is full, or needs an overflow bucket and none is free: then remove
- * one that index_home shows and call again. */
+/* Adds a ref. False if the chain is full, or needs an overflow bucket and none is free: remove one
+ * of the refs in the bucket of index_home then, and call again. */
 bool index_insert(struct index *index, uint64_t hash, uint32_t ref);
 
 /* Frees the slot that the walk stands on; the walk ends with that. */

@@ -11,13 +11,13 @@ static inline void add_word(struct line *line, size_t start, size_t end)
     line->word_count++;
 }
 
-/* What a line is cut by. */
+/* How far a line is cut into words. */
 struct cut {
     size_t start; /* of the word that is being read */
     size_t zero;  /* where the first zero byte is, or SIZE_MAX */
 };
 
-/* A byte that may end a word. True if it ends the line. */
+/* Looks at a byte that may end a word. True if it ends the line. */
 static inline bool cut_at(struct line *line, struct cut *cut, size_t at)
 {
     const uint8_t byte = line->bytes[at];
@@ -43,7 +43,7 @@ typedef uint8_t block __attribute__((vector_size(BLOCK)));
 typedef block packet_block __attribute__((aligned(1), may_alias));
 typedef char block_bytes __attribute__((vector_size(BLOCK)));
 
-/* Copies 16 bytes. Returns which of them are no letter, digit or the like, as bits. */
+/* Copies 16 bytes. Returns which of them are a space or a control character, as bits. */
 static inline uint32_t copy_block(uint8_t *to, const uint8_t *from)
 {
     const block bytes = *(const volatile packet_block *)from;

@@ -26,7 +26,7 @@ static bool read_simply(struct line *line, const uint8_t *from, size_t len)
     return true;
 }
 
-/* What may be read ends where the memory does, so that reading past it is seen by ASan. */
+/* The bytes that may be read end where their memory ends, so ASan sees when more are read. */
 TEST(line_is_read_as_it_stands)
 {
     static const uint8_t alphabet[] = "  \r\n\tabcdefgh\x80\xff";
@@ -39,7 +39,7 @@ TEST(line_is_read_as_it_stands)
         size_t readable = len + test_random(&random) % (BEHIND + 1);
         uint8_t *from = memory + sizeof memory - readable;
         struct line got, want;
-        for (size_t i = 0; i < readable; i++) /* its closing zero is one of the alphabet, seldom */
+        for (size_t i = 0; i < readable; i++) /* the closing zero is in it, too, seldom */
             from[i] = alphabet[test_random(&random) % (sizeof alphabet - (round % 8 > 0))];
         bool there = read_simply(&want, from, len);
         CHECK_EQ(line_read(&got, copy, MAX, from, len, readable), there);

@@ -2,7 +2,7 @@
 /* log.c - the log of items; see log.h. */
 #include "apps/udpkv/log.h"
 
-enum { LARGE_BYTES = 4096 }; /* a larger item may be moved on credit */
+enum { LARGE_BYTES = 4096 }; /* only larger items are moved at the cost of store.credit */
 
 static struct item *piece_at(const struct store *store, size_t offset)
 {
@@ -75,9 +75,9 @@ static uint32_t *find_slot(const struct store *store, const struct item *item, u
 }
 
 /*
- * Slides the item at the tail to the head. If it doesn't fit before the end of the ring then the
- * gap reaches around the end, so there is room for a pad. The old and the new place may overlap
- * when the gap is small.
+ * Moves the item at the tail to the head. If it doesn't fit before the end of the ring, then the
+ * gap continues at the ring's beginning, so there is room for a pad. The old and the new place may
+ * overlap when the gap is small.
  */
 static void move_to_head(struct store *store, struct item *item, size_t len)
 {
@@ -111,7 +111,8 @@ static void remove_at_tail(struct store *store, struct item *item, size_t len)
     advance_tail(store, len);
 }
 
-/* Less than three quarters of the log are alive: dead items can give way, so no live one has to. */
+/* Are less than three quarters of the log alive? Then dead items take enough space: no live item
+ * has to be evicted. */
 static bool is_sparse(const struct store *store)
 {
     return store->stats.bytes < store->log_bytes / 4 * 3;
@@ -163,9 +164,10 @@ static bool reclaim_tail(struct store *store, size_t *budget, bool may_evict)
 }
 
 /*
- * Live items may lie closely together, more of them than one call may move. So while few are alive
- * they are moved ahead of time, until 3/16 of the log are free: one may be lost to the pad for the
- * largest item, and while the others are used up the whole log can be moved.
+ * Many live items may lie one behind the other, more of them than one call may move. So while the
+ * log is sparse they are moved ahead of time, until 3/16 of the log are free. One sixteenth may be
+ * lost to the pad before the largest item; while new items fill the other two, their calls may move
+ * eight times as much, which is the whole log.
  */
 static void reclaim_ahead(struct store *store, size_t *budget)
 {

@@ -23,7 +23,8 @@ static bool no_more_room(struct reply *reply)
     return false;
 }
 
-/* The checks that mg, md and ma begin with. False if one failed, which is answered then. */
+/* Does the line have a key of legal length, and not too many words? False, having answered, if it
+ * doesn't. */
 static bool meta_line_fits(struct command *c, const char *too_many)
 {
     if (c->words[1].len > STORE_MAX_KEY) {
@@ -56,7 +57,7 @@ static void answer_echo_flag(struct reply *reply, const struct meta *m, struct w
     }
 }
 
-/* An answer that has no item. */
+/* Answers without an item: a code, and what the flags k and O give back. */
 static void answer_without_item(struct command *c, const struct meta *m, const char *code)
 {
     if (has_opaque_too_long(c, m)) {
@@ -69,7 +70,7 @@ static void answer_without_item(struct command *c, const struct meta *m, const c
     reply_text(c->reply, "\r\n");
 }
 
-/* An answer that has an item: its flags, of `len` bytes, and if it was asked for its value. */
+/* Answers with an item: the text of its flags, `len` bytes, and its value if that was asked for. */
 static void answer_with_item(struct command *c, const struct meta *m, struct item *item,
                              const void *flags, size_t len)
 {
@@ -135,8 +136,8 @@ static void answer_get_flag(const struct command *c, const struct meta *m, struc
     }
 }
 
-/* Writes the flags that nobody asks for, and lets one client win the right to write a stale item
- * anew. */
+/* Writes the flags that come unasked. W tells a client that it is the one to write the item anew; Z
+ * tells others that a client was told so, and X that the item is stale. */
 static void answer_win_flags(struct item *item, bool won, struct reply *line)
 {
     if (item->won)
@@ -215,8 +216,8 @@ void meta_get(struct command *c)
 
 /* --- ms ------------------------------------------------------------------------------------ */
 
-/* The mode that M asks for; false if there is no such letter. An id to compare makes a set, or a
- * replace, a cas. */
+/* The mode that M asks for; false if there is no such letter. With an id to compare, set and
+ * replace are cas. */
 static bool mode_of_set(const struct meta *m, enum store_mode *mode)
 {
     switch (m->mode) {
@@ -348,7 +349,7 @@ void meta_delete(struct command *c)
 
 /* --- ma ------------------------------------------------------------------------------------ */
 
-/* Makes the item that an addition found missing. */
+/* Creates the item that an addition or subtraction missed. */
 static void create_number(struct command *c, const struct meta *m)
 {
     char text[24];
@@ -358,7 +359,7 @@ static void create_number(struct command *c, const struct meta *m)
     store_put(c->store, STORE_ADD, m->key, &value);
 }
 
-/* Does what the flags say to an item, in their order, and answers. */
+/* Does to the item what the flags say, in their order, and answers. */
 static void answer_arithmetic(struct command *c, const struct meta *m, struct item *item,
                               bool created)
 {
@@ -383,11 +384,11 @@ static void answer_arithmetic(struct command *c, const struct meta *m, struct it
             answer_echo_flag(&line, m, flag);
     }
     assert(!line.broken);
-    if (created || !m->quiet) /* that it made an item is told always */
+    if (created || !m->quiet) /* a client is told in any case that an item was made */
         answer_with_item(c, m, item, text, (size_t)(line.at - text));
 }
 
-/* Adds, or takes away. */
+/* Adds, or subtracts if `down`. */
 static void arithmetic(struct command *c, const struct meta *m, bool down)
 {
     struct text_stats *stats = &c->text->stats;

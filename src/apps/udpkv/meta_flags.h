@@ -26,7 +26,8 @@ struct meta {
     bool quiet;     /* q */
     bool invalidate;
     bool has_cas, has_vivify, has_ttl;
-    bool late;     /* h, l or what changes the item is asked for: the use counts afterwards */
+    bool late;     /* there is an h, an l or a flag that changes the item: it is marked as used only
+                      afterwards */
     uint32_t mode; /* the letter behind M; 0: none */
     uint32_t client_flags;
     uint32_t ttl_s, vivify_s, recache_s; /* T, N and R, as times of expiry */
@@ -35,11 +36,11 @@ struct meta {
 };
 
 /* Reads the key and the flags from word `first` on. Returns what to answer to a bad one, or NULL.
- * What flags of no use to a command say is checked, too, as memcached does. */
+ * Flags that mean nothing to the command are checked as well, as in memcached. */
 const char *meta_parse(const struct command *c, uint32_t first, struct meta *m);
 
-/* Is there an opaque that is too long? It is looked for after all the rest, so it isn't part of
- * meta_parse. */
+/* Is the flag an opaque that is too long? memcached checks this after everything else, so
+ * meta_parse doesn't. */
 bool meta_opaque_too_long(struct word flag);
 
 /* Writes " k" and a key; in base64 and with " b" behind it if it is binary. */

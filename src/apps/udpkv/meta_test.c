@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of the meta commands: the rules, with the answers that memcached 1.6.18 gives.
- * tests/memcached_random.py holds random sequences of them against memcached itself.
+ * tests/memcached_random.py compares the answers to random sequences with those of memcached
+ * itself.
  */
 #include "apps/udpkv/base64.h"
 #include "apps/udpkv/text_test.h"

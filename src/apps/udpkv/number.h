@@ -12,7 +12,7 @@
  * negative one wraps around 2^64, and is refused if it is over INT64_MAX then. */
 bool number_u64(const uint8_t *text, size_t len, uint64_t *value);
 
-/* The same, of which memcached keeps the low 32 bits without a word. */
+/* The same, of which the low 32 bits are kept, however large the number is: memcached does so. */
 bool number_u32(const uint8_t *text, size_t len, uint32_t *value);
 
 /* A signed number of 64 bits, of which the low 32 are kept. */

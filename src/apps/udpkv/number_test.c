@@ -5,7 +5,7 @@
 
 static uint64_t u64(const char *text)
 {
-    uint64_t v = 4711; /* what a refusal leaves */
+    uint64_t v = 4711; /* must stay if the text is refused */
 
     number_u64((const uint8_t *)text, strlen(text), &v);
     return v;

@@ -2,14 +2,14 @@
 /* reply.c - writes an answer into pieces of memory; see reply.h. */
 #include "apps/udpkv/reply.h"
 
-/* The answer has reached what is still to be read of the request. */
+/* Moves the unread part of the request aside, as the answer has reached it. */
 static void move_unread_aside(struct reply *reply)
 {
     memcpy(reply->aside, reply->unread, reply->unread_len);
     reply->moved = reply->aside - reply->unread;
     reply->end = reply->guarded_end;
     reply->unread = NULL;
-    reply->aside = NULL; /* the request is there from now on */
+    reply->aside = NULL; /* it holds the unread part from now on */
 }
 
 void reply_put_split(struct reply *reply, const void *bytes, size_t len)
@@ -26,7 +26,7 @@ void reply_put_split(struct reply *reply, const void *bytes, size_t len)
             move_unread_aside(reply);
         } else if (len > 0 && !reply->more(reply)) {
             reply->broken = true;
-            reply->at = reply->end; /* later writes come here, too, and end at once */
+            reply->at = reply->end; /* later writes come here, too, and are ignored */
         }
     }
 }

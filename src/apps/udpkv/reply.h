@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * reply.h - where a command writes its answer: a run of pieces of memory. When a piece is full,
- * `more` brings the next one; it belongs to whoever made the reply.
+ * `more` brings the next one; `more` and the pieces are those of the caller that made the reply.
  *
- * The first piece may be the memory that holds the request. What has been read of it may be
- * overwritten. Before a command is run, reply_guard tells what hasn't: if the answer gets that far,
- * then the rest of the request moves to `aside`, and reply_unguard says by how much.
+ * The first piece may be the memory that holds the request. The part of it that has been read may
+ * be overwritten. Before a command is run, reply_guard names the part that hasn't been read: if the
+ * answer reaches this part, it is copied to `aside` first, and reply_unguard tells how far it was
+ * moved.
  */
 #ifndef UDPKV_REPLY_H
 #define UDPKV_REPLY_H
@@ -16,12 +17,12 @@ struct reply {
     uint8_t *at, *end; /* the free part of the current piece */
     /* Sets at and end to a new piece; false if there is none, and then the reply is broken. */
     bool (*more)(struct reply *reply);
-    bool broken;           /* it is incomplete: what is written now is ignored */
-    uint8_t *aside;        /* room for the rest of the request, or NULL: it lies elsewhere anyway */
-    const uint8_t *unread; /* the rest that is guarded, or NULL */
+    bool broken;           /* a piece was missing: further writes are ignored */
+    uint8_t *aside;        /* room for the unread part, or NULL: it isn't overwritten anyway */
+    const uint8_t *unread; /* the part that is guarded, or NULL */
     size_t unread_len;
     uint8_t *guarded_end; /* `end` as it is without the guard */
-    ptrdiff_t moved;      /* from the rest's old place to its new one */
+    ptrdiff_t moved;      /* from the unread part's old place to its new one */
 };
 
 /* The part of reply_put for what doesn't fit the current piece. */
@@ -40,7 +41,7 @@ static inline void reply_put(struct reply *reply, const void *bytes, size_t len)
 void reply_text(struct reply *reply, const char *text);
 void reply_u64(struct reply *reply, uint64_t number);
 
-/* Guards the rest of a request, `len` bytes that may be overwritten by the answer otherwise. */
+/* Guards the unread part of a request, `len` bytes, from being overwritten by the answer. */
 static inline void reply_guard(struct reply *reply, const uint8_t *unread, size_t len)
 {
     if (likely(len == 0) || !reply->aside)
@@ -51,7 +52,8 @@ static inline void reply_guard(struct reply *reply, const uint8_t *unread, size_
     reply->end = MIN(reply->end, (uint8_t *)(uintptr_t)unread);
 }
 
-/* Ends it. Returns how far the rest was moved: to be added to every pointer to it. */
+/* Ends the guard. Returns how far the unread part was moved, which is to be added to every pointer
+ * to it. */
 static inline ptrdiff_t reply_unguard(struct reply *reply)
 {
     ptrdiff_t moved = reply->moved;

@@ -5,7 +5,7 @@
 _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
 
-/* Requests between two stages of one request: long enough for memory to answer. */
+/* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
 enum { LAG = 6 };
 
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
@@ -19,7 +19,7 @@ const char *const server_drop_names[SERVER_DROP_REASONS] = {
 struct answer {
     struct reply reply;
     struct server *server;
-    struct netbuf **parts; /* the datagrams so far, in the burst to send */
+    struct netbuf **parts; /* the datagrams so far, at the end of the burst to send */
     uint32_t count, room;
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
@@ -142,7 +142,7 @@ static void replace_answer(struct answer *answer)
     answer->server->too_long++;
 }
 
-/* Writes the headers of all parts. The last one ends where the reply does. */
+/* Writes the headers of all parts. The last part ends where the reply ends. */
 static void finish_answer(struct answer *answer, uint16_t request_id, const struct inet_peer *peer)
 {
     struct server *server = answer->server;
@@ -162,7 +162,7 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     server->datagrams += answer->count;
 }
 
-/* Is this datagram a request that we serve? Counts it if not. */
+/* Is this datagram for our port, from an allowed network, and long enough? Counts why if not. */
 static bool is_for_us(struct server *server, const struct inet_udp *udp)
 {
     const struct server_conf *conf = &server->conf;
@@ -189,8 +189,9 @@ static bool is_for_us(struct server *server, const struct inet_udp *udp)
     return true;
 }
 
-/* Is it an answer, of ours or of one like us? Whatever comes back to us from an echo service, or
- * from a server that takes our answer for a request, begins so in the second round. */
+/* Is it the answer ERROR? If an echo service returns our answer, or another server takes it for a
+ * request and answers it, then ERROR is what we get at the latest the second time. Without this
+ * check it would go on for ever. */
 static inline bool is_error(const uint8_t *text, uint32_t len)
 {
     static const char error[] = "ERROR\r\n";
@@ -198,7 +199,7 @@ static inline bool is_error(const uint8_t *text, uint32_t len)
     return len >= sizeof error - 1 && memcmp(text, error, sizeof error - 1) == 0;
 }
 
-/* Is this a request that we run? Counts it if not. */
+/* Is this a request to be run? Counts why if not. */
 static inline bool is_request(struct server *server, const struct inet_udp *udp)
 {
     const uint8_t *text = udp->payload + SERVER_HEADER_BYTES;
@@ -216,7 +217,8 @@ static inline bool is_request(struct server *server, const struct inet_udp *udp)
     return true;
 }
 
-/* The word where a command has its first key; if it has none, then any: this is a hint. */
+/* The word that is a command's first key. Of a command without keys it may be any word, as its hash
+ * is only used to prefetch. */
 static inline struct word first_key(const struct line *line)
 {
     bool gat = line->word_count > 2 && line->words[0].len >= 3 && line->words[0].bytes[1] == 'a' &&
@@ -225,7 +227,7 @@ static inline struct word first_key(const struct line *line)
     return likely(line->word_count > 1) ? line->words[1 + gat] : (struct word){line->bytes, 0};
 }
 
-/* Stage 1: what is it, and which bucket will it want? */
+/* Stage 1: reads headers and the first line, and prefetches the bucket of the first key. */
 static void read_packet(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
     const struct shards *shards = &server->text.shards;
@@ -246,14 +248,14 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
     store_prefetch_bucket(shards_of(shards, line->hash), line->hash);
 }
 
-/* Stage 2: its bucket is there; where is the item? */
+/* Stage 2: the bucket is in the cache by now; prefetches the item. */
 static inline void prefetch_item(const struct server *server, uint64_t hash)
 {
     store_prefetch_item(shards_of(&server->text.shards, hash), hash);
 }
 
-/* Stage 3: runs a request and answers it in nb, which it owns. Returns how many packets it put to
- * out. */
+/* Stage 3: runs a request and answers it in nb, whose owner it is. Returns how many packets it put
+ * to out. */
 static uint32_t serve_request(struct server *server, struct netbuf *nb,
                               const struct server_pending *pending, struct netbuf **out,
                               uint32_t room)
@@ -286,7 +288,7 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
         netbuf_free_bulk(answer.parts, answer.count);
         return 0;
     }
-    if (answer.reply.at == part_header(nb) + SERVER_HEADER_BYTES) { /* nothing to say */
+    if (answer.reply.at == part_header(nb) + SERVER_HEADER_BYTES) { /* no command had an answer */
         netbuf_free(nb);
         return 0;
     }
@@ -320,8 +322,8 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
     const uint32_t lag = MIN(n, (uint32_t)LAG);
     uint32_t sent = 0;
 
-    /* Packets lie in the cache of who wrote them, and are answered in place: ask for all of them at
-     * once, to write to. */
+    /* The packets' cache lines are with the core that wrote them, and answers are written to the
+     * same lines, so all of them are prefetched at once, for writing. */
     for (uint32_t i = 0; i < n; i++) {
         prefetch_to_write(in[i]->data);
         prefetch_to_write(in[i]->data + CACHE_LINE);

@@ -13,17 +13,20 @@
  *      | request id | sequence   | total      | reserved   | commands / answer
  *      +------------+------------+------------+------------+----------------
  *
- * A burst is worked on in three stages, a few requests apart: look at the packet and ask for the
- * bucket of its first key; ask for the item; run the commands, one request after the other. Only
- * the last stage decides anything, so answers are as if each request had come alone.
+ * Each request of a burst passes three stages, and some other requests are worked on between two of
+ * them, so that many cache misses are waited for side by side: read the packet and prefetch the
+ * bucket of its first key; prefetch the item; run the commands. Only the last stage reads and
+ * writes items, for one request after the other, so the answers are those of requests that come
+ * singly.
  *
  * The first datagram of an answer is built in the buffer that brought the request, further ones in
  * buffers from the pool. The other side can change packet memory while we read it, so a line is
  * copied aside as it is read (line.h), and a value goes to the store in one copy. If the answer
- * gets to what is still unread of the request, the rest is moved aside first (reply.h).
+ * reaches the part of the request that is still unread, this part is moved aside first (reply.h).
  *
- * If the pool or the room for packets to send doesn't suffice for the whole answer, then none of it
- * is sent and the request counts as dropped: the client sees a lost packet, never half an answer.
+ * If there aren't enough buffers, or there is no room among the packets to send, for the whole
+ * answer, then none of it is sent and the request counts as dropped: for the client the packet was
+ * lost, and it never gets a part of an answer.
  */
 #ifndef UDPKV_SERVER_H
 #define UDPKV_SERVER_H
@@ -37,8 +40,8 @@ enum {
     SERVER_PART_BYTES = 1400, /* of a datagram's payload, header included: memcached's size */
     SERVER_MAX_PARTS = 64,    /* datagrams of an answer: one small request brings at most 88 KiB */
     SERVER_MAX_ALLOW = 16,
-    SERVER_BATCH = 32,       /* requests whose cache misses wait for memory side by side */
-    SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read ahead */
+    SERVER_BATCH = 32,       /* requests whose cache misses are waited for side by side */
+    SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read in the first stage */
     SERVER_MIN_MTU = SERVER_PART_BYTES + 28,
     SERVER_BUF_BYTES = 1518, /* a request may fill an Ethernet frame, VLAN tag included */
 };
@@ -51,7 +54,7 @@ enum server_drop {
                             other for ever */
     SERVER_DROP_HEADER,  /* too short for a frame header */
     SERVER_DROP_PARTS,   /* a request of several datagrams */
-    SERVER_DROP_CUT,     /* its last line has no end; the lines before it were done */
+    SERVER_DROP_CUT,     /* its last line has no end; the lines before it were run */
     SERVER_DROP_NO_BUF,  /* the pool was short of buffers for the answer */
     SERVER_DROP_NO_ROOM, /* the burst to send was full */
     SERVER_DROP_REASONS
@@ -65,7 +68,7 @@ struct server_conf {
     uint16_t port;
     bool csum_offload;        /* leave UDP checksums to the device */
     struct netbuf_pool *pool; /* with SERVER_BUF_BYTES behind the headroom of a buffer */
-    struct shards shards;     /* the core's own copy */
+    struct shards shards;     /* this core's copy */
     size_t store_bytes;
     uint32_t now_s;       /* the time of the start */
     uint32_t allow_count; /* 0: only our own network is answered */
@@ -99,17 +102,17 @@ struct server {
     uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
 } __attribute__((aligned(CACHE_LINE)));
 
-/* Sets up *server: one for each core, whose shards and pool it uses. */
+/* Sets up *server, which is one core's: conf's shards and pool are of this core. */
 void server_init(struct server *server, const struct server_conf *conf);
 
-/* Before either runs: makes a server that is alone one of those that have `server` among them, so
- * that stats tells the sums of all. */
+/* Joins `alone`, a server that was joined with none yet, with `server` and those that it was joined
+ * with: `stats` of each tells the sums of all. Before any of them runs. */
 void server_join(struct server *server, struct server *alone);
 
 /*
- * Handles in[0] to in[n - 1], which it owns from then on, at the time now_s (seconds since 1970).
- * Returns how many packets it put to out, at most out_max; the caller owns them. An answer of full
- * length needs SERVER_MAX_PARTS.
+ * Handles in[0] to in[n - 1], whose owner it is from then on, at the time now_s (seconds since
+ * 1970). Returns how many packets it put to out, at most out_max; these the caller owns. An answer
+ * of full length needs SERVER_MAX_PARTS.
  */
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);

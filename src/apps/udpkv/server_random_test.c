@@ -28,7 +28,7 @@ static const char *pick(const char *const *texts, uint32_t count)
 #define PICK(...)                                                                                  \
     pick((const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
 
-/* Flags of a meta command, more of them than it may have now and then. */
+/* Writes flags of a meta command; one time in nine twenty of them, more than it may have. */
 static size_t put_flags(char *text, size_t room)
 {
     size_t at = 0;

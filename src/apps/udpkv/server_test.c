@@ -139,7 +139,7 @@ TEST(server_says_nothing_to_noreply)
     CHECK(netbuf_pool_whole(pool));
 }
 
-/* The answer is longer than the part of the request that was read: it must not overwrite the rest.
+/* The answer is longer than the part of the request that was read, and must not overwrite the rest.
  */
 TEST(server_answers_many_commands)
 {
@@ -341,7 +341,7 @@ TEST(server_ends_an_exchange_of_errors)
         CHECK_EQ(server.drops[SERVER_DROP_LOOP], i + 1);
         CHECK(netbuf_pool_whole(pool));
     }
-    CHECK_STR(ask_server(8, "ERRORS\r\n"), "ERROR\r\n"); /* that is nobody's answer */
+    CHECK_STR(ask_server(8, "ERRORS\r\n"), "ERROR\r\n"); /* which no server answers */
     CHECK_STR(ask_server(8, "version\r\nERROR\r\n"), "VERSION " TEXT_VERSION "\r\nERROR\r\n");
 }
 
@@ -409,7 +409,7 @@ TEST(server_takes_anything)
             if (test_random(&random) % 8 == 0)
                 netbuf_trim(in[k], test_random(&random) % 60);
             if (test_random(&random) % 4)
-                in[k]->flags = NETBUF_CSUM_GOOD; /* let the mutation pass */
+                in[k]->flags = NETBUF_CSUM_GOOD; /* the checksum isn't looked at then */
         }
         uint32_t room = test_random(&random) % (OUT_MAX + 1);
         uint32_t n = burst(in, ARRAY_LEN(in), room);

@@ -18,8 +18,9 @@ RUNS_ONCE void shards_create(struct shards *shards, void *memory, size_t len_byt
         store_create(shards_nth(shards, n), shards->shard_bytes, seed);
 }
 
-/* Whoever has the lock has it for one command and one key, some hundred cycles as a rule. To wait
- * is to read until it looks free: only then is the cache line taken from its holder. */
+/* A core keeps the lock for one command and one key, which mostly takes some hundred cycles. A core
+ * that waits only reads until the lock is free, as an attempt to take it would move the cache line
+ * away from the core that has the lock. */
 void shards_lock(const struct shards *shards, struct store *store)
 {
     while (__atomic_exchange_n(&store->lock, 1, __ATOMIC_ACQUIRE))
@@ -31,7 +32,7 @@ void shards_lock(const struct shards *shards, struct store *store)
         store->last_cas = shards->last_cas;
 }
 
-/* The next one to lock it sees all that was done to it. */
+/* The release lets the core that takes the lock next see all that was done to the shard. */
 void shards_unlock(struct shards *shards, struct store *store)
 {
     shards->last_cas = store->last_cas;
@@ -50,7 +51,8 @@ static void leave_shard(struct shards *shards, struct store *store)
         shards_unlock(shards, store);
 }
 
-/* A flush takes one id, however many shards there are: each gets the one behind the core's. */
+/* A flush takes one id, however many shards there are: the core's highest id is set back before
+ * each. */
 static RUNS_ONCE void flush_each(struct shards *shards,
                                  void (*one)(struct store *store, uint32_t at_s), uint32_t at_s)
 {

@@ -3,18 +3,20 @@
  * shards.h - the store over cores: a number of stores, the shards. A hash says which shard has a
  * key; each has a memory, an index, a log and a lock of its own.
  *
- * One core has one shard, and never takes the lock. Several cores have some sixteen shards each, so
- * that two of them seldom want the same one, and any core serves any key: it enters the key's
- * shard, does all that belongs together for this key, and leaves. A core is in one shard at a time,
- * and waits for nobody while it is in one.
+ * With one core there is one shard, and its lock is never taken. With several there are up to
+ * sixteen shards a core, so that two cores seldom want the same one. Any core serves any key: it
+ * enters the key's shard, which takes the lock, does all that a command does to this key, and
+ * leaves the shard. A core is in one shard at a time, and doesn't wait for anything while it is in
+ * it.
  *
  * struct shards is how one core sees them: every core has a copy of its own.
  *
- *     time   A shard's clock is set by whoever enters it, if his is ahead.
- *     ids    (cas) are given like Lamport's clocks: who enters brings the highest id that his core
- *            has seen, and takes the shard's along when he leaves. So the ids of a key grow,
- *            nothing is shared for it but the shard, and what one core alone is asked gets the ids
- *            that one store would give.
+ *     time   A core that enters a shard sets the shard's clock if the core's own is ahead.
+ *     ids    (cas) are given like Lamport's clocks: a core and a shard each know the highest id
+ *            that they have seen. When the core enters the shard, the shard takes over the core's
+ *            id if that is higher; when the core leaves, it takes over the shard's. So the ids of
+ *            a key grow, though cores share no counter, and if all requests come to one core then
+ *            the ids are those that a single store would give.
  */
 #ifndef UDPKV_SHARDS_H
 #define UDPKV_SHARDS_H
@@ -24,7 +26,8 @@
 enum {
     SHARDS_PER_CORE = 16,
     SHARDS_MAX = 256, /* a hash has 8 bits for it, between those of tag and bucket */
-    /* Less memory makes fewer shards: in one of this size a value may be as long as an answer. */
+    /* Of several shards none is smaller: in one of this size a value may be as long as the longest
+     * answer. */
     SHARDS_MIN_BYTES = 2 << 20,
 };
 
@@ -43,8 +46,9 @@ struct shards_sum {
     size_t log_bytes, used_bytes;
 };
 
-/* Makes the shards for so many cores in zeroed memory, aligned to a cache line; its limits and the
- * seed are store_create's. *shards is the first core's, for others to copy before they begin. */
+/* Makes the shards for so many cores in zeroed memory, aligned to a cache line; the limits of its
+ * size and the seed are as for store_create. *shards is core 0's; the other cores' are copies of
+ * it, made before it is used. */
 void shards_create(struct shards *shards, void *memory, size_t len_bytes, uint32_t cores,
                    uint64_t seed);
 
@@ -67,8 +71,8 @@ static inline struct store *shards_nth(const struct shards *shards, uint32_t n)
     return (struct store *)((uintptr_t)shards->first + n * shards->shard_bytes);
 }
 
-/* The shard of a key. To be entered before anything but store.h's prefetch hints is done to it: for
- * those it doesn't matter what another core is changing. */
+/* The shard of a key. It has to be entered before anything is done to it, but for store.h's
+ * prefetch hints, which do no harm while another core changes the shard. */
 static inline struct store *shards_of(const struct shards *shards, uint64_t hash)
 {
     if (likely(!shards->locked))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of the shards: how many there are, and what each core brings to one and takes along. What
- * several cores do to them at the same time is in cores_test.c. */
+/* Tests of the shards: how many there are, and the times and ids that a core and a shard take over
+ * from each other. cores_test.c has several cores at the same time. */
 #include "apps/udpkv/shards.h"
 #include "apps/udpkv/store_test.h"
 #include "boot/boot.h"
@@ -76,7 +76,7 @@ TEST(shards_are_as_many_as_memory_and_cores_allow)
     }
 }
 
-/* As those of one store would, however many shards there are. */
+/* They are those that one store would give, however many shards there are. */
 TEST(shards_ids_of_one_core_count_up)
 {
     fresh_shards();
@@ -94,14 +94,14 @@ TEST(shards_ids_grow_from_core_to_core)
     fresh_shards();
     CHECK_EQ(write(&one, 0), 1);
     CHECK_EQ(write(&one, 0), 2);
-    CHECK_EQ(write(&other, 1), 1); /* which knows nothing of the first core's yet */
+    CHECK_EQ(write(&other, 1), 1); /* whose core hasn't seen the ids of the first one */
     CHECK_EQ(write(&other, 0), 3);
     CHECK_EQ(write(&other, 2), 4);
     CHECK_EQ(write(&one, 0), 4);
     CHECK_EQ(write(&one, 2), 5);
 }
 
-/* A shard's time is that of the core which is ahead. A flush comes with it. */
+/* A shard's time is the latest that a core which entered it had. A flush takes effect with it. */
 TEST(shards_time_goes_forward_with_any_core)
 {
     fresh_shards();
@@ -111,7 +111,7 @@ TEST(shards_time_goes_forward_with_any_core)
     CHECK(has(&other, 0));
     shards_tick(&other, TEST_NOW_S + 10);
     CHECK(!has(&other, 0));
-    CHECK(has(&one, 1)); /* nobody told this shard */
+    CHECK(has(&one, 1)); /* this shard hasn't got the new time */
     CHECK(!has(&one, 0));
     CHECK_EQ(shards_nth(&one, 0)->now_s, TEST_NOW_S + 10);
     write(&one, 0);

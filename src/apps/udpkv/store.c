@@ -34,14 +34,14 @@ void store_tick(struct store *store, uint32_t now_s)
 void store_flush(struct store *store)
 {
     store->flush_at_s = 0;
-    store->flush_cas = ++store->last_cas; /* memcached spends an id on it */
+    store->flush_cas = ++store->last_cas; /* memcached takes an id for it */
 }
 
 void store_flush_at(struct store *store, uint32_t at_s)
 {
     store->flush_at_s = at_s > store->now_s ? at_s : 0;
     if (!store->flush_at_s)
-        store->last_cas++; /* here, too */
+        store->last_cas++; /* memcached takes an id for this, too */
 }
 
 static inline uint64_t load_key_word(const uint8_t *p)
@@ -52,7 +52,8 @@ static inline uint64_t load_key_word(const uint8_t *p)
     return v;
 }
 
-/* Short keys in line, the last 8 bytes at once: which bytes of them are left doesn't matter. */
+/* Compares short keys without a call. The last 8 bytes are compared at once, though some of them
+ * may have been compared before. */
 static inline bool same_key(const uint8_t *a, const uint8_t *b, size_t len)
 {
     if (unlikely(len < 8))
@@ -63,7 +64,8 @@ static inline bool same_key(const uint8_t *a, const uint8_t *b, size_t len)
     return load_key_word(a + len - 8) == load_key_word(b + len - 8);
 }
 
-/* Where the key is: its item, with the walk on its slot. Drops an item that is expired. */
+/* Finds the item of a key, with the walk on its slot. An item that is expired or flushed is
+ * removed. */
 static inline struct item *find_item(struct store *store, struct store_key key,
                                      struct index_walk *walk)
 {
@@ -124,7 +126,7 @@ bool store_delete(struct store *store, struct store_key key)
     return true;
 }
 
-/* Does the client know the item as it was once, and is content with that? */
+/* Has the client an older id of the item, and may it write all the same (value.stale_cas)? */
 static bool is_outdated(const struct item *old, const struct store_value *value)
 {
     return value->stale_cas && value->cas != 0 && value->cas < old->cas;
@@ -204,7 +206,7 @@ static void enter_index(struct store *store, uint64_t hash, size_t offset)
     }
 }
 
-/* A fresh item at the head, with its key; not in the index yet. */
+/* Makes an item at the head of the log, with its key. It is not in the index yet. */
 static struct item *append_item(struct store *store, struct store_key key, uint32_t value_len)
 {
     struct item *item = log_append(store, log_footprint(key.len, value_len));
@@ -214,8 +216,8 @@ static struct item *append_item(struct store *store, struct store_key key, uint3
     return item;
 }
 
-/* Writes a value in the place of `old`, on whose slot the walk stands, or of nothing. Returns the
- * item that has it. */
+/* Writes a key's value. `old` is the key's item so far, on whose slot the walk stands, or NULL.
+ * Returns the item that has the value. */
 static struct item *write_item(struct store *store, struct store_key key, struct item *old,
                                struct index_walk *walk, const struct store_value *value)
 {
@@ -235,7 +237,8 @@ static struct item *write_item(struct store *store, struct store_key key, struct
     return item;
 }
 
-/* A value from a client that knew an older one: it is as stale as the one it takes the place of. */
+/* Writes a value from a client that knew an older id: the item is stale, and keeps the expiry and
+ * the winner of the one before. */
 static void write_outdated(struct store *store, struct store_key key, struct item *old,
                            struct index_walk *walk, const struct store_value *value)
 {
@@ -248,7 +251,8 @@ static void write_outdated(struct store *store, struct store_key key, struct ite
     item->won = won;
 }
 
-/* The old item must stay while room is made for the longer one, which may move it: it is pinned. */
+/* Appends to a value, or puts something in front of it. Making room for the longer item must not
+ * evict the old one, so that is pinned meanwhile; it may be moved, so it is looked up again. */
 static enum store_result extend_item(struct store *store, struct store_key key,
                                      const struct store_value *more, bool front)
 {

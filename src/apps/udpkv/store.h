@@ -43,7 +43,7 @@ struct store_value {
     uint32_t flags;
     uint32_t expire_s;
     uint64_t cas;   /* the id that the item must have; append, prepend: 0 is any, others: unused */
-    bool stale_cas; /* STORE_CAS: takes an older id, too, and marks the item as stale then */
+    bool stale_cas; /* STORE_CAS: an older id will do, too, and makes the item stale */
     bool binary;    /* the key came in base64 */
 };
 
@@ -55,17 +55,17 @@ struct store *store_create(void *memory, size_t len_bytes, uint64_t seed);
 void store_tick(struct store *store, uint32_t now_s);
 
 /*
- * Cache misses of many requests can wait for memory side by side: take the hashes of all keys, then
- * ask for all buckets, then for all items, then run the requests. These are hints: they change
- * nothing, and what the store does in between may make them useless. So another core may change a
- * bucket while its ref is read here: whichever it is, it was once a place in the log.
+ * The cache misses of many requests can be waited for side by side: take the hashes of all keys,
+ * prefetch all buckets, then all items, then run the requests. These are hints: they change
+ * nothing, and what the store does in between may make them useless. Another core may change a
+ * bucket while a ref is read here; even an outdated ref is a place in the log.
  */
 static inline void store_prefetch_bucket(const struct store *store, uint64_t hash)
 {
     __builtin_prefetch(index_home(&store->index, hash));
 }
 
-/* Its bucket is there by now. */
+/* For when the bucket has come to the cache. */
 static inline void store_prefetch_item(const struct store *store, uint64_t hash)
 {
     struct index_walk walk = index_walk(&store->index, hash);
@@ -87,7 +87,8 @@ static inline void store_use(const struct store *store, struct item *item)
 {
     const uint32_t used_s = store->now_s & STORE_USED_MASK;
 
-    /* An item that is used all the time is left alone: its cache line stays as it is in memory. */
+    /* An item that is used often isn't written to each time, so its cache line needn't go back to
+     * memory, and other cores may have copies of it. */
     if (item->referenced && item->fetched && item->used_s == used_s)
         return;
     item->referenced = 1;
@@ -98,8 +99,8 @@ static inline void store_use(const struct store *store, struct item *item)
 /* Marks an item as stale, with a new id, so that the next client that asks may write it anew. */
 void store_invalidate(struct store *store, struct item *item);
 
-/* Stores a value in one of the ways of store_mode. A value over the limit leaves no item behind
- * under STORE_SET: a client that failed to change it must not read the old one. */
+/* Stores a value in one of the ways of store_mode. If the value is over the limit then STORE_SET
+ * deletes the item: a client that failed to change it must not read the old value. */
 enum store_result store_put(struct store *store, enum store_mode mode, struct store_key key,
                             const struct store_value *value);
 
@@ -108,13 +109,13 @@ bool store_delete(struct store *store, struct store_key key);
 /* Bytes of memory that an item takes, without its slot in the index. */
 size_t store_item_bytes(const struct item *item);
 
-/* Adds to, or takes from, an item whose value is a decimal number. Adding wraps at 64 bits, taking
- * stops at 0. A result shorter than the value leaves its length and pads with spaces behind. */
+/* Adds to, or subtracts from, an item whose value is a decimal number. Adding wraps at 64 bits,
+ * subtracting stops at 0. A result shorter than the value is padded with spaces to its length. */
 enum store_result store_add(struct store *store, struct store_key key, uint64_t delta, bool down,
                             uint64_t *result);
 
-/* Forgets every item: now, or at a later moment, in place of a flush that was to come. A moment
- * that is past forgets nothing, as with memcached. */
+/* Deletes all items: now, or at a later moment, which replaces the moment of an earlier call. A
+ * moment that is past deletes nothing, as in memcached. */
 void store_flush(struct store *store);
 void store_flush_at(struct store *store, uint32_t at_s);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of the store: what clients see, held against a simple model, and what happens when it is
- * full. store_rules_test.c has its limits and times. test_check_store walks the whole log and finds
- * anything that doesn't fit together. */
+/* Tests of the store: what clients see, compared with a simple model, and what happens when it is
+ * full. store_rules_test.c has its limits and times. test_check_store walks the whole log and
+ * compares it with the index and the counters. */
 #include "apps/udpkv/store_test.h"
 #include "apps/udpkv/log.h"
 #include "boot/boot.h"
@@ -113,7 +113,7 @@ static struct store_key model_key(uint32_t k, char *text)
     return test_key(text);
 }
 
-/* What the store says of a key must be what the model knows; a full store may have forgotten it. */
+/* The store must have the item that the model has for a key; a full store may have evicted it. */
 static void model_compare(struct store *store, uint32_t k, bool may_forget)
 {
     char text[251];
@@ -258,7 +258,7 @@ TEST(store_keeps_what_is_used)
     test_check_store(store);
 }
 
-/* Making room for the longer item must not evict the one that it is made from. */
+/* Making room for the longer item must not evict the item that is extended. */
 TEST(store_extends_the_item_that_is_next_to_go)
 {
     struct store *store = test_store(STORE_MIN_BYTES);
@@ -280,7 +280,8 @@ TEST(store_extends_the_item_that_is_next_to_go)
     test_check_store(store);
 }
 
-/* A key whose size changes all the time leaves dead items only: nobody has to go for them. */
+/* A key whose size changes with every write leaves dead items behind, which take the space that
+ * others need: no live one may be evicted. */
 TEST(store_reclaims_dead_items_first)
 {
     struct store *store = test_store(STORE_MIN_BYTES);

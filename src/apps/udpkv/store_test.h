@@ -9,7 +9,8 @@
 #define TEST_SEED      0x1234567890abcdef
 #define TEST_STORE_MAX (1u << 20)
 
-/* A fresh, empty store of at most TEST_STORE_MAX, at TEST_NOW_S. It ends the one given before. */
+/* A fresh, empty store of at most TEST_STORE_MAX, at TEST_NOW_S. It takes the memory of the one
+ * given before. */
 struct store *test_store(size_t len_bytes);
 
 /* The same in so many shards, a power of two; of several each is locked when it is entered. */

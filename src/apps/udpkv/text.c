@@ -52,8 +52,8 @@ static void text_set(struct command *c)
 
 enum { GET_CAS = 1, GET_TOUCH = 2 };
 
-/* The key behind word number *next, which it counts up. `word` is the key before, if there was one:
- * words behind the first LINE_WORDS are read from the line. */
+/* Reads word number *next, a key, to *word, and counts *next up. *word still holds the key before,
+ * if there was one: words behind the first LINE_WORDS are read from the line, behind that. */
 static inline bool next_key(const struct command *c, uint32_t *next, struct word *word)
 {
     const uint32_t i = (*next)++;
@@ -68,7 +68,8 @@ static inline bool next_key(const struct command *c, uint32_t *next, struct word
     return line_next_word(&at, c->line_end, word);
 }
 
-/* One key that is too long spoils the answer for all, so lengths come first. */
+/* Has no key too many bytes? A single one makes the whole answer an error, so this is asked before
+ * anything is answered. */
 static bool keys_fit(const struct command *c, uint32_t next)
 {
     struct word key;
@@ -128,10 +129,10 @@ static void text_get(struct command *c)
 
 static void text_delete(struct command *c)
 {
-    if (c->word_count > 2) /* `delete noreply` is about a key */
+    if (c->word_count > 2) /* in `delete noreply` it is the key */
         take_noreply(c);
-    bool zero =
-        c->word_count > 2 && command_is(c->words[2], "0"); /* a time, once; 0 is still allowed */
+    /* 0 was a time once, and is still allowed. */
+    bool zero = c->word_count > 2 && command_is(c->words[2], "0");
     if (c->word_count != 2u + zero + c->mute) {
         command_say(c, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
         return;

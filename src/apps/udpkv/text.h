@@ -2,8 +2,8 @@
 /*
  * text.h - memcached's text protocol, the commands of version 1.6.18, as a pure step: the bytes of
  * a request in, the bytes of an answer out. The protocol is told in memcached's protocol.txt; where
- * that is silent (what a bad request is answered) the running memcached was asked, and
- * tests/memcached_compare.py asks it again.
+ * that doesn't say what a bad request is answered, the answers are those of a running memcached,
+ * with which tests/memcached_compare.py compares them.
  *
  * A request is one or more commands. Each is a line that ends with \n or \r\n, words between
  * spaces; a storage command's line is followed by its data block. All of it is in one datagram:
@@ -30,43 +30,45 @@ struct text_stats {
     uint64_t touch_hits, touch_misses;
 };
 
-/* A counter of somebody else that stats shows as well. */
+/* A counter that isn't in struct text_stats and that stats shows as well. */
 struct text_counter {
     const char *name;
     const uint64_t *value;
 };
 
-/* A part of stats that somebody else shows: the lines of `stats NAME`, but for the closing END. */
+/* A part of stats that another file shows: show writes the lines of `stats NAME`, without the
+ * closing END. */
 struct text_part {
     const char *name;
     void (*show)(const void *whose, struct reply *reply);
     const void *whose;
 };
 
-/* One for each core. stats tells the sums of all: it reads what the others are counting. */
+/* One for each core. stats tells the sums of all, and for that reads what other cores count
+ * meanwhile. */
 struct text {
     struct shards shards; /* this core's */
     size_t store_bytes;   /* limit_maxbytes */
-    struct text *next;    /* of another core; all are a ring, one alone is its own next */
+    struct text *next;    /* another core's: all texts form a ring; a single one is its own next */
     const struct text_counter *counters;
     uint32_t counter_count;
     const struct text_part *parts;
     uint32_t part_count;
     uint32_t start_s;
-    uint64_t commands; /* lines run; the end of a datagram that is no whole line isn't one */
-    struct text_stats stats, before; /* counted, and how much of it up to the last `stats reset` */
+    uint64_t commands;               /* lines that were run; a last one without its end isn't */
+    struct text_stats stats, before; /* counted since the start; and until the last `stats reset` */
     uint8_t line[TEXT_MAX_REQUEST];  /* the copy of a line that is run */
 };
 
 /* How a request ended. */
 enum text_end {
     TEXT_WHOLE,
-    TEXT_CUT, /* its last line has no end; it was ignored, what was before it was done */
+    TEXT_CUT, /* its last line has no end; that line was ignored, those before it were run */
 };
 
 /* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that shards_tick
- * set last. `first` is its first line if the caller has read that already; NULL, or a line that
- * isn't taken, if not. With a reply that breaks (reply.h) it stops, and what was done stays done.
+ * set last. `first` is the first line if the caller has read it; if not, NULL or a line whose
+ * `taken` is 0. When the reply breaks (reply.h) it stops, and commands that were run stay done.
  * Each byte of the request is read once, and may be overwritten by the answer (reply.aside). */
 enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
                        const struct line *first, struct reply *reply);

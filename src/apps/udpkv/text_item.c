@@ -3,11 +3,12 @@
 #include "apps/udpkv/text.h"
 
 enum {
-    LOOSE_MAX = 64,
+    LOOSE_MAX = 64, /* a value of up to so many bytes is copied by copy_loosely */
+    /* What put_short_item writes at most, the last step of copy_loosely included. */
     ITEM_TEXT_MAX = 6 + STORE_MAX_KEY + 1 + 10 + 1 + 7 + 2 + LOOSE_MAX + 2 + 16
 };
 
-/* Copies in steps of 16 bytes: up to 15 more are read and written, which must be nobody's. */
+/* Copies in steps of 16 bytes: up to 15 bytes more than `len` are read and written. */
 static inline uint8_t *copy_loosely(uint8_t *to, const uint8_t *from, size_t len)
 {
     for (size_t at = 0; at < len; at += 16)
@@ -33,7 +34,8 @@ static inline uint8_t *copy_number(uint8_t *to, uint32_t number)
     return to + sizeof text - at;
 }
 
-/* text_put_item for a short value that has room: checks once, copies without calls. */
+/* text_put_item for a short value, where ITEM_TEXT_MAX bytes are free in the piece: copies without
+ * a call and without further checks. */
 static inline void put_short_item(struct reply *reply, struct item *item)
 {
     uint8_t *at = reply->at;

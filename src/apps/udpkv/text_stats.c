@@ -27,13 +27,13 @@ static RUNS_ONCE void show_plain(struct reply *reply, const char *name, uint64_t
     text_show_number(reply, "", name, value);
 }
 
-/* Reads a counter that another core counts up meanwhile: it is whole, and as new as can be told. */
+/* Reads a counter that another core may count up meanwhile, in one access. */
 static uint64_t read_counter(const uint64_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* Such counters are taken for an array of numbers here. */
+/* A struct text_stats is taken for an array of numbers here. */
 enum { STATS = sizeof(struct text_stats) / sizeof(uint64_t) };
 
 _Static_assert(sizeof(struct text_stats) == STATS * sizeof(uint64_t) &&
@@ -66,7 +66,8 @@ RUNS_ONCE uint32_t text_cores(const struct text *text)
     return cores;
 }
 
-/* A counter of somebody else, over all cores: each has the same ones. */
+/* The sum over all cores of counter number i of text.counters: all cores' texts list the same
+ * counters. */
 static RUNS_ONCE uint64_t sum_counter(const struct text *text, uint32_t i)
 {
     uint64_t sum = read_counter(text->counters[i].value);
@@ -121,8 +122,8 @@ static RUNS_ONCE void show_general(struct text *text, struct reply *reply)
         show_plain(reply, text->counters[i].name, sum_counter(text, i));
 }
 
-/* All items are in one log, which is shown as memcached's class 1; like its classes it shows only
- * when it has items. */
+/* All items are in one log, which is shown as memcached's class 1; like those it is shown only when
+ * it has items. */
 static RUNS_ONCE void show_items(struct text *text, struct reply *reply)
 {
     struct shards_sum items;
@@ -136,8 +137,8 @@ static RUNS_ONCE void show_items(struct text *text, struct reply *reply)
     text_show_number(reply, "items:1:", "evicted", s->evictions);
 }
 
-/* There are no slabs: what memcached tells of a class that has a meaning for the log, and how full
- * the log is. */
+/* There are no slabs. Shown are those of memcached's lines for a class that mean something for the
+ * log, and how full the log is. */
 static RUNS_ONCE void show_slabs(struct text *text, struct reply *reply)
 {
     const struct text_stats sum = text_sum_stats(text), *s = &sum;
@@ -161,7 +162,8 @@ static RUNS_ONCE void show_slabs(struct text *text, struct reply *reply)
     show_plain(reply, "total_malloced", text->store_bytes);
 }
 
-/* A counter is only ever written by its own core, so none is set to 0. */
+/* A counter is only written by its own core, so it isn't set to 0: what it was is subtracted from
+ * then on. */
 static RUNS_ONCE void reset_counters(struct text *text)
 {
     struct text *one = text;
@@ -176,7 +178,7 @@ static RUNS_ONCE void reset_counters(struct text *text)
     shards_reset_stats(&text->shards);
 }
 
-/* Shows a part that somebody else knows; false if there is none of that name. */
+/* Shows a part of text.parts; false if there is none of that name. */
 static RUNS_ONCE bool show_part(const struct text *text, struct word name, struct reply *reply)
 {
     for (uint32_t i = 0; i < text->part_count; i++) {

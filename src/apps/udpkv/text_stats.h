@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* text_stats.h - the command stats, for text.c to run. text.h has what shows further lines of it.
- */
+/* text_stats.h - the command stats, for text.c to run. For more lines of it see text.h. */
 #ifndef UDPKV_TEXT_STATS_H
 #define UDPKV_TEXT_STATS_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of the text protocol: requests and the answers that memcached 1.6.18 gives to them.
- * tests/memcached_compare.py asks many more, of both servers; here are those that show the rules,
- * and those that memcached can't be asked over UDP.
+ * tests/memcached_compare.py compares many more with memcached's; here are those that show the
+ * rules, and those that memcached doesn't take over UDP.
  */
 #include "apps/udpkv/text_test.h"
 
