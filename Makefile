@@ -258,7 +258,7 @@ help:
 	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
 	@echo 'make bench-latency         pings and idle cost beside a Linux guest, into bench/results (root)'
 	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
-	@echo 'make check                 rules of the source: includes, lengths, format, cppcheck'
+	@echo 'make check [APP=/a/folder] rules of the source: includes, names, lengths, format, cppcheck'
 	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
 	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'
 	@echo 'make lines APP= PLAT= AT="0x.. 0x.."   source lines of a backtrace'
@@ -285,7 +285,7 @@ debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)
 	@tests/debug $< $(KEYS) $(ARGS)
 
 check:
-	@tests/check
+	@tests/check $(app_path)
 
 bench-driver: $(BUILD)/driverbench-linux/driverbench
 	@bench/driver $<

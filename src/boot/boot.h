@@ -32,8 +32,8 @@ enum boot_exit {
 _Noreturn void boot_exit(int code);
 
 /* True once the operator asked the image to end: Ctrl-C on the console, the power button, SIGINT
- * or SIGTERM on linux. Cheap enough for a loop: it looks at the hardware once in 10 ms. That is
- * done on core 0 alone; the other cores are told what it saw. */
+ * or SIGTERM on linux. Cheap enough for a loop: it looks at the hardware once in 10 ms, on core
+ * 0 alone; on other cores it tells what core 0 saw. */
 bool boot_stopping(void);
 
 /* Writes to the console. Waits for the device at most 10 ms a byte, then drops. */
@@ -71,8 +71,8 @@ uint64_t clock_cycles_hz(void);
 
 /*
  * Lets the processor sleep until an interrupt comes or clock_ns() is `deadline_ns`. An interrupt
- * that came since the last call ends it at once, so nothing is lost by who arms its sources, looks
- * once more, and then waits. May return early. Called on each core for itself.
+ * that came since the last call ends it at once: a caller that arms its sources, looks once more,
+ * and then waits, misses nothing. May return early. Called on each core for itself.
  *
  * What interrupts: a device's interrupt that its driver asked for (on Xen, an event; on linux, a
  * file: boot/linux/linux.h); on linux also a signal that boot_stopping() tells of.
@@ -103,9 +103,9 @@ uint32_t boot_core(void);
  * Between runs the others sleep.
  *
  * A panic, a fault or boot_exit on any core ends the image. Lines that cores print don't mix.
- * Everything else in this header that any core may call says nothing of cores; for core 0 alone,
- * and before the others run, are boot_alloc, boot_map_device and boot_command_line. A pool, a queue
- * of a device and whatever else has an owner is used by one core at a time.
+ * boot_alloc, boot_map_device and boot_command_line are for core 0 alone, and before the others
+ * run; any core may call what else is in this header, unless its comment says otherwise. A pool, a
+ * queue of a device and whatever else has an owner is used by one core at a time.
  */
 void boot_run(void (*run)(uint32_t core));
 
@@ -127,7 +127,7 @@ size_t boot_alloc_max(void);
 /* All memory that the machine has, in bytes. */
 uint64_t boot_memory_bytes(void);
 
-/* Where the addresses that an image can use end: memory and devices behind it are left out. */
+/* The first address that an image can't use: memory and devices from there on are left out. */
 #define BOOT_ADDRESS_END (1ull << 47)
 
 /*

@@ -3,8 +3,8 @@
 #include "boot/cores.h"
 #include "boot/boot.h"
 
-/* How long a core sleeps before it looks again, though nobody woke it: the idle ones, and core 0,
- * which goes on looking for the operator's wish to end while others run. */
+/* How long a core sleeps at most if nobody wakes it: one without work; and core 0 while it waits
+ * for the others, as it looks in between whether the operator wants an end. */
 #define IDLE_NS  1000000000ull
 #define WATCH_NS 50000000ull
 
@@ -13,8 +13,8 @@ static uint32_t cores = 1;
 static void (*work)(uint32_t core);
 static uint32_t runs; /* boot_run's number: a core that has done fewer has work */
 
-/* They start as soon as their number is known, so that a machine that has too few ends at once; and
- * once: a test that sets all keys again leaves them alone. */
+/* The cores are started as soon as their number is known, so that an image whose machine has too
+ * few ends at once; and only once, also if a test sets all keys again. */
 static const char *parse_cores(const struct boot_key *key, const char *text)
 {
     const char *expected = boot_parse_u64(key, text);
@@ -39,7 +39,7 @@ void cores_loop(uint32_t core)
         while (load_acquire(&runs) == done) /* what was written before boot_run is seen */
             core_sleep(clock_ns() + IDLE_NS);
         work(core);
-        /* What this core wrote is seen by core 0 once it sees all of them gone. */
+        /* Core 0 sees what this core wrote once it sees that all have returned. */
         if (__atomic_sub_fetch(&cores_running, 1, __ATOMIC_ACQ_REL) == 0)
             core_wake(0);
     }

@@ -11,7 +11,7 @@
 /* cores.c: what cores 1 and up do for ever: sleep, and run what boot_run gives them. */
 _Noreturn void cores_loop(uint32_t core);
 
-/* Cores that haven't returned from boot_run, but core 0. */
+/* How many cores haven't returned from their run yet; core 0 isn't counted. */
 extern uint32_t cores_running;
 
 /* --- from the platform ----------------------------------------------------------------------- */

@@ -160,14 +160,14 @@ size_t format(char *buf, size_t size, const char *fmt, ...)
     return len;
 }
 
-/* The console's line: its number, and in the lowest bits whose it is, core + 1, or 0 between lines.
- */
+/* The number of the console's line; in the lowest bits which core has begun it, as core + 1, or 0
+ * if none has. */
 static uint32_t console_line;
 enum { LINE_OWNER = 15, LINE_NEXT = 16 };
 _Static_assert(BOOT_CORES_MAX < LINE_OWNER, "a core and one fit in");
 
-/* Others wait for the end of a core's line, but no longer than about a second: then that core has
- * failed, or forgotten its newline. */
+/* Waits until no other core's line is unfinished, and begins one of this core. A line that takes
+ * more than about a second isn't waited for: its core has failed, or prints no newline. */
 RUNS_ONCE static void line_begin(void)
 {
     const uint32_t me = boot_core() + 1;

@@ -48,6 +48,7 @@ size_t vformat(char *buf, size_t size, const char *fmt, va_list args);
 void print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /*
+ * In panic.c.
  * panic: the machine can't go on. Says so in one full sentence that tells what to change, prints a
  * backtrace and exits with BOOT_EXIT_PANIC.
  * assert: a bug of ours. Always on; its expression has no side effect.
@@ -101,7 +102,7 @@ static inline void store_be32(void *p, uint32_t v)
 }
 
 /*
- * The three fences that a shared ring needs, and the only ones in this house.
+ * The three fences that a shared ring needs, and the only ones that are used.
  * load_acquire:  what the other side wrote before the value read here is seen by later reads.
  * store_release: whoever reads the value written here sees all that was written before it.
  * full_fence:    the stores before are seen by all before a load after it is done; wanted only
@@ -111,8 +112,8 @@ static inline void store_be32(void *p, uint32_t v)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define full_fence()        __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-/* Asks for a cache line that another core may have, as the only copy of it: the first write to it
- * needn't wait then, nor all those behind it, which go to memory in order. */
+/* Fetches a cache line that will be written soon and that another core may hold. A write whose line
+ * isn't there yet holds up all writes behind it, as they go to memory in order. */
 static inline void prefetch_to_write(const void *at)
 {
     __asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));

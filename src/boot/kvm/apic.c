@@ -80,7 +80,7 @@ static uint64_t measure_timer_hz(void)
     return (first.count - last.count) * NS_PER_S / (last.ns - first.ns);
 }
 
-/* What all cores share. */
+/* What is done once, by the first core that waits or wants to be woken. */
 static void start_first(void)
 {
     if (!(cpuid(1).edx & 1u << 9))
@@ -143,7 +143,8 @@ void apic_send(uint32_t id, uint32_t command)
     *apic(COMMAND) = command;
 }
 
-/* Sets the timer to go off once. What is too far for it is done in steps: who waits looks again. */
+/* Sets the timer to go off once, after a second at most: boot_wait looks at the clock then, and
+ * sets it again. */
 static void set_timer(uint64_t ns)
 {
     ns = MIN(ns, NS_PER_S);
@@ -159,7 +160,7 @@ void boot_wait(uint64_t deadline_ns)
 
     if (stopping_before_sleep())
         return;
-    /* The timer may also be an earlier wait's. */
+    /* If only the timer went off, it may have been set by an earlier wait. */
     while (!interrupted && (now_ns = clock_ns()) < deadline_ns) {
         *apic(EOI) = 0; /* of the interrupt that ended the last wait; without one it does nothing */
         set_timer(deadline_ns - now_ns);

@@ -15,11 +15,11 @@
 enum { APIC_VECTOR_WAKE = 32, APIC_VECTOR_TIMER, APIC_VECTOR_SPURIOUS };
 
 /* Makes this core's local APIC ready to take wake-ups. All that uses it calls this by itself; a
- * further core must, before devices or other cores wake it. Again it changes nothing. */
+ * further core must, before devices or other cores wake it. A second
+ * call changes nothing. */
 void apic_start(void);
 
-/* The ids by which local APICs are told apart, by core: this part sets a core's own when that runs;
- * who starts further cores sets theirs before, so that devices can be told of them. */
+/* The ids by which local APICs are told apart, by core. apic_start on a core sets that core's. */
 extern uint32_t apic_ids[BOOT_CORES_MAX];
 
 /* This core's. */

@@ -18,7 +18,7 @@ enum { RTC_INDEX = 0x70, RTC_DATA = 0x71 };
 #define NS_PER_S 1000000000ull
 #define HZ_MIN   1000000u /* a frequency below is nonsense, and no divisor */
 
-/* What the host says of each core's time, at any time; and what the core was told last. */
+/* Of each core: the page that the host writes at any time, and what clock_ns returned last. */
 static struct {
     volatile struct vcpu_time_info page;
     uint64_t last_ns;

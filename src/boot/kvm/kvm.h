@@ -11,8 +11,9 @@ void clock_init(void);
 void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 
 /* start.c: boot_stopping looks at the hardware once in 10 ms, which takes some 100 us under KVM. So
- * that no packet waits for that, boot_wait has the look before it sleeps (true: there was the wish
- * to end, so this time there is no sleep), and after it woke up there is none for 10 ms. */
+ * that no packet waits for a look, boot_wait has it done before it sleeps, by the first of these
+ * (true: the operator wants an end, so don't sleep); the second says that the core woke up, after
+ * which boot_stopping doesn't look for 10 ms. */
 bool stopping_before_sleep(void);
 void stopping_woke(void);
 
@@ -20,8 +21,8 @@ void stopping_woke(void);
 void acpi_init(uint64_t rsdp);
 
 /* acpi.c: copies `len` bytes of the n-th entry of this type, from 0 on, in the table of interrupt
- * controllers (MADT, ACPI 6.4, 5.2.12). False if there are no more. Finds the table anew each time,
- * so that who never asks doesn't pay: for start-up. */
+ * controllers (MADT, ACPI 6.4, 5.2.12). False if there are no more. For start-up only: the table
+ * is searched for at each call. */
 bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len);
 
 /* acpi.c: has the power button been pressed? */

@@ -12,7 +12,7 @@
 #include "boot/boot.h"
 #include "boot/linux/linux.h"
 
-/* One more is the stop file, in front. */
+/* files[0] is the stop file. */
 static _Thread_local struct pollfd files[1 + LINUX_WAIT_FDS];
 static _Thread_local uint32_t file_count; /* without the stop file */
 static _Thread_local uint64_t interrupts;

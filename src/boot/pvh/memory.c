@@ -52,8 +52,9 @@ static uint64_t end_of(const struct hvm_memmap_table_entry *entry)
     return __builtin_add_overflow(entry->addr, entry->size, &end) ? UINT64_MAX : end;
 }
 
-/* How far from `start` on, `end` at most, entry `own` of the map has the place to itself; `start`
- * if another entry has it, and then *next is where that one ends. */
+/* Where the memory ends that from `start` on belongs to entry `own` of the map alone: `end` at
+ * most, and `start` if another entry has that place. If another entry cuts it, *next is where that
+ * entry ends. */
 static uint64_t own_until(const struct hvm_memmap_table_entry *entries, uint32_t count,
                           uint32_t own, uint64_t start, uint64_t end, uint64_t *next)
 {

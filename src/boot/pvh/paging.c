@@ -9,8 +9,8 @@
  *   4 MiB ...  RAM and devices in 2 MiB pages: read, write
  *
  * The tables themselves are data. Later mappings only turn absent entries into present ones, which
- * needs no flush of the TLB, and so can be done in ring 3. Other cores' guard pages are taken away
- * before these start, and core 0 has no business there.
+ * needs no flush of the TLB, and so can be done in ring 3. The guard pages of other cores' stacks
+ * are unmapped before those cores start, and core 0 never uses them.
  */
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"

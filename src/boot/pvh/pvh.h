@@ -29,7 +29,7 @@ void machine_init_ring0(void);
 /* In ring 0: the ring in which the app will run, 0 or 3. The command line isn't parsed yet. */
 int machine_ring(const char *command_line);
 
-/* In which the app runs, once that is known. */
+/* The ring in which the app runs, once machine_ring has chosen it. */
 extern int pvh_ring;
 
 /* In the ring where the app will run: console and clock. */
@@ -108,7 +108,7 @@ struct core_memory {
 _Static_assert(sizeof(struct core_memory) == CORE_BYTES, "as layout.h says");
 _Static_assert(offsetof(struct core_memory, gdt) == CORE_STACK_TOP, "as layout.h says");
 
-/* traps.c: that of core 1, behind it the others'; and how many cores there are. */
+/* traps.c: core 1's, followed by those of the cores after it; and how many cores there are. */
 extern struct core_memory *core_memory;
 extern uint32_t core_count;
 
@@ -140,8 +140,8 @@ struct memory_region {
 };
 
 /* For memory_init and its tests: the RAM of a map from `lowest` on, in whole pages, and nothing of
- * it twice: where entries overlap, the first of two of RAM has the place, and another kind keeps
- * it. Sets at most MEMORY_REGIONS_MAX regions; returns how many. */
+ * it twice: where entries overlap, one of another kind wins over RAM, and of two of RAM the first.
+ * Sets at most MEMORY_REGIONS_MAX regions; returns how many. */
 unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count, uint64_t lowest,
                     struct memory_region *result);
 

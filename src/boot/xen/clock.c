@@ -9,12 +9,14 @@
 #define NS_PER_S 1000000000ull
 #define HZ_MIN   1000000u /* a frequency below is nonsense */
 
-static uint64_t ahead_ns; /* of Xen's time; modulo 2^64, as a new host may have started later */
+static uint64_t
+    ahead_ns; /* clock_ns() less Xen's time; modulo 2^64, as a new host may be younger */
 static uint64_t cycles_hz;
 
 static struct {
     uint64_t ns;
-} __attribute__((aligned(CACHE_LINE))) last[BOOT_CORES_MAX]; /* what each core was told */
+} __attribute__((aligned(CACHE_LINE)))
+last[BOOT_CORES_MAX]; /* what clock_ns returned last on each core */
 
 _Static_assert(BOOT_CORES_MAX <= XEN_LEGACY_MAX_VCPUS, "their times are in the shared page");
 

@@ -32,7 +32,7 @@ static bool has_vmmcall(void)
     return vendor == 0x68747541 || vendor == 0x6f677948; /* "Auth"enticAMD, "Hygo"nGenuine */
 }
 
-/* What start and move have in common. */
+/* At the start, and when the domain goes on on another host. */
 static void connect_to_xen(void)
 {
     if (!xen_map(XENMAPSPACE_shared_info, 0, xen_shared))

@@ -164,8 +164,8 @@ static int judge(const struct store_ring *r, uint32_t type, uint32_t tx)
     return h->len > 0 && payload(r)[h->len - 1] == 0 ? STORE_EREFUSED : STORE_EPROTO;
 }
 
-/* Sends a request and waits for its answer. A request before it whose time ran out may have been
- * sent in part: the rest goes first. */
+/* Sends a request and waits for its answer. If the time of the request before ran out while only a
+ * part of it was sent, its rest goes first. */
 static int call(struct store_ring *r, uint32_t type, uint32_t tx, const struct part *parts,
                 size_t count)
 {

@@ -14,7 +14,7 @@ static void begin(void)
 }
 
 /* The next receive request's answer, with what the test wants in it. */
-static void answer(int32_t status, uint16_t offset, uint16_t flags)
+static void answer_next(int32_t status, uint16_t offset, uint16_t flags)
 {
     struct netback_slot slot;
 
@@ -56,7 +56,7 @@ TEST(netfront_drops_lengths_that_cannot_be)
 
     begin();
     for (uint32_t i = 0; i < ARRAY_LEN(bad); i++) {
-        answer(bad[i].status, bad[i].offset, 0);
+        answer_next(bad[i].status, bad[i].offset, 0);
         check_dropped(NETDEV_DROP_BAD_LEN, i + 1);
     }
     netback_end();
@@ -68,7 +68,7 @@ TEST(netfront_drops_errors)
 
     begin();
     for (uint32_t i = 0; i < ARRAY_LEN(errors); i++) {
-        answer(errors[i], 0, 0);
+        answer_next(errors[i], 0, 0);
         check_dropped(NETDEV_DROP_BAD_META, i + 1);
     }
     netback_end();
@@ -77,21 +77,22 @@ TEST(netfront_drops_errors)
 TEST(netfront_drops_a_chain_whole)
 {
     begin();
-    answer(FRAME, 0, NETRXF_more_data); /* one bad piece in the middle, at the front, at the end */
-    answer(-1, 0, NETRXF_more_data);
-    answer(FRAME, 0, 0);
+    answer_next(FRAME, 0,
+                NETRXF_more_data); /* one bad piece in the middle, at the front, at the end */
+    answer_next(-1, 0, NETRXF_more_data);
+    answer_next(FRAME, 0, 0);
     check_dropped(NETDEV_DROP_BAD_META, 1);
-    answer(-1, 0, NETRXF_more_data);
-    answer(FRAME, 0, 0);
+    answer_next(-1, 0, NETRXF_more_data);
+    answer_next(FRAME, 0, 0);
     check_dropped(NETDEV_DROP_BAD_META, 2);
-    answer(FRAME, 0, NETRXF_more_data);
-    answer(5000, 0, 0);
+    answer_next(FRAME, 0, NETRXF_more_data);
+    answer_next(5000, 0, 0);
     check_dropped(NETDEV_DROP_BAD_LEN, 1);
     for (uint32_t i = 0; i < 40; i++) /* more pieces than there can be */
-        answer(FRAME, 0, i < 39 ? NETRXF_more_data : 0);
+        answer_next(FRAME, 0, i < 39 ? NETRXF_more_data : 0);
     check_dropped(NETDEV_DROP_BAD_META, 3);
     for (uint32_t i = 0; i < 18; i++) /* more bytes than there can be */
-        answer(4096, 0, i < 17 ? NETRXF_more_data : 0);
+        answer_next(4096, 0, i < 17 ? NETRXF_more_data : 0);
     check_dropped(NETDEV_DROP_BAD_LEN, 2);
     netback_end();
 }
@@ -104,14 +105,14 @@ TEST(netfront_never_takes_extra_info_for_packets)
 
     begin();
     for (uint32_t i = 0; i < ARRAY_LEN(types); i++) {
-        answer(FRAME, 0, NETRXF_extra_info | NETRXF_more_data);
+        answer_next(FRAME, 0, NETRXF_extra_info | NETRXF_more_data);
         netback_send_extra(0, XEN_NETIF_EXTRA_TYPE_HASH, XEN_NETIF_EXTRA_FLAG_MORE);
         netback_send_extra(0, types[i], 0);
-        answer(FRAME, 0, 0);
+        answer_next(FRAME, 0, 0);
         check_dropped(NETDEV_DROP_BAD_META, i + 1);
     }
-    answer(FRAME, 0, NETRXF_gso_prefix | NETRXF_more_data);
-    answer(FRAME, 0, 0);
+    answer_next(FRAME, 0, NETRXF_gso_prefix | NETRXF_more_data);
+    answer_next(FRAME, 0, 0);
     check_dropped(NETDEV_DROP_BAD_META, ARRAY_LEN(types) + 1);
     netback_end();
 }
@@ -119,7 +120,7 @@ TEST(netfront_never_takes_extra_info_for_packets)
 TEST(netfront_extra_info_without_end_breaks_the_queue)
 {
     begin();
-    answer(FRAME, 0, NETRXF_extra_info);
+    answer_next(FRAME, 0, NETRXF_extra_info);
     for (uint32_t i = 0; i < 20; i++)
         netback_send_extra(0, XEN_NETIF_EXTRA_TYPE_HASH, XEN_NETIF_EXTRA_FLAG_MORE);
     netback_publish_rx(0);
@@ -215,7 +216,7 @@ TEST(netfront_counts_packets_that_the_back_end_refused)
 TEST(netfront_forgets_half_a_packet)
 {
     begin();
-    answer(FRAME, 0, NETRXF_more_data);
+    answer_next(FRAME, 0, NETRXF_more_data);
     netback_publish_rx(0);
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 0);
     netback_say("state", "6");

@@ -58,7 +58,7 @@ static void write_headers(uint32_t ref)
     page[20] = page[23] = (uint8_t)(draw_below(2) ? 17 : draw_below(64));
 }
 
-static void answer(uint32_t q)
+static void answer_some(uint32_t q)
 {
     struct netback_slot slot;
 
@@ -179,7 +179,7 @@ static void back_step(void)
         return;
     overwrite(q);
     if (draw_below(2))
-        answer(q);
+        answer_some(q);
     else
         finish(q);
 }

@@ -38,7 +38,7 @@ struct vhost_user {
     bool acks;  /* requests that set something are acknowledged (REPLY_ACK) */
 };
 
-/* Connects to who listens at `path`. NULL, or why that can't be: a static text. */
+/* Connects to the back end that listens at `path`. NULL, or why that can't be: a static text. */
 const char *vhost_user_connect(struct vhost_user *v, const char *path);
 
 /* Closes the connection, if there is one. */

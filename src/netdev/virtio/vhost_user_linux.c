@@ -55,7 +55,7 @@ static bool wait_for_socket(const struct vhost_user *v, short events, uint64_t d
     if (now_ns >= deadline_ns)
         return false;
     poll(&fd, 1, (int)((deadline_ns - now_ns) / 1000000) + 1);
-    return true; /* perhaps too early: whoever waits tries once more */
+    return true; /* perhaps too early: callers try, and wait again */
 }
 
 static bool again(ssize_t n)

@@ -222,7 +222,7 @@ INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct net
 {
     uint32_t got = 0;
 
-    /* Where the header is the frame begins, and whoever gets the packet writes there, as a rule. */
+    /* For writing: the frame begins right behind the header, and apps write to its first bytes. */
     for (uint32_t i = b->next; q->header_counts && i < b->count; i++)
         prefetch_to_write(b->bufs[i]->data - VIRTIO_NET_HEADER);
     while (b->next < b->count) {

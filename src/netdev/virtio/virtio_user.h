@@ -36,8 +36,8 @@ struct virtio_user {
 
 _Static_assert(offsetof(struct virtio_user, base) == 0, "cast from a virtio_transport");
 
-/* Makes *u a transport to whoever listens at `path`, which must stay; connects when it is reset or
- * acknowledged. */
+/* Makes *u a transport to the back end that listens at `path`, a text that must stay. Connects when
+ * the device is acknowledged. */
 void virtio_user_attach(struct virtio_user *u, const char *path);
 
 /* Connects, unless that is done: NULL, or the reason why it can't be. */
