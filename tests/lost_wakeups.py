@@ -29,7 +29,7 @@ DEADLINE_S = 20
 SYSTEMS = ("linux", "microvm", "q35", "pc")
 MODES = ("intr", "auto")
 GAP_US = 400  # up to so much between two requests of a pair: the time that an answer takes, and more
-IDLE_US = 100  # of mode=auto: arming is in the middle of the gaps
+IDLE_US = 100  # of idle.mode=auto: arming is in the middle of the gaps
 HEADER = struct.Struct("!HHHH")
 
 
@@ -96,7 +96,7 @@ def end(app, port):
 
 def run_image(machine, accel, mode, packets, seed=1):
     port = free_udp_port()
-    keys = f"mode={mode} idle.us={IDLE_US} idle.wake={WAKE_S * 1000} udpkv.mem=4M"
+    keys = f"idle.mode={mode} idle.us={IDLE_US} idle.wake={WAKE_S * 1000} udpkv.mem=4M"
     command = qemu_command(image("udpkv"), keys, machine=machine, accel=accel,
                            netdev=user_netdev(port))
     with Vm(command) as app:

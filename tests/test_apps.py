@@ -58,7 +58,7 @@ def test_reflect_sends_datagrams_back(machine, accel):
         payloads = [b"hello", b"", b"x" * 1472]
         assert list(asks(port, payloads)) == payloads
         assert vm.end() == 0
-        assert "reflect: reflect dropped 0.\nreflect: every pool is whole." in vm.console()
+        assert "reflect: datagrams dropped 0.\nreflect: every pool is whole." in vm.console()
 
 
 def test_reflect_answers_on_its_port_alone_and_no_other_reflector(tmp_path):
@@ -80,7 +80,7 @@ def test_reflect_answers_on_its_port_alone_and_no_other_reflector(tmp_path):
             assert ARP in answer
         assert (answer[UDP].sport, answer[UDP].dport, bytes(answer[UDP].payload)[:5]) == (77, 5000, b"hello")
         assert vm.end() == 0
-        assert "reflect: reflect dropped 2, port 1, loop 1." in vm.console()
+        assert "reflect: datagrams dropped 2, port 1, loop 1." in vm.console()
     link.close()
 
 

@@ -19,7 +19,7 @@ from udpkv_client import (
     many_requests,
     memcaslap_command,
 )
-from vm import CTRL_C, MACHINES, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
+from vm import CTRL_C, MACHINES, ROOT, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
 
@@ -35,6 +35,24 @@ def udpkv(keys="", **machine):
         vm.send(CTRL_C)
         vm.expect(r"^udpkv: every pool is whole\.$")
         assert vm.exit_code() == 0
+
+
+def test_the_client_in_the_readme_works():
+    page = (ROOT / "src/apps/udpkv/README.md").read_text()
+    code = re.search(r"^```python\n(.*?)^```", page, re.M | re.S)[1]
+    names = {}
+    exec(code, names)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    with udpkv() as (vm, port):
+        client = names["Udpkv"](port=port)
+        dialogue = re.findall(r"^    >>> udpkv\.ask\((.*)\)\n    (b'.*')$", page, re.M)
+        assert len(dialogue) == 2
+        for asked, answered in dialogue:
+            assert client.ask(eval(asked)) == eval(answered)
+        big = b"x" * 1000
+        for key in (b"a", b"b", b"c"):
+            assert client.ask(b"set %s 0 0 1000\r\n%s\r\n" % (key, big)) == b"STORED\r\n"
+        assert client.ask(b"get a b c\r\n").count(big) == 3, "an answer of several datagrams"
 
 
 @pytest.mark.parametrize("machine", MACHINES)

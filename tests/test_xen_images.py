@@ -142,7 +142,7 @@ class TestServer:
 @pytest.mark.parametrize("mode", ["intr", "auto"])
 def test_it_sleeps_and_hears_of_every_packet(xen, mode):
     """It would wake by itself after five seconds only, and each ping is answered within one."""
-    with xen.domain(image("udpkv", "xen"), f"mode={mode} idle.wake=5000", vif=VIF) as domain:
+    with xen.domain(image("udpkv", "xen"), f"idle.mode={mode} idle.wake=5000", vif=VIF) as domain:
         domain.expect("^udpkv: serves ")
         answers_soon(xen)
         told = packets_told(xen.run(f"packets ping {GUEST_IP} count=500 deadline=1", deadline_s=60))

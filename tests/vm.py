@@ -100,7 +100,7 @@ def qemu_command(
     # then refuse to set, whereupon QEMU aborts.
     command = ["qemu-system-x86_64", "-M", machine, "-accel", accel]
     if vhost_user and accel == "tcg" and machine != "microvm":
-        keys += " mode=poll"  # with vhost-user, QEMU 7.2 without KVM crashes once an MSI-X entry is unmasked
+        keys += " idle.mode=poll"  # with vhost-user, QEMU 7.2 without KVM crashes once an MSI-X entry is unmasked
     if vhost_user:  # the back end maps the machine's memory, so it must be shared
         command[2] += ",memory-backend=mem"
         command += ["-object", f"memory-backend-memfd,id=mem,size={mem},share=on"]

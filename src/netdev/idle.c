@@ -39,11 +39,11 @@ static const char *parse_wake(const struct boot_key *key, const char *text)
     return expected;
 }
 
-BOOT_KEY("mode", parse_mode, NULL, "auto", "",
+BOOT_KEY("idle.mode", parse_mode, NULL, "auto", "",
          "when no packets come: poll looks for them all the time, intr sleeps until one does, auto "
          "polls for idle.us and then sleeps");
 BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "100", "us",
-               "mode=auto sleeps when no packet came for so long", 0, 1000000);
+               "idle.mode=auto sleeps when no packet came for so long", 0, 1000000);
 
 BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "100", "ms",
                "look at the link so often, and sleep no longer: then the image also hears that it "

@@ -3,11 +3,11 @@
  * idle.h - what a loop does when no packets come: look again, or sleep until one does. For every
  * app alike, with three keys of the command line, which each app that uses this file has:
  *
- *     mode=auto      polls while packets come, and sleeps after idle.us without any (the default)
- *     mode=poll      looks for packets all the time: the shortest answers, and a whole processor
- *     mode=intr      sleeps whenever there are none
- *     idle.us=100    microseconds
- *     idle.wake=100  milliseconds: nobody sleeps longer; no more than 100 with several queue pairs
+ *     idle.mode=auto  polls while packets come, and sleeps after idle.us without any (the default)
+ *     idle.mode=poll  looks for packets all the time: the shortest answers, and a whole processor
+ *     idle.mode=intr  sleeps whenever there are none
+ *     idle.us=100     microseconds
+ *     idle.wake=100   milliseconds: nobody sleeps longer; no more than 100 with several queue pairs
  *
  * netdev/loop.h's netdev_loop_turn does this for an app. A loop of another kind sleeps by itself:
  *
@@ -75,7 +75,7 @@ static inline bool netdev_idle_due(struct netdev_idle *idle, bool busy, uint64_t
  * return early. If a device can only be polled it says so on the console, once, and returns. */
 void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns);
 
-/* The key mode: "auto", "poll" or "intr". */
+/* The key idle.mode: "auto", "poll" or "intr". */
 const char *netdev_idle_mode(void);
 
 /* Prints "app: slept 12 times, woken by 10 interrupts." for the sum over a few loops. */

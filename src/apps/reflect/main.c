@@ -42,6 +42,6 @@ int app_main(void)
     netdev_stop(dev);
     netdev_print_stats(dev);
     netdev_print_drops("inet", inet_drop_names, reflect.inet.drops, INET_DROP_REASONS);
-    netdev_print_drops("reflect", reflect_drop_names, reflect.drops, REFLECT_DROP_REASONS);
+    netdev_print_drops("datagrams", reflect_drop_names, reflect.drops, REFLECT_DROP_REASONS);
     return netbuf_pools_report() ? 0 : 1;
 }

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the pages say of the tree: links lead somewhere, and lines that are named have what is said."""
+
+import re
+
+import pytest
+
+from vm import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "bench").glob("*.md"),
+                *(ROOT / "src/apps").glob("*/README.md")])
+LINES = re.compile(r"\[[^]]*\]\(([^)#]+)#L(\d+)-L(\d+)\) `([^`]+)`")
+LINK = re.compile(r"\[[^]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def anchors(page):
+    """Those that a page's headings get, as GitHub and cgit make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    for path, anchor in LINK.findall(text):
+        if "://" in path:
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {path}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{page.name}: {path}#{anchor}"
+
+
+def test_lines_that_a_page_names_have_what_it_says():
+    seen = 0
+    for page in PAGES:
+        for path, first, last, word in LINES.findall(page.read_text()):
+            lines = (page.parent / path).read_text().splitlines()[int(first) - 1 : int(last)]
+            assert any(word in line for line in lines), f"{page.name}: {path} {first}-{last} has no {word}"
+            seen += 1
+    assert seen >= 10
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+def test_small_apps_are_small():
+    """What an app would have to copy belongs below the apps."""
+    for app, limit in (("reflect", 60), ("forward", 90)):
+        text = re.sub(r"/\*.*?\*/", "", (ROOT / f"src/apps/{app}/main.c").read_text(), flags=re.S)
+        assert len([line for line in text.splitlines() if line.strip()]) <= limit
