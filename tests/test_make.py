@@ -79,24 +79,6 @@ def test_a_new_app_is_found_without_touching_the_makefile(make, tree):
     assert done.returncode == 3
 
 
-def test_the_app_in_the_docs_builds_and_reflects(make, tree):
-    page = (ROOT / "docs/writing-an-app.md").read_text()
-    (tree / "src/apps/reflect").mkdir()
-    (tree / "src/apps/reflect/main.c").write_text(re.search(r"^```c\n(.*?)^```", page, re.M | re.S)[1])
-    status, said = make("APP=reflect", "PLAT=kvm", cwd=tree)
-    assert status == 0, said
-    port = free_udp_port()
-    command = qemu_command(tree / "build/reflect-kvm/reflect", machine="microvm", netdev=user_netdev(port))
-    with Vm(command) as vm, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-        vm.expect("^reflect: ready")
-        peer.settimeout(DEADLINE_S)
-        peer.connect(("127.0.0.1", port))
-        for text in (b"hello", b"", b"x" * 1472):
-            peer.send(text)
-            assert peer.recv(2000) == text
-        assert vm.end() == 0
-
-
 # --- an app that lives elsewhere --------------------------------------------------------------------
 
 ELSEWHERE = {

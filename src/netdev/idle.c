@@ -14,8 +14,7 @@
 static enum { MODE_AUTO, MODE_POLL, MODE_INTR } mode;
 static const char *const mode_names[] = {
     [MODE_AUTO] = "auto", [MODE_POLL] = "poll", [MODE_INTR] = "intr"};
-static uint64_t idle_us;
-uint64_t netdev_idle_wake_ns;
+static uint64_t idle_us, wake_ms;
 
 static const char *parse_mode(const struct boot_key *key, const char *text)
 {
@@ -28,24 +27,13 @@ static const char *parse_mode(const struct boot_key *key, const char *text)
     return "auto, poll or intr";
 }
 
-static const char *parse_wake(const struct boot_key *key, const char *text)
-{
-    uint64_t ms = 0;
-    const struct boot_key number = {.dst = &ms, .min = key->min, .max = key->max};
-    const char *expected = boot_parse_u64(&number, text);
-
-    if (!expected)
-        netdev_idle_wake_ns = ms * 1000000;
-    return expected;
-}
-
 BOOT_KEY("idle.mode", parse_mode, NULL, "auto", "",
          "when no packets come: poll looks for them all the time, intr sleeps until one does, auto "
          "polls for idle.us and then sleeps");
 BOOT_KEY_RANGE("idle.us", boot_parse_u64, &idle_us, "100", "us",
                "idle.mode=auto sleeps when no packet came for so long", 0, 1000000);
 
-BOOT_KEY_RANGE("idle.wake", parse_wake, NULL, "100", "ms",
+BOOT_KEY_RANGE("idle.wake", boot_parse_u64, &wake_ms, "100", "ms",
                "look at the link so often, and sleep no longer: then the image also hears that it "
                "shall end",
                1, 60000);
@@ -58,14 +46,14 @@ void netdev_idle_init(struct netdev_idle *idle)
         [MODE_INTR] = 0,
     };
 
-    *idle = (struct netdev_idle){.limit = limits[mode]};
+    *idle = (struct netdev_idle){.limit = limits[mode], .wake_ns = wake_ms * 1000000};
 }
 
 void netdev_idle_add(struct netdev_idle *idle, struct netdev *dev, uint16_t q)
 {
     assert(idle->count < NETDEV_IDLE_QUEUES && q < dev->queue_pairs);
     if (dev->queue_pairs > 1)
-        netdev_idle_wake_ns = MIN(netdev_idle_wake_ns, NETDEV_LOOK_NS);
+        idle->wake_ns = MIN(idle->wake_ns, NETDEV_LOOK_NS);
     idle->queues[idle->count++] = (struct netdev_idle_queue){.dev = dev, .q = q};
 }
 

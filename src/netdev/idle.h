@@ -28,10 +28,6 @@
 #include "boot/boot.h"
 #include "netdev/netdev.h"
 
-/* The key idle.wake: how often an app looks at its link, and so how long it sleeps at most, as then
- * it also hears of boot_stopping. */
-extern uint64_t netdev_idle_wake_ns;
-
 enum { NETDEV_IDLE_QUEUES = NETDEV_MAX * NETDEV_MAX_QUEUE_PAIRS };
 
 /* One for each loop; the core that runs it is the one that waits. */
@@ -39,10 +35,12 @@ struct netdev_idle {
     bool quiet;           /* the last turn moved nothing */
     uint64_t quiet_since; /* the first such turn, in cycles */
     uint64_t limit;       /* so many cycles of quiet, then it sleeps; UINT64_MAX: never */
-    uint64_t waits;       /* times that it slept */
-    uint64_t averted;     /* times that packets came while it was about to */
-    uint64_t interrupts;  /* that the core had taken when it woke up last */
-    uint32_t count;       /* queues */
+    uint64_t wake_ns;    /* how often the loop looks at its link, and so how long it sleeps at most:
+                            the key idle.wake, and no more than NETDEV_LOOK_NS with several pairs */
+    uint64_t waits;      /* times that it slept */
+    uint64_t averted;    /* times that packets came while it was about to */
+    uint64_t interrupts; /* that the core had taken when it woke up last */
+    uint32_t count;      /* queues */
     struct netdev_idle_queue {
         struct netdev *dev;
         uint16_t q;

@@ -19,8 +19,9 @@ static uint64_t first_due_ns(const struct netdev_loop *loop)
 
 static void run_timers(struct netdev_loop *loop)
 {
-    enum { AT_MOST_S = 1 };
-    const uint64_t second_ns = 1000000000ull, now_ns = clock_ns();
+    const uint64_t second_ns = 1000000000ull;
+    /* The cycles first: who is held up in between is early then, and not late. */
+    const uint64_t now_cycles = clock_cycles(), now_ns = clock_ns();
     struct netdev_timer *next;
 
     for (struct netdev_timer *timer = loop->timers; timer; timer = next) {
@@ -31,9 +32,9 @@ static void run_timers(struct netdev_loop *loop)
         timer->run(timer);
     }
     /* Cycles and nanoseconds drift apart: a timer that is far is looked at again in a second. */
-    const uint64_t due_ns = MIN(first_due_ns(loop), now_ns + AT_MOST_S * second_ns);
+    const uint64_t due_ns = MIN(first_due_ns(loop), now_ns + second_ns);
     const uint64_t in_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-    loop->due_cycles = clock_cycles() + in_ns * (clock_cycles_hz() / 1000000) / 1000;
+    loop->due_cycles = now_cycles + in_ns * (clock_cycles_hz() / 1000000) / 1000;
 }
 
 void netdev_loop_at(struct netdev_loop *loop, struct netdev_timer *timer, uint64_t due_ns)
@@ -55,7 +56,7 @@ static void host_send(struct netdev_timer *timer)
 {
     struct netdev_loop *loop = timer->loop;
     struct netdev_loop_host *host = &loop->host;
-    uint64_t due_ns = clock_ns() + netdev_idle_wake_ns;
+    uint64_t due_ns = clock_ns() + loop->idle.wake_ns;
     struct netbuf *nb;
 
     loop->has_packets = &no_packets;
@@ -104,7 +105,7 @@ static void look_at_links(struct netdev_timer *timer)
         inet_arrived(host->inet);
         host_send(&host->timer);
     }
-    netdev_loop_at(loop, timer, clock_ns() + netdev_idle_wake_ns);
+    netdev_loop_at(loop, timer, clock_ns() + loop->idle.wake_ns);
 }
 
 /* --- the turn -----------------------------------------------------------------------------------
@@ -130,6 +131,7 @@ void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, 
         .dev = dev, .q = q, .inet = inet, .pool = pool, .timer = {.run = host_send}};
     loop->has_packets = &inet->has_packets;
     netdev_loop_at(loop, &loop->host.timer, NETDEV_TIMER_NEVER);
+    look_at_links(&loop->look); /* so neighbours know it before the app says that it serves */
 }
 
 void netdev_loop_rest(struct netdev_loop *loop, bool busy)

@@ -69,8 +69,8 @@ void netdev_loop_init(struct netdev_loop *loop);
 /* The loop receives from pair q of dev, which is started. */
 void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q);
 
-/* The loop sends what inet has to send by itself, on pair q of dev, in buffers of pool. With
- * several cores one of them does, core 0 in general. */
+/* The loop sends what inet has to send by itself, on pair q of dev, in buffers of pool: it begins
+ * with the announcement, at once. With several cores one of them does, core 0 in general. */
 void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, struct inet *inet,
                       struct netbuf_pool *pool);
 

@@ -184,7 +184,7 @@ static void look_at_link(struct loop *l)
 {
     if (l->now < l->next_link_look)
         return;
-    l->next_link_look = l->now + value_cycles(netdev_idle_wake_ns, l->hz);
+    l->next_link_look = l->now + value_cycles(l->idle.wake_ns, l->hz);
     bool down = !netdev_recover(l->dev);
 
     if (down != l->link_down && team_leads(l)) {

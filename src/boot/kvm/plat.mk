@@ -8,5 +8,6 @@ kvm.cflags := -ffreestanding -fbuiltin -mno-red-zone -fno-pic -mcmodel=small -fc
 # -n: segments follow each other in the file without padding up to pages; in memory they are apart.
 kvm.ldflags := -nostdlib -static -Wl,-T,src/boot/pvh/image.ld -Wl,-z,max-page-size=4096 -Wl,-n
 kvm.link_deps := src/boot/pvh/image.ld
-# This code also runs in ring 0, where it may be emulated, and in trap handlers.
-kvm.general_regs := src/boot/%
+# This code also runs in ring 0, where it may be emulated, and in trap handlers; and an address is
+# parsed before the first instruction in ring 3.
+kvm.general_regs := src/boot/% src/netbuf/ipv4.c
