@@ -111,7 +111,7 @@ def test_vhost_devices_come_in_the_order_of_their_words(tmp_path):
         (["vhost="], r"vhost= can't be used: expected the path of a UNIX socket"),
         (
             ["vhost=s", *["vhost.mac=02:00:00:00:00:01"] * 2],
-            r"vhost\.mac is given 2 times, and there are 1 words vhost= to have one",
+            r"more words vhost\.mac= \(2\) than vhost= \(1\); leave some out, or name more devices",
         ),
         (["vhost.mac=00:00:00:00:00:00"], r"vhost\.mac=00:.* can't be used: expected an address of one"),
     ],
