@@ -137,6 +137,24 @@ def test_a_tap_that_was_deleted_comes_back(namespace):
         end(app)
 
 
+def test_frames_that_are_longer_than_a_buffer_are_dropped(namespace):
+    """The host takes a greater MTU than it had when the process asked for it."""
+    namespace.run("ip tuntap add ring0 mode tap")
+    namespace.up("ring0")
+    with namespace.app("udpkv", "tap=ring0") as app:
+        app.expect("^udpkv: serves")
+        namespace.ping()
+        namespace.run("ip link set ring0 mtu 65521")
+        frames = 0
+        for size in (3000, 9000, 65000):
+            frames += 1
+            ping = ["ping", "-q", "-M", "do", "-c", "1", "-W", "0.2", "-s", str(size), APP_IP]
+            assert subprocess.run([*namespace.enter, *ping], stdout=subprocess.DEVNULL).returncode == 1
+        check_it_serves(namespace)
+        end(app)
+        assert f"receive queue dropped {frames}, bad_len {frames}." in app.console()
+
+
 def processor_ticks(process):
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
