@@ -130,6 +130,9 @@ def test_a_tap_that_was_deleted_comes_back(namespace):
             namespace.run("ip link del ring0")
             app.expect(r"^tap ring0: the interface has gone; the link is down until it is back\.$")
             assert "ring0" not in namespace.run("ip link")  # nor did the process make it anew
+            namespace.run("ip tuntap add ring0 mode tap multi_queue")
+            app.expect("^tap ring0: an interface of that name is there .* can't be used: Invalid argu")
+            namespace.run("ip link del ring0")
             namespace.run("ip tuntap add ring0 mode tap")
             namespace.up("ring0")
             app.expect(r"^tap ring0: the interface is back\.$")

@@ -30,7 +30,8 @@ struct tap;
 /* How the driver asks for its interface; unit tests have another one. */
 struct tap_port {
     enum tap_state (*look)(const struct tap *tap);
-    /* Attaches tap->fd to the interface, if there is one again: 0, or an errno. */
+    /* Attaches tap->fd to the interface, if there is one again: 0, or an errno; ENODEV: there is
+     * none. */
     int (*attach_again)(const struct tap *tap);
 };
 
@@ -48,6 +49,7 @@ struct tap {
     uint8_t mac[6];
     uint16_t mtu_bytes, mtu_max_bytes;
     bool lost; /* the interface has gone, and that was told */
+    int told;  /* the errno because of which it couldn't be attached to last, which was told, too */
     struct tap_queue rx, tx;
     struct netbuf_pool *pool; /* of the receive queue */
     struct netbuf *next;      /* is received into next; NULL: the pool had none, or not started */

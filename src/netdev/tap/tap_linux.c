@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -207,6 +208,18 @@ static void tap_stop(struct netdev *dev)
     tap->next = NULL;
 }
 
+/* True if the interface is there again, and ours. Says so once if it is there and can't be had. */
+static bool attach_again(struct tap *tap)
+{
+    const int error = tap->port->attach_again(tap);
+
+    if (error != 0 && error != ENODEV && error != tap->told)
+        print("tap %s: an interface of that name is there again, but can't be used: %s.\n",
+              tap->name, strerror(error));
+    tap->told = error;
+    return error == 0;
+}
+
 /* Notices that the interface was deleted, and attaches to it when it is there again. True if
  * packets can go. */
 static bool tap_recover(struct tap *tap)
@@ -218,7 +231,7 @@ static bool tap_recover(struct tap *tap)
             print("tap %s: the interface has gone; the link is down until it is back.\n",
                   tap->name);
         tap->lost = tap->rx.base.broken = tap->tx.base.broken = true;
-        if (tap->port->attach_again(tap) == 0)
+        if (attach_again(tap))
             state = tap->port->look(tap);
     }
     if (state != TAP_GONE && tap->lost) {
