@@ -51,6 +51,15 @@ def test_devices_over_pci_come_in_the_order_of_the_command_line(machine):
         assert listed(vm) == MACS
 
 
+@pytest.mark.parametrize("machine, device", [("microvm", "virtio-net-device"), ("pc", "virtio-net-pci")])
+def test_a_ninth_device_is_left_out(machine, device):
+    macs = [f"52:54:00:00:02:{9 - i:02x}" for i in range(9)]
+    more = nics(device, macs)
+    with boot(machine, more) as vm:
+        vm.expect(r": left out, as an image drives at most 8 network devices\.$")
+        assert listed(vm) == macs[:8]
+
+
 @pytest.mark.parametrize("machine", ["q35", "pc"])
 def test_an_ethernet_device_without_a_driver_is_told(machine):
     more = nics("e1000", MACS[:1]) + ["-device", "virtio-net-pci,mac=" + MACS[1]]
@@ -111,7 +120,7 @@ def test_vhost_devices_come_in_the_order_of_their_words(tmp_path):
         (["vhost="], r"vhost= can't be used: expected the path of a UNIX socket"),
         (
             ["vhost=s", *["vhost.mac=02:00:00:00:00:01"] * 2],
-            r"vhost\.mac is given 2 times, and there are 1 words vhost= to have one",
+            r"more words vhost\.mac= \(2\) than vhost= \(1\); leave some out, or name more devices",
         ),
         (["vhost.mac=00:00:00:00:00:00"], r"vhost\.mac=00:.* can't be used: expected an address of one"),
     ],

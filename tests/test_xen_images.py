@@ -55,6 +55,15 @@ def test_a_line_that_is_too_long_is_refused_with_its_length(xen):
         assert hello.exit_code() == 64
 
 
+def test_devices_come_in_the_order_of_the_configuration(xen):
+    macs = [f"00:16:3e:00:01:{i:02x}" for i in (7, 3, 5)]
+    vifs = [f"mac={mac}" for mac in macs]
+    with xen.domain(image("selftest", "xen"), "only=devices_", vif=vifs) as selftest:
+        selftest.expect("^2 passed, 0 failed, 0 skipped$")
+        assert selftest.exit_code() == 0
+        assert re.findall(r"^device \d: ([0-9a-f:]{17}), ", selftest.console(), re.M) == macs
+
+
 def test_a_fault_is_a_crash_for_xen(xen):
     with xen.domain(image("selftest", "xen"), "fault=div") as selftest:
         selftest.expect(r"^fault: .*\(vector 0\)")

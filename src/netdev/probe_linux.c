@@ -3,13 +3,14 @@
  * probe_linux.c - a host process has the network devices that its command line names, in the order
  * of its words:
  *
- *     vhost=/run/sock0 vhost=/run/sock1 vhost.mac=02:00:00:00:00:01
+ *     vhost=/run/sock0 tap=ring0 vhost=/run/sock1 tap.mac=02:00:00:00:00:01
  *
  * A MAC address is for the device whose word has the same number among those of its kind, wherever
- * it stands: here the first.
+ * it stands: here the first tap, which is the second device.
  */
 #include "boot/boot.h"
 #include "netdev/netdev.h"
+#include "netdev/tap/tap.h"
 #include "netdev/virtio/virtio_user.h"
 
 enum { MAC_BYTES = 6 };
@@ -23,6 +24,7 @@ struct kind {
 };
 
 static struct kind vhost = {.word = "vhost", .add = virtio_user_add};
+static struct kind tap = {.word = "tap", .add = tap_add};
 
 /* All devices, in the order of the words. */
 static struct {
@@ -78,27 +80,44 @@ static const char *parse_vhost(const struct boot_key *key, const char *text)
 }
 
 BOOT_KEY("vhost+", parse_vhost, &vhost, NULL, "",
-         "UNIX socket of a vhost-user back end, which is a network device; 8 devices at most");
+         "UNIX socket of a vhost-user back end, which is a network device; 8 devices at most, "
+         "vhost= and tap= together");
 BOOT_KEY("vhost.mac+", parse_mac, &vhost, NULL, "",
          "MAC address of the first vhost= device, the next one of the second, and so on; random if "
+         "not given");
+
+static const char *parse_tap(const struct boot_key *key, const char *text)
+{
+    const char *expected = tap_check_name(text);
+
+    return expected ? expected : want_device(key->dst, text);
+}
+
+BOOT_KEY("tap+", parse_tap, &tap, NULL, "",
+         "tap interface of this host, which is a network device for developing; made if there is "
+         "none and this process may; 8 devices at most, vhost= and tap= together");
+BOOT_KEY("tap.mac+", parse_mac, &tap, NULL, "",
+         "MAC address of the first tap= device, the next one of the second, and so on; random if "
          "not given");
 
 static void check_macs(const struct kind *kind)
 {
     if (kind->mac_count <= kind->devices)
         return;
-    print("command line: %s.mac is given %u times, and there are %u words %s= to have one; leave "
-          "some out, or name more devices.\n",
-          kind->word, kind->mac_count, kind->devices, kind->word);
+    print("command line: more words %s.mac= (%u) than %s= (%u); leave some out, or name more "
+          "devices.\n",
+          kind->word, kind->mac_count, kind->word, kind->devices);
     boot_exit(BOOT_EXIT_USAGE);
 }
 
 void netdev_probe_platform(void)
 {
     check_macs(&vhost);
+    check_macs(&tap);
     if (wanted_count == 0)
         print("This process has no network device; vhost=SOCK names the UNIX socket of one, on "
-              "which a vhost-user back end such as dpdk-testpmd listens.\n");
+              "which a vhost-user back end such as dpdk-testpmd listens, or tap=NAME a tap "
+              "interface of this host.\n");
     for (uint32_t i = 0; i < wanted_count; i++) {
         struct kind *kind = wanted[i].kind;
         const uint32_t number = kind->added++;

@@ -6,9 +6,9 @@
  * at most a second, for what is on its way, so that a count means packets that were sent. With
  * several cores each runs a loop of its own (team.h); core 0's decides when the run is over.
  *
- * With nothing to do it sleeps as the key idle.mode says (idle.h): rx and fwd until a packet comes, tx
- * with a rate until shortly before the next one is due. latency and pingpong never do, as waking up
- * would be part of what they measure.
+ * With nothing to do it sleeps as the key idle.mode says (idle.h): rx and fwd until a packet comes,
+ * tx with a rate until shortly before the next one is due. latency and pingpong never do, as waking
+ * up would be part of what they measure.
  */
 #ifndef PKTGEN_LOOP_H
 #define PKTGEN_LOOP_H

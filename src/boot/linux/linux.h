@@ -28,6 +28,10 @@ void linux_thread_init(uint32_t core);
 #define LINUX_WAIT_FDS 64
 void linux_wait_fd(int fd, bool on);
 
+/* The same for any other file that doesn't block: boot_wait leaves it as it is, so it ends each
+ * wait until its owner has read it. */
+void linux_wait_readable(int fd, bool on);
+
 /* Readable once boot_stopping() is true: it ends every thread's waits, whichever took the signal.
  * Between start.c and wait.c. */
 extern int linux_stop_fd;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * start.c - the linux platform: a host process, whose network device is a vhost-user back end; also
- * for unit tests, sanitizers, debuggers and fuzzers. The arguments are the command line's words.
+ * start.c - the linux platform: a host process, whose network devices are vhost-user back ends and
+ * taps; also for unit tests, sanitizers, debuggers and fuzzers. The arguments are the command
+ * line's words.
  *
  * Memory is one mapping of one file without a name, so that another process can be given all of it:
  * of huge pages if enough are free, else of ordinary ones, which the kernel adds as they are

@@ -14,10 +14,11 @@
 
 /* files[0] is the stop file. */
 static _Thread_local struct pollfd files[1 + LINUX_WAIT_FDS];
+static _Thread_local bool is_eventfd[1 + LINUX_WAIT_FDS];
 static _Thread_local uint32_t file_count; /* without the stop file */
 static _Thread_local uint64_t interrupts;
 
-void linux_wait_fd(int fd, bool on)
+static void set_file(int fd, bool eventfd, bool on)
 {
     uint32_t at = 1;
 
@@ -26,10 +27,22 @@ void linux_wait_fd(int fd, bool on)
     if (on && at > file_count) {
         assert(file_count < LINUX_WAIT_FDS);
         files[at] = (struct pollfd){fd, POLLIN, 0};
+        is_eventfd[at] = eventfd;
         file_count++;
     } else if (!on && at <= file_count) {
+        is_eventfd[at] = is_eventfd[file_count];
         files[at] = files[file_count--];
     }
+}
+
+void linux_wait_fd(int fd, bool on)
+{
+    set_file(fd, true, on);
+}
+
+void linux_wait_readable(int fd, bool on)
+{
+    set_file(fd, false, on);
 }
 
 void boot_wait(uint64_t deadline_ns)
@@ -46,7 +59,8 @@ void boot_wait(uint64_t deadline_ns)
         return;
     for (uint32_t i = 1; i <= file_count; i++) {
         assert(!(files[i].revents & POLLNVAL)); /* closed while it is waited for */
-        if (files[i].revents & POLLIN && eventfd_read(files[i].fd, &events) == 0)
+        if (files[i].revents & POLLIN &&
+            (!is_eventfd[i] || eventfd_read(files[i].fd, &events) == 0))
             interrupts++;
     }
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of what ends boot_wait in a host process: files and signals. */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -39,6 +41,32 @@ TEST(wait_ends_when_a_file_is_readable)
     CHECK(clock_ns() >= deadline_ns);
     close(one);
     close(two);
+}
+
+TEST(wait_leaves_a_file_that_is_no_eventfd_as_it_is)
+{
+    const uint64_t interrupts = boot_interrupts();
+    int ends[2], one = eventfd(0, EFD_NONBLOCK);
+    char text[2];
+
+    CHECK(pipe2(ends, O_NONBLOCK) == 0);
+    linux_wait_readable(ends[0], true);
+    linux_wait_fd(one, true);
+    CHECK(write(ends[1], "ab", 2) == 2);
+    boot_wait(FOREVER);
+    boot_wait(FOREVER); /* it is still readable */
+    CHECK_EQ(boot_interrupts() - interrupts, 2);
+    CHECK(read(ends[0], text, sizeof text) == 2 && text[0] == 'a');
+    linux_wait_readable(ends[0], false);
+    eventfd_write(one, 1); /* it has taken the other one's place in the list, as an eventfd */
+    boot_wait(FOREVER);
+    CHECK_EQ(boot_interrupts() - interrupts, 3);
+    boot_wait(clock_ns() + 1000000);
+    CHECK_EQ(boot_interrupts() - interrupts, 3);
+    linux_wait_fd(one, false);
+    close(one);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 TEST(wait_for_a_closed_file_is_refused)
