@@ -2,7 +2,9 @@
 """Host processes on tap interfaces, in a network namespace that the test has made for them."""
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vhost_port import VhostPort
+from vhost_port import OUR_MAC, VhostPort
 from vm import DEADLINE_S, Vm, image
 
 HOST_IP, APP_IP = "10.0.2.2", "10.0.2.15"
@@ -34,6 +36,7 @@ class Namespace:
                  " echo made; exec cat"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
+            self.pid = self._holder.pid
             self.enter = ["nsenter", "-t", str(self._holder.pid), "-n", *enter]
             if self._holder.stdout.readline() == b"made\n" and self._has_tun():
                 return
@@ -56,6 +59,10 @@ class Namespace:
             [*self.enter, sys.executable, "-B", "-c", program],
             check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
         ).stdout
+
+    def start_python(self, program):
+        """A program that runs on; whoever starts it ends it."""
+        return subprocess.Popen([*self.enter, sys.executable, "-B", "-c", program], stdout=subprocess.PIPE)
 
     def app(self, app, *words, rights=True):
         more = [] if rights else WITHOUT_RIGHTS
@@ -252,3 +259,92 @@ def test_one_core_is_what_a_tap_has(namespace):
     with namespace.app("udpkv", "tap=ring0", "cores=2") as app:
         app.expect("cores=2 needs as many queue pairs, and tap at tap ring0 has 1")
         assert app.status() == 70
+
+
+# --- forward --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hosts():
+    """Two hosts and, between them, a namespace with a bridge for each; forward closes the gap."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can put interfaces into several network namespaces")
+    made = [Namespace() for _ in range(3)]
+    yield made
+    for one in made:
+        one.close()
+
+
+def plug_in(host, middle, side, address):
+    """A cable from a host to a bridge of its own, which waits for a tap."""
+    middle.run(f"ip link add to{side} type veth peer name eth0 netns {host.pid}")
+    middle.run(f"ip link add br{side} type bridge")
+    middle.run(f"ip link set to{side} master br{side} up")
+    middle.run(f"ip link set br{side} up")
+    host.run("ip link set eth0 up")
+    host.run(f"ip address add {address}/24 dev eth0")
+
+
+def test_two_hosts_ping_each_other_through_forward(hosts):
+    middle, left, right = hosts
+    for side, (host, address) in enumerate(((left, HOST_IP), (right, APP_IP))):
+        plug_in(host, middle, side, address)
+    with middle.app("forward", "tap=ring0", "tap=ring1") as app:
+        app.expect("^forward: passes frames between tap ring0 and tap ring1")
+        for side in range(2):
+            middle.run(f"ip link set ring{side} master br{side} up")
+        left.ping()
+        told = left.run(f"ping -n -q -c 100 -i 0.002 -s 1472 {APP_IP}")
+        assert " 0% packet loss" in told, told
+        app.interrupt()
+        app.expect(r"^forward: every pool is whole\.$")
+        assert app.status() == 0
+        assert len(re.findall(r"^forward: tap ring\d transmit queue dropped 0\.$", app.console(), re.M)) == 2
+
+
+ECHO = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("10.0.2.15", 11211))
+    print("echoes", flush=True)
+    while True:
+        data, client = server.recvfrom(65536)
+        server.sendto(data, client)
+"""
+
+
+def test_forward_joins_a_vhost_user_device_and_a_tap(namespace, tmp_path):
+    """A client's datagrams come by the back end, leave by the tap, and an echo comes back."""
+    mac = "02:00:00:00:00:0b"
+    with VhostPort(tmp_path / "vhost", queues=1, mac=bytes.fromhex(mac.replace(":", ""))) as port:
+        with namespace.app("forward", f"vhost={tmp_path}/vhost", "tap=ring0") as app:
+            app.expect("^forward: passes frames between vhost-user .* and tap ring0")
+            namespace.run(f"ip link set ring0 address {mac}")
+            namespace.up("ring0", f"{APP_IP}/24")
+            namespace.run(f"ip neighbour add {HOST_IP} lladdr {OUR_MAC.hex(':')} dev ring0")
+            echo = namespace.start_python(ECHO)
+            try:
+                assert echo.stdout.readline() == b"echoes\n"
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    client.settimeout(1)
+                    client.connect(("127.0.0.1", port.number))
+                    end_s = time.monotonic() + DEADLINE_S
+                    for payload in (b"hello", b"x" * 1472):
+                        while not echoed(client, payload):
+                            assert time.monotonic() < end_s, app.console()
+            finally:
+                echo.kill()
+                echo.wait()
+                echo.stdout.close()
+            app.interrupt()
+            app.expect(r"^forward: every pool is whole\.$")
+            assert app.status() == 0
+
+
+def echoed(client, payload):
+    """Did it come back? Right after an interface came up the kernel may drop packets."""
+    client.send(payload)
+    try:
+        return client.recv(65536) == payload
+    except TimeoutError:
+        return False
