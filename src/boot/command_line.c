@@ -114,7 +114,7 @@ static void take_word(const char *word, size_t len, bool *given)
     *seen = true;
 }
 
-RUNS_ONCE void boot_command_line(const char *text, size_t text_len)
+RUNS_SELDOM void boot_command_line(const char *text, size_t text_len)
 {
     bool given[MAX_KEYS] = {false};
 

@@ -168,7 +168,7 @@ _Static_assert(BOOT_CORES_MAX < LINE_OWNER, "a core and one fit in");
 
 /* Waits until no other core's line is unfinished, and begins one of this core. A line that takes
  * more than about a second isn't waited for: its core has failed, or prints no newline. */
-RUNS_ONCE static void line_begin(void)
+RUNS_SELDOM static void line_begin(void)
 {
     const uint32_t me = boot_core() + 1;
     uint32_t seen = LINE_OWNER, now = load_acquire(&console_line);

@@ -22,7 +22,7 @@
 #define CACHE_LINE        64
 #define PAGE_SIZE         4096u
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
-#define RUNS_ONCE         __attribute__((cold)) /* at start-up, or seldom: small, not fast */
+#define RUNS_SELDOM       __attribute__((cold)) /* at start-up, or seldom: made small, not fast */
 
 /* C's own; the platform provides them (libc on linux, pvh/string.c in an image). */
 void *memcpy(void *dst, const void *src, size_t len);

@@ -91,7 +91,7 @@ static uint64_t timed_burst(struct bench *b, uint32_t *n)
 }
 
 /* Makes the store hold the keys. */
-static RUNS_ONCE bool fill_store(struct bench *b)
+static RUNS_SELDOM bool fill_store(struct bench *b)
 {
     for (uint64_t key = 0; key < keys; key += BURST) {
         uint32_t n;
@@ -106,7 +106,7 @@ static RUNS_ONCE bool fill_store(struct bench *b)
 
 /* The median of the bursts, in cycles a request. A mean would also count what else the machine does
  * in between. */
-static RUNS_ONCE uint32_t median_cycles(const uint32_t bursts[MOST])
+static RUNS_SELDOM uint32_t median_cycles(const uint32_t bursts[MOST])
 {
     uint32_t at = 0;
 
@@ -116,7 +116,7 @@ static RUNS_ONCE uint32_t median_cycles(const uint32_t bursts[MOST])
 }
 
 /* One round on one core, while the other cores have theirs. */
-static RUNS_ONCE void measure_core(uint32_t core)
+static RUNS_SELDOM void measure_core(uint32_t core)
 {
     struct bench *b = &benches[core];
     uint64_t cycles = 0;
@@ -139,7 +139,7 @@ static RUNS_ONCE void measure_core(uint32_t core)
 }
 
 /* On all cores at once; false if one had a wrong answer. */
-static RUNS_ONCE bool measure_all(bool with_checksums)
+static RUNS_SELDOM bool measure_all(bool with_checksums)
 {
     bool right = true;
 
@@ -150,7 +150,7 @@ static RUNS_ONCE bool measure_all(bool with_checksums)
     return right;
 }
 
-static RUNS_ONCE void init_bench(struct bench *b, struct server *server, uint32_t core)
+static RUNS_SELDOM void init_bench(struct bench *b, struct server *server, uint32_t core)
 {
     const struct server_conf *conf = &server->conf;
 
@@ -163,7 +163,7 @@ static RUNS_ONCE void init_bench(struct bench *b, struct server *server, uint32_
     b->right = true;
 }
 
-RUNS_ONCE int bench_run(struct server *const servers[], uint64_t key_count)
+RUNS_SELDOM int bench_run(struct server *const servers[], uint64_t key_count)
 {
     benches = boot_alloc(boot_cores() * sizeof *benches, CACHE_LINE);
     if (!benches)

@@ -3,8 +3,8 @@
 #include "apps/udpkv/device_stats.h"
 
 /* Counters of drops: "STAT rx0:drop_no_buf 3". */
-static RUNS_ONCE void show_drops(struct reply *reply, const char *part, const char *const *names,
-                                 const uint64_t *drops, uint32_t count)
+static RUNS_SELDOM void show_drops(struct reply *reply, const char *part, const char *const *names,
+                                   const uint64_t *drops, uint32_t count)
 {
     char prefix[16];
 
@@ -13,8 +13,8 @@ static RUNS_ONCE void show_drops(struct reply *reply, const char *part, const ch
         text_show_number(reply, prefix, names[i], drops[i]);
 }
 
-static RUNS_ONCE void show_queue(struct reply *reply, const char *part,
-                                 const struct netdev_queue_stats *stats)
+static RUNS_SELDOM void show_queue(struct reply *reply, const char *part,
+                                   const struct netdev_queue_stats *stats)
 {
     char prefix[16];
 
@@ -26,7 +26,7 @@ static RUNS_ONCE void show_queue(struct reply *reply, const char *part,
     show_drops(reply, part, netdev_drop_names, stats->drops, NETDEV_DROP_REASONS);
 }
 
-static RUNS_ONCE void show_pair(struct reply *reply, const struct device_stats *d, uint16_t q)
+static RUNS_SELDOM void show_pair(struct reply *reply, const struct device_stats *d, uint16_t q)
 {
     struct netdev_queue_stats queue;
     char part[8];
@@ -39,7 +39,7 @@ static RUNS_ONCE void show_pair(struct reply *reply, const struct device_stats *
         show_queue(reply, part, &queue);
 }
 
-static RUNS_ONCE void show_inets(struct reply *reply, const struct device_stats *d)
+static RUNS_SELDOM void show_inets(struct reply *reply, const struct device_stats *d)
 {
     uint64_t arp_replies = 0, echo_replies = 0, drops[INET_DROP_REASONS] = {0};
 
@@ -54,7 +54,7 @@ static RUNS_ONCE void show_inets(struct reply *reply, const struct device_stats 
     show_drops(reply, "inet", inet_drop_names, drops, INET_DROP_REASONS);
 }
 
-static RUNS_ONCE void show_idle(struct reply *reply, const struct device_stats *d)
+static RUNS_SELDOM void show_idle(struct reply *reply, const struct device_stats *d)
 {
     uint64_t waits = 0, averted = 0, interrupts = 0;
 
@@ -69,7 +69,7 @@ static RUNS_ONCE void show_idle(struct reply *reply, const struct device_stats *
     text_show_number(reply, "idle:", "interrupts", interrupts);
 }
 
-RUNS_ONCE void device_stats_show(const void *whose, struct reply *reply)
+RUNS_SELDOM void device_stats_show(const void *whose, struct reply *reply)
 {
     const struct device_stats *d = whose;
     struct netdev_info info;

@@ -67,7 +67,7 @@ static uint32_t now_s(void)
     return (uint32_t)(clock_base_s + clock_ns() / 1000000000ull);
 }
 
-static RUNS_ONCE void create_cores(void)
+static RUNS_SELDOM void create_cores(void)
 {
     const size_t len = boot_cores() * sizeof *cores;
 
@@ -78,7 +78,7 @@ static RUNS_ONCE void create_cores(void)
               boot_alloc_max() >> 10, len >> 10);
 }
 
-static RUNS_ONCE void open_device(struct netdev_info *info)
+static RUNS_SELDOM void open_device(struct netdev_info *info)
 {
     dev = netdev_pick();
     netdev_info(dev, info);
@@ -91,7 +91,7 @@ static RUNS_ONCE void open_device(struct netdev_info *info)
 }
 
 /* The store's memory comes last: it is what may be cut to what the machine has. */
-static RUNS_ONCE void create_store(void)
+static RUNS_SELDOM void create_store(void)
 {
     size_t left = boot_alloc_max();
     uint64_t max = left > RESERVE_BYTES ? ALIGN_DOWN(left - RESERVE_BYTES, (size_t)4096) : 0;
@@ -126,7 +126,7 @@ static void serve(uint32_t number)
     }
 }
 
-static RUNS_ONCE void print_size(uint64_t bytes)
+static RUNS_SELDOM void print_size(uint64_t bytes)
 {
     if (bytes % (1 << 20) == 0)
         print("%lu MiB", bytes >> 20);
@@ -134,7 +134,7 @@ static RUNS_ONCE void print_size(uint64_t bytes)
         print("%lu KiB", bytes >> 10);
 }
 
-static RUNS_ONCE void print_serves(const struct netdev_info *info)
+static RUNS_SELDOM void print_serves(const struct netdev_info *info)
 {
     char ip[IPV4_TEXT_BYTES];
     const uint8_t *mac = info->mac;
@@ -153,13 +153,13 @@ static RUNS_ONCE void print_serves(const struct netdev_info *info)
     print(".\n");
 }
 
-static RUNS_ONCE void add_drops(uint64_t *sums, const uint64_t *drops, uint32_t reasons)
+static RUNS_SELDOM void add_drops(uint64_t *sums, const uint64_t *drops, uint32_t reasons)
 {
     for (uint32_t i = 0; i < reasons; i++)
         sums[i] += drops[i];
 }
 
-static RUNS_ONCE void print_device_summary(void)
+static RUNS_SELDOM void print_device_summary(void)
 {
     uint64_t waits = 0, interrupts = 0;
 
@@ -172,7 +172,7 @@ static RUNS_ONCE void print_device_summary(void)
 }
 
 /* Adds what the other cores' servers have counted to core 0's. */
-static RUNS_ONCE void sum_servers(struct server *sum)
+static RUNS_SELDOM void sum_servers(struct server *sum)
 {
     for (uint32_t i = 1; i < boot_cores(); i++) {
         const struct server *one = &cores[i].server;
@@ -187,7 +187,7 @@ static RUNS_ONCE void sum_servers(struct server *sum)
     }
 }
 
-static RUNS_ONCE void print_summary(void)
+static RUNS_SELDOM void print_summary(void)
 {
     struct server *server = &cores[0].server;
     const struct text_stats text = text_sum_stats(&server->text);
@@ -207,7 +207,7 @@ static RUNS_ONCE void print_summary(void)
     print_device_summary();
 }
 
-static RUNS_ONCE void init_server(uint32_t core)
+static RUNS_SELDOM void init_server(uint32_t core)
 {
     conf.pool = pools[core];
     conf.cycles_busy = &cores[core].loop.cycles_busy;
@@ -218,7 +218,7 @@ static RUNS_ONCE void init_server(uint32_t core)
 }
 
 /* The servers without a device, measured; the exit code. */
-static RUNS_ONCE int bench(void)
+static RUNS_SELDOM int bench(void)
 {
     static const struct netbuf_pool_conf pool = {
         .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 64};
@@ -240,7 +240,7 @@ static RUNS_ONCE int bench(void)
     return bench_run(servers, bench_keys);
 }
 
-static RUNS_ONCE void init_servers(const struct netdev_info *info)
+static RUNS_SELDOM void init_servers(const struct netdev_info *info)
 {
     memcpy(conf.mac, info->mac, sizeof conf.mac);
     conf.ip = inet_ip;
@@ -261,7 +261,7 @@ static RUNS_ONCE void init_servers(const struct netdev_info *info)
     netdev_loop_host(&cores[0].loop, dev, 0, &cores[0].server.inet, pools[0]);
 }
 
-RUNS_ONCE int app_main(void)
+RUNS_SELDOM int app_main(void)
 {
     struct netdev_info info;
 

@@ -4,7 +4,7 @@
 #include "apps/udpkv/meta.h"
 
 /* All that is known of an item but its value. It has no class, so none is told. */
-static RUNS_ONCE void answer_debug(struct command *c, const struct item *item)
+static RUNS_SELDOM void answer_debug(struct command *c, const struct item *item)
 {
     uint8_t key[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
     char text[128];
@@ -21,7 +21,7 @@ static RUNS_ONCE void answer_debug(struct command *c, const struct item *item)
     reply_text(c->reply, text);
 }
 
-RUNS_ONCE void meta_debug(struct command *c)
+RUNS_SELDOM void meta_debug(struct command *c)
 {
     uint8_t decoded[BASE64_BYTES(STORE_MAX_KEY)];
     struct word key;

@@ -27,7 +27,7 @@ struct answer {
 _Static_assert(offsetof(struct answer, reply) == 0, "more_parts finds the answer by its reply");
 
 /* The lines of `stats settings`: memcached's names where there is such a setting. */
-static RUNS_ONCE void show_settings(const void *whose, struct reply *reply)
+static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
 {
     const struct server *server = whose;
     const struct server_conf *conf = &server->conf;
@@ -52,7 +52,7 @@ static RUNS_ONCE void show_settings(const void *whose, struct reply *reply)
     }
 }
 
-RUNS_ONCE void server_init(struct server *server, const struct server_conf *conf)
+RUNS_SELDOM void server_init(struct server *server, const struct server_conf *conf)
 {
     static const uint64_t not_told;
     uint32_t n = 0;
@@ -88,7 +88,7 @@ RUNS_ONCE void server_init(struct server *server, const struct server_conf *conf
                                  .start_s = conf->now_s};
 }
 
-RUNS_ONCE void server_join(struct server *server, struct server *alone)
+RUNS_SELDOM void server_join(struct server *server, struct server *alone)
 {
     assert(alone->text.next == &alone->text);
     alone->text.next = server->text.next;

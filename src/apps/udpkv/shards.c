@@ -2,8 +2,8 @@
 /* shards.c - the store over cores; see shards.h. */
 #include "apps/udpkv/shards.h"
 
-RUNS_ONCE void shards_create(struct shards *shards, void *memory, size_t len_bytes, uint32_t cores,
-                             uint64_t seed)
+RUNS_SELDOM void shards_create(struct shards *shards, void *memory, size_t len_bytes,
+                               uint32_t cores, uint64_t seed)
 {
     uint32_t count = 1;
 
@@ -53,8 +53,8 @@ static void leave_shard(struct shards *shards, struct store *store)
 
 /* A flush takes one id, however many shards there are: the core's highest id is set back before
  * each. */
-static RUNS_ONCE void flush_each(struct shards *shards,
-                                 void (*one)(struct store *store, uint32_t at_s), uint32_t at_s)
+static RUNS_SELDOM void flush_each(struct shards *shards,
+                                   void (*one)(struct store *store, uint32_t at_s), uint32_t at_s)
 {
     const uint64_t before = shards->last_cas;
     uint64_t last = before;
@@ -70,23 +70,23 @@ static RUNS_ONCE void flush_each(struct shards *shards,
     shards->last_cas = last;
 }
 
-static RUNS_ONCE void flush_one_now(struct store *store, uint32_t at_s)
+static RUNS_SELDOM void flush_one_now(struct store *store, uint32_t at_s)
 {
     (void)at_s;
     store_flush(store);
 }
 
-RUNS_ONCE void shards_flush(struct shards *shards)
+RUNS_SELDOM void shards_flush(struct shards *shards)
 {
     flush_each(shards, flush_one_now, 0);
 }
 
-RUNS_ONCE void shards_flush_at(struct shards *shards, uint32_t at_s)
+RUNS_SELDOM void shards_flush_at(struct shards *shards, uint32_t at_s)
 {
     flush_each(shards, store_flush_at, at_s);
 }
 
-RUNS_ONCE void shards_sum(struct shards *shards, struct shards_sum *sum)
+RUNS_SELDOM void shards_sum(struct shards *shards, struct shards_sum *sum)
 {
     *sum = (struct shards_sum){0};
     for (uint32_t n = 0; n <= shards->mask; n++) {
@@ -105,7 +105,7 @@ RUNS_ONCE void shards_sum(struct shards *shards, struct shards_sum *sum)
     }
 }
 
-RUNS_ONCE void shards_reset_stats(struct shards *shards)
+RUNS_SELDOM void shards_reset_stats(struct shards *shards)
 {
     for (uint32_t n = 0; n <= shards->mask; n++) {
         struct store *store = shards_nth(shards, n);

@@ -2,8 +2,8 @@
 /* text_stats.c - the command stats; the names are memcached's where the meaning is. */
 #include "apps/udpkv/text_stats.h"
 
-RUNS_ONCE void text_show_text(struct reply *reply, const char *prefix, const char *name,
-                              const char *value)
+RUNS_SELDOM void text_show_text(struct reply *reply, const char *prefix, const char *name,
+                                const char *value)
 {
     reply_text(reply, "STAT ");
     reply_text(reply, prefix);
@@ -13,8 +13,8 @@ RUNS_ONCE void text_show_text(struct reply *reply, const char *prefix, const cha
     reply_text(reply, "\r\n");
 }
 
-RUNS_ONCE void text_show_number(struct reply *reply, const char *prefix, const char *name,
-                                uint64_t value)
+RUNS_SELDOM void text_show_number(struct reply *reply, const char *prefix, const char *name,
+                                  uint64_t value)
 {
     char text[24];
 
@@ -22,7 +22,7 @@ RUNS_ONCE void text_show_number(struct reply *reply, const char *prefix, const c
     text_show_text(reply, prefix, name, text);
 }
 
-static RUNS_ONCE void show_plain(struct reply *reply, const char *name, uint64_t value)
+static RUNS_SELDOM void show_plain(struct reply *reply, const char *name, uint64_t value)
 {
     text_show_number(reply, "", name, value);
 }
@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct text_stats) == STATS * sizeof(uint64_t) &&
                    offsetof(struct text_stats, touch_misses) == (STATS - 1) * sizeof(uint64_t),
                "struct text_stats has numbers of 64 bits and nothing else");
 
-RUNS_ONCE struct text_stats text_sum_stats(const struct text *text)
+RUNS_SELDOM struct text_stats text_sum_stats(const struct text *text)
 {
     struct text_stats sum = {0};
     uint64_t *sums = (uint64_t *)&sum;
@@ -57,7 +57,7 @@ RUNS_ONCE struct text_stats text_sum_stats(const struct text *text)
     return sum;
 }
 
-RUNS_ONCE uint32_t text_cores(const struct text *text)
+RUNS_SELDOM uint32_t text_cores(const struct text *text)
 {
     uint32_t cores = 1;
 
@@ -68,7 +68,7 @@ RUNS_ONCE uint32_t text_cores(const struct text *text)
 
 /* The sum over all cores of counter number i of text.counters: all cores' texts list the same
  * counters. */
-static RUNS_ONCE uint64_t sum_counter(const struct text *text, uint32_t i)
+static RUNS_SELDOM uint64_t sum_counter(const struct text *text, uint32_t i)
 {
     uint64_t sum = read_counter(text->counters[i].value);
 
@@ -77,7 +77,7 @@ static RUNS_ONCE uint64_t sum_counter(const struct text *text, uint32_t i)
     return sum;
 }
 
-static RUNS_ONCE void show_general(struct text *text, struct reply *reply)
+static RUNS_SELDOM void show_general(struct text *text, struct reply *reply)
 {
     const struct text_stats sum = text_sum_stats(text), *s = &sum;
     struct shards_sum items;
@@ -124,7 +124,7 @@ static RUNS_ONCE void show_general(struct text *text, struct reply *reply)
 
 /* All items are in one log, which is shown as memcached's class 1; like those it is shown only when
  * it has items. */
-static RUNS_ONCE void show_items(struct text *text, struct reply *reply)
+static RUNS_SELDOM void show_items(struct text *text, struct reply *reply)
 {
     struct shards_sum items;
     const struct store_stats *s = &items.stats;
@@ -139,7 +139,7 @@ static RUNS_ONCE void show_items(struct text *text, struct reply *reply)
 
 /* There are no slabs. Shown are those of memcached's lines for a class that mean something for the
  * log, and how full the log is. */
-static RUNS_ONCE void show_slabs(struct text *text, struct reply *reply)
+static RUNS_SELDOM void show_slabs(struct text *text, struct reply *reply)
 {
     const struct text_stats sum = text_sum_stats(text), *s = &sum;
     struct shards_sum items;
@@ -164,7 +164,7 @@ static RUNS_ONCE void show_slabs(struct text *text, struct reply *reply)
 
 /* A counter is only written by its own core, so it isn't set to 0: what it was is subtracted from
  * then on. */
-static RUNS_ONCE void reset_counters(struct text *text)
+static RUNS_SELDOM void reset_counters(struct text *text)
 {
     struct text *one = text;
 
@@ -179,7 +179,7 @@ static RUNS_ONCE void reset_counters(struct text *text)
 }
 
 /* Shows a part of text.parts; false if there is none of that name. */
-static RUNS_ONCE bool show_part(const struct text *text, struct word name, struct reply *reply)
+static RUNS_SELDOM bool show_part(const struct text *text, struct word name, struct reply *reply)
 {
     for (uint32_t i = 0; i < text->part_count; i++) {
         const struct text_part *part = &text->parts[i];
@@ -191,7 +191,7 @@ static RUNS_ONCE bool show_part(const struct text *text, struct word name, struc
     return false;
 }
 
-RUNS_ONCE void text_stats(struct command *c)
+RUNS_SELDOM void text_stats(struct command *c)
 {
     if (c->word_count > 1 && command_is(c->words[1], "reset")) {
         reset_counters(c->text);

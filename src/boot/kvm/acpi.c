@@ -42,7 +42,7 @@ static uint64_t field(const uint8_t *table, size_t offset, size_t len)
 }
 
 /* A table with a good length and, unless it is NULL, this signature; or NULL. */
-RUNS_ONCE static const uint8_t *table_at(uint64_t phys, const char *signature)
+RUNS_SELDOM static const uint8_t *table_at(uint64_t phys, const char *signature)
 {
     if (phys < PAGE_SIZE || phys > 1ull << 40) /* page zero is never mapped */
         return NULL;
@@ -56,7 +56,7 @@ RUNS_ONCE static const uint8_t *table_at(uint64_t phys, const char *signature)
 }
 
 /* The table that the root pointer leads to under this signature; or NULL. */
-RUNS_ONCE static const uint8_t *find_table(const char *signature)
+RUNS_SELDOM static const uint8_t *find_table(const char *signature)
 {
     const uint8_t *rsdp = acpi.rsdp;
     if (!rsdp)
@@ -121,7 +121,7 @@ static struct acpi_register read_register(const uint8_t *fadt, size_t offset)
     return r;
 }
 
-RUNS_ONCE void acpi_init(uint64_t rsdp)
+RUNS_SELDOM void acpi_init(uint64_t rsdp)
 {
     if (rsdp >= PAGE_SIZE && rsdp < 1ull << 40) {
         paging_map(rsdp, HEADER_BYTES, false);
@@ -144,7 +144,7 @@ RUNS_ONCE void acpi_init(uint64_t rsdp)
         outw((uint16_t)(acpi.pm1a_event + fadt[FADT_PM1_EVENT_LEN] / 2), POWER_BUTTON);
 }
 
-RUNS_ONCE bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len)
+RUNS_SELDOM bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len)
 {
     const uint8_t *madt = find_table("APIC");
     size_t end = madt ? field(madt, 4, 4) : 0;

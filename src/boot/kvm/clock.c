@@ -154,7 +154,7 @@ static uint64_t rtc_unix_s(void)
     return 0;
 }
 
-RUNS_ONCE void clock_init(void)
+RUNS_SELDOM void clock_init(void)
 {
     if (times[0].page.version != 0) {
         clock_name = "kvm";

@@ -26,7 +26,7 @@ static bool wait_for_cores(uint32_t count, uint64_t timeout_ns)
 }
 
 /* The local APICs' ids of other processors, at most `max`, as ACPI lists them (6.4, 5.2.12.2). */
-RUNS_ONCE static uint32_t listed(uint8_t *ids, uint32_t max)
+RUNS_SELDOM static uint32_t listed(uint8_t *ids, uint32_t max)
 {
     struct {
         uint8_t type, len, processor, id;
@@ -41,7 +41,7 @@ RUNS_ONCE static uint32_t listed(uint8_t *ids, uint32_t max)
 }
 
 /* Starts the processor of that id, or those that `to` means, until `count` cores have come. */
-RUNS_ONCE static bool start_processor(uint32_t id, uint32_t to, uint32_t count)
+RUNS_SELDOM static bool start_processor(uint32_t id, uint32_t to, uint32_t count)
 {
     apic_send(id, to | ASSERT | INIT);
     apic_send(id, to | ASSERT | STARTUP | ENTRY_PAGE);
@@ -51,7 +51,7 @@ RUNS_ONCE static bool start_processor(uint32_t id, uint32_t to, uint32_t count)
     return wait_for_cores(count, TIMEOUT_NS);
 }
 
-RUNS_ONCE void machine_start_cores(uint32_t count)
+RUNS_SELDOM void machine_start_cores(uint32_t count)
 {
     void *entry = (void *)(uintptr_t)(ENTRY_PAGE * PAGE_SIZE);
     uint8_t ids[BOOT_CORES_MAX];

@@ -20,7 +20,7 @@ static void prepare(struct core_memory *m)
     paging_guard(m->main_guard);
 }
 
-RUNS_ONCE void cores_start(uint32_t count)
+RUNS_SELDOM void cores_start(uint32_t count)
 {
     core_memory = boot_alloc((count - 1) * sizeof *core_memory, PAGE_SIZE);
     if (!core_memory)

@@ -28,7 +28,7 @@ static void check_reach(const char *what, uint64_t address, uint64_t len)
             what, address);
 }
 
-RUNS_ONCE void memory_read_map(const struct hvm_start_info *info)
+RUNS_SELDOM void memory_read_map(const struct hvm_start_info *info)
 {
     const uint32_t count = info->memmap_entries;
 
@@ -68,8 +68,8 @@ static uint64_t own_until(const struct hvm_memmap_table_entry *entries, uint32_t
     return end;
 }
 
-RUNS_ONCE unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count,
-                              uint64_t lowest, struct memory_region *result)
+RUNS_SELDOM unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count,
+                                uint64_t lowest, struct memory_region *result)
 {
     unsigned n = 0;
 
@@ -90,7 +90,7 @@ RUNS_ONCE unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint
     return n;
 }
 
-RUNS_ONCE void memory_init(void)
+RUNS_SELDOM void memory_init(void)
 {
     for (uint32_t i = 0; i < map_count; i++)
         if (map[i].type == XEN_HVM_MEMMAP_TYPE_RAM)

@@ -89,7 +89,7 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached)
     }
 }
 
-RUNS_ONCE void paging_map_memory(void)
+RUNS_SELDOM void paging_map_memory(void)
 {
     struct memory_region r; /* as it was before tables for it were taken out of it */
 

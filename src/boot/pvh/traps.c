@@ -132,7 +132,7 @@ static const char *trap_name(uint64_t vector)
 }
 
 /* Where this core's stack for the app begins; the guard page is below. */
-RUNS_ONCE static uintptr_t stack_low(void)
+RUNS_SELDOM static uintptr_t stack_low(void)
 {
     uint32_t core = boot_core();
 

@@ -64,7 +64,7 @@ static void start_vcpu(uint32_t core)
 }
 
 /* One after another, so that their numbers are the vcpus'. */
-RUNS_ONCE void machine_start_cores(uint32_t count)
+RUNS_SELDOM void machine_start_cores(uint32_t count)
 {
     for (uint32_t core = 0; core < count; core++)
         bind_port(core);

@@ -175,7 +175,7 @@ TEST(store_ring_waits_only_if_nothing_has_fired)
     CHECK(store_ring_watch_fired(ring, watch));
 }
 
-/* The daemon heard of it, but its answer came too late: when we ask again it has the watch. */
+/* The daemon set the watch, but its answer came too late: asked again, it says that it has it. */
 TEST(store_ring_watch_that_is_there_already)
 {
     ring = store_fake_start();

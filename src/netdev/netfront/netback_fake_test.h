@@ -2,9 +2,9 @@
 /*
  * netback_fake_test.h - a back end for netfront, in domain 3 of the fake Xen: for unit tests.
  *
- * It shakes hands by itself, as soon as the store changes; packets move only when a test plays its
- * part with netback_send and netback_take. The switches make it a bad one. It touches pages only
- * through grants, and a test fails if it has to use one that it wasn't given.
+ * It takes the steps of the handshake by itself, as soon as the store changes; packets move only by
+ * a test's calls of netback_send and netback_take. The switches make it break the protocol. It
+ * touches pages only through grants; a test fails if a page that it needs isn't granted.
  */
 #ifndef NETDEV_NETBACK_FAKE_TEST_H
 #define NETDEV_NETBACK_FAKE_TEST_H
@@ -37,7 +37,7 @@ struct netback {
     uint16_t domid;
     uint32_t vif;
     enum netback_manner init_wait, connect, close; /* Initialising, Connected, Closed were seen */
-    bool keeps_pages;                              /* stays in possession of what it mapped */
+    bool keeps_pages;                              /* doesn't unmap the pages that it mapped */
 };
 
 extern struct netback netback;

@@ -20,9 +20,10 @@
  *      DOWN
  *
  * No step waits. While a device is started, netfront_go_on takes the steps that are possible now,
- * each time the app asks for the link. netfront_meet, netfront_connect and netfront_disconnect take
- * steps, and wait for news in the store between them, until they are done or a deadline has passed.
- * Before CLOSING ends, no buffer that the back end may write to is given back.
+ * each time that the app calls netdev_recover. netfront_meet, netfront_connect and
+ * netfront_disconnect take steps, and wait for news in the store between them, until they are done
+ * or a deadline has passed. Before CLOSING ends, no buffer that the back end may write to is given
+ * back.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"

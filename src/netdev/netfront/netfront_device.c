@@ -118,7 +118,7 @@ static void stop(struct netdev *dev)
           xen_grants_used());
 }
 
-static bool link_up(struct netdev *dev)
+static bool recover(struct netdev *dev)
 {
     struct netfront *nf = front_of(dev);
 
@@ -153,7 +153,7 @@ static const struct netdev_ops ops = {
     .txq_setup = txq_setup,
     .start = start,
     .stop = stop,
-    .recover = link_up,
+    .recover = recover,
     .set_promisc = set_promisc,
     .set_mtu = set_mtu,
     .rx_intr = netfront_rx_intr,

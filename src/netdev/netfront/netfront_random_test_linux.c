@@ -19,7 +19,7 @@ enum { DESCS = 32, STEPS = 400 };
 
 static struct netbuf *bufs[NETDEV_MAX_BURST];
 static uint64_t seed;
-static uint32_t honesty; /* it lies once in so many times */
+static uint32_t honesty; /* once in so many times the back end does something wrong */
 
 static uint32_t draw_below(uint32_t n)
 {
@@ -64,7 +64,7 @@ static void answer_some(uint32_t q)
 
     for (uint32_t n = draw_below(8); n > 0 && netback_next(q, &slot); n--) {
         if (!fake_granted(slot.ref, netback.domid, true))
-            return; /* closed, and the back end wouldn't hear of it */
+            return; /* the front end closed, and the back end hasn't looked */
         if (draw_below(40) == 0) {
             netback_send_extra(q, (uint8_t)maybe(XEN_NETIF_EXTRA_TYPE_HASH), draw_below(3) == 0);
             continue;
@@ -95,7 +95,7 @@ static void finish(uint32_t q)
     netback_publish_tx(q);
 }
 
-/* Writes where it has no business. */
+/* The back end writes over a part of the rings out of turn. */
 static void overwrite(uint32_t q)
 {
     struct netback_queue *b = &netback.queues[q];

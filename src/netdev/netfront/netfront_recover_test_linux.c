@@ -79,7 +79,7 @@ static void waver(uint32_t core)
     }
 }
 
-/* Else each of its looks would wait for core 0, and it would serve nothing meanwhile. */
+/* Else each of its calls of netdev_recover would wait for core 0, and its loop stand still. */
 TEST(netfront_cores_do_not_wait_when_the_back_end_wavered)
 {
     begin();

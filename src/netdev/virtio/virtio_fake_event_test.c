@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtio_fake_event_test.c - who is told of what by the device of virtio_fake_test.h. */
+/* virtio_fake_event_test.c - when the device of virtio_fake_test.h wants a kick, and interrupts. */
 #include "netdev/virtio/virtio_fake_test.h"
 
 static uint16_t *avail_event(const struct fake_queue *queue)

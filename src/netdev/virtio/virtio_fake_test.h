@@ -4,7 +4,7 @@
  *
  * It does nothing by itself, but for commands: a test plays the device's part with fake_receive,
  * fake_sent and, to break the protocol, fake_take and fake_use. Interrupts are counted. The
- * switches make it a bad device.
+ * switches make it a device that breaks the protocol.
  */
 #ifndef NETDEV_VIRTIO_FAKE_TEST_H
 #define NETDEV_VIRTIO_FAKE_TEST_H
@@ -84,7 +84,7 @@ struct fake {
     uint8_t rss[VIRTIO_NET_COMMAND_MAX]; /* what the last VIRTIO_NET_CTRL_MQ_RSS_CONFIG said */
     uint32_t rss_bytes;                  /* 0: steering is the device's own */
     /* Switches. */
-    bool refuses_features; /* FEATURES_OK doesn't stick */
+    bool refuses_features; /* FEATURES_OK is never read back */
     bool needs_mergeable;  /* ... unless mergeable buffers are taken */
     bool never_resets, never_still, refuses_queues, silent, refuses_commands;
     bool never_interrupts;

@@ -291,7 +291,7 @@ static void stop(struct netdev *dev)
     net->lost = (struct virtio_net_lost){0};
 }
 
-static bool link_up(struct netdev *dev)
+static bool recover(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
     uint32_t status;
@@ -331,7 +331,7 @@ static int set_promisc(struct netdev *dev, bool on)
 #define OPS(ring)                                                                                  \
     {                                                                                              \
         .info = info, .configure = configure, .rxq_setup = rxq_setup, .txq_setup = txq_setup,      \
-        .start = start, .stop = stop, .recover = link_up, .set_promisc = set_promisc,              \
+        .start = start, .stop = stop, .recover = recover, .set_promisc = set_promisc,              \
         .set_mtu = set_mtu, .rx_intr = virtio_net_rx_intr, .rx_burst = virtio_net_rx_burst_##ring, \
         .tx_burst = virtio_net_tx_burst_##ring, .tx_reclaim = virtio_net_tx_reclaim_##ring,        \
     }

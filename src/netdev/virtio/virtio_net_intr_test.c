@@ -127,7 +127,8 @@ FAKE_TEST(virtio_net_stays_armed_when_the_device_comes_back)
     }
 }
 
-/* A queue that broke stands still: it can be waited for, and tells no lies about packets. */
+/* Arming a queue whose ring is broken says first that a burst has to look, and later, when that was
+ * counted, lets the app wait. */
 FAKE_TEST(virtio_net_arming_a_queue_that_broke)
 {
     begin(true);

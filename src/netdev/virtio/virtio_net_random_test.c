@@ -17,7 +17,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)(seed >> 32) % n;
 }
 
-/* Lies once in `honesty` times. */
+/* `truth`, or once in `honesty` calls something else. */
 static uint32_t maybe(uint32_t truth, uint32_t honesty)
 {
     static const uint32_t lies[] = {0, 1, 11, 12, 26, 200, 205, 2048, UINT16_MAX, UINT32_MAX};
@@ -25,7 +25,7 @@ static uint32_t maybe(uint32_t truth, uint32_t honesty)
     return random_below(honesty) == 0 ? lies[random_below(ARRAY_LEN(lies))] : truth;
 }
 
-/* Writes where it has no business. */
+/* The device writes over a part of the ring out of turn. */
 static void overwrite(uint16_t q, uint32_t honesty)
 {
     if (fake_kind == VRING_PACKED) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of vring.h: who is told of what, by flags and by event indices. The device's part is played
- * by hand, as a device that keeps to section 2.6.7 or 2.7.14 of virtio 1.1 does it. */
+/* Tests of vring.h: when the device is kicked and when it interrupts, by flags and by event
+ * indices. The test does what a device has to do by section 2.6.7 or 2.7.14 of virtio 1.1. */
 #include "boot/test.h"
 #include "netdev/virtio/vring.h"
 
@@ -154,7 +154,8 @@ TEST(vring_index_is_passed_once)
     with_each(index_is_passed_once);
 }
 
-/* An index that runs away is seen by who arms, and told by who reaps. */
+/* The device's index is more than was posted: arming finds that, so that nobody waits, and the next
+ * reap says that the ring is broken. */
 TEST(vring_arming_a_broken_ring)
 {
     for (uint32_t i = 0; i < 2; i++) {
@@ -240,8 +241,8 @@ TEST(vring_looks_after_several_publishes)
     with_each(looks_after_several_publishes);
 }
 
-/* A device that names chains there are none of, or uses values that mean nothing, harms nobody:
- * within a round of its index, an honest word is heard again. */
+/* A device that names chains there are none of, or writes values that mean nothing, breaks nothing
+ * of ours; once it says again what it wants, it gets that. */
 TEST(vring_hostile_events)
 {
     for (uint32_t value = 0; value <= UINT16_MAX; value++) {
