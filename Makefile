@@ -281,8 +281,8 @@ test:
 bench-pktgen bench-boot bench-udpkv bench-latency bench-xen: bench-%:
 	@bench/$*
 
-debug: $(BUILD)/$(or $(APP),udpkv)-kvm/$(or $(APP),udpkv)
-	@tests/debug $< $(KEYS) $(ARGS)
+debug: $(BUILD)/$(or $(app_name),udpkv)-kvm/$(or $(app_name),udpkv)
+	@tests/debug $(strip $< $(KEYS) $(ARGS))
 
 check:
 	@tests/check $(app_path)
@@ -310,4 +310,7 @@ comma := ,
 clean:
 	rm -rf build compile_commands.json .gdbinit
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# What is known of an app that lives elsewhere holds only for the folder that it was learnt from.
+-include $(shell find $(BUILD) -name '*.d' -not -path '*/elsewhere/*' 2>/dev/null) \
+	$(foreach p,$(PLATS),$(if $(filter $(abspath $(app_path)),$(file \
+	<$(BUILD)/obj-$(p)/elsewhere/$(app_name)/path)),$(wildcard $(BUILD)/obj-$(p)/elsewhere/$(app_name)/*.d)))

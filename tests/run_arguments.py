@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
     def give_ports(self, args, default=None):
         """Makes args.port pairs of numbers (host, guest). If none leads to the port that the image
         serves, the port `default` of this machine does."""
-        own = served_port(args.keys)
+        own = served_port(args)
         args.port = [(host, guest or own) for host, guest in args.port]
         if default and own not in [guest for _, guest in args.port]:
             args.port.insert(0, (default, own))
@@ -104,10 +104,10 @@ def keys_of(keys):
     return dict(word.partition("=")[::2] for word in keys.split())
 
 
-def served_port(keys):
+def served_port(args):
     """Where the image is told to serve; the image itself says what is wrong with a wrong value."""
     try:
-        return port_number(keys_of(keys).get("udpkv.port", ""))
+        return port_number(keys_of(args.keys).get(f"{args.app}.port", ""))
     except argparse.ArgumentTypeError:
         return vm.GUEST_PORT
 

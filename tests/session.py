@@ -130,7 +130,7 @@ def check_cores(args):
 
 def served_at(args):
     """The port of this machine that leads to where the image serves."""
-    own = served_port(args.keys)
+    own = served_port(args)
     return next(host for host, guest in args.port if guest == own)
 
 

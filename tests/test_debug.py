@@ -110,3 +110,11 @@ def test_make_hands_on_keys_and_options(make, target):
 def test_a_fault_on_another_core():
     said = debug("selftest", "fault=ud", "fault.core=1", "cores=2", "--", "-smp", "2", gdb=["continue"])[1]
     assert functions(said)[:3] == ["boot_exit", "trap", "fault_ud"]
+
+
+def test_make_finds_an_app_elsewhere_by_its_folders_name(make, tmp_path):
+    (tmp_path / "answerer").mkdir()
+    (tmp_path / "answerer/main.c").write_text("")
+    status, said = make("-n", "debug", f"APP={tmp_path}/answerer/")
+    assert status == 0
+    assert said.endswith("tests/debug build/answerer-kvm/answerer\n")

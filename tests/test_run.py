@@ -15,7 +15,7 @@ import time
 import pytest
 
 from user_network import Unfit, user_netdevs
-from vm import CTRL_C, DEADLINE_S, GUEST_PORT, ROOT, free_udp_port
+from vm import CTRL_C, DEADLINE_S, GUEST_PORT, ROOT, free_udp_port, mac
 
 RUN_DEADLINE_S = 120
 
@@ -277,27 +277,44 @@ def test_ctrl_c_ends_another_app_in_order():
     assert b"every pool is whole" in said and b"Ringloop: exit 0." in said
 
 
-def test_another_app_is_reached_by_its_port(tmp_path):
-    """The app of docs/writing-an-app.md, which answers on every port, in a tree of its own."""
-    for folder in ("src", "tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    for file in ("Makefile", "run"):
-        shutil.copy(ROOT / file, tmp_path)
-    page = (ROOT / "docs/writing-an-app.md").read_text()
-    app = tmp_path / "src/apps/answerer"
-    app.mkdir()
-    (app / "main.c").write_text(re.search(r"^```c\n(.*?)^```", page, re.M | re.S)[1])
+def echoes(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(DEADLINE_S)
+        peer.connect(("127.0.0.1", port))
+        peer.send(b"hello")
+        assert peer.recv(2000) == b"hello"
+
+
+def test_an_app_elsewhere_is_reached(tmp_path):
+    """Its path is relative to where ./run is called, here the folder of ./run."""
+    folder, port = tmp_path / "answerer", free_udp_port()
+    shutil.copytree(ROOT / "src/apps/reflect", folder)
+    words = ["./run", "--no-install", os.path.relpath(folder, ROOT), f"--port={port}:7"]
+    said = ctrl_c_after(b"reflect: serves", words, before=lambda: echoes(port))
+    assert f"$ make -s APP={folder} PLAT=kvm".encode() in said
+    assert b"Ringloop: answerer on kvm" in said and b"Ringloop: exit 0." in said
+
+
+def test_an_app_elsewhere_may_move(tmp_path):
+    for place in ("one", "two"):
+        shutil.copytree(ROOT / "src/apps/hello", tmp_path / place / "moving")
+        status, said = run(str(tmp_path / place / "moving"), "linux")
+        assert status == 0 and "Ringloop: moving on linux" in said, said
+        shutil.rmtree(tmp_path / place)
+
+
+def test_another_app_is_reached_where_its_keys_say():
     port = free_udp_port()
+    words = ["./run", "--no-install", "reflect", f"--port={port}", "reflect.port=4000", "net.ip=172.20.0.9/16"]
+    said = ctrl_c_after(b"reflect: serves 172.20.0.9:4000", words, before=lambda: echoes(port))
+    assert b"Ringloop: exit 0." in said
 
-    def ask():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            peer.settimeout(DEADLINE_S)
-            peer.connect(("127.0.0.1", port))
-            peer.send(b"hello")
-            assert peer.recv(2000) == b"hello"
 
-    words = [str(tmp_path / "run"), "--no-install", "answerer", f"--port={port}:7", "net.ip=192.168.9.9/24"]
-    said = ctrl_c_after(b"reflect: ready", words, before=ask)
+def test_the_first_of_two_devices_is_reached():
+    """By its MAC address, as the image may find the devices in another order."""
+    port = free_udp_port()
+    words = ["./run", "--no-install", "reflect", "--nics=2", f"--port={port}:7", f"net.dev={mac(0)}"]
+    said = ctrl_c_after(b"reflect: serves", [*words, "--machine=microvm"], before=lambda: echoes(port))
     assert b"Ringloop: exit 0." in said
 
 
