@@ -126,7 +126,8 @@ $(foreach p,$(PLATS),$(foreach a,$(APPS),$(eval $(call app_rules,$(a),$(p)))))
 # DPDK's flags are asked for when they are needed; its headers aren't ours to keep free of warnings.
 dpdk_cflags = $$(pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
 dpdk_libs = $$(pkg-config --libs libdpdk)
-bench_programs := $(BUILD)/bench/kvload $(BUILD)/bench/udpkv_sockets $(BUILD)/bench/udpkv_dpdk
+bench_programs := $(BUILD)/bench/kvload $(BUILD)/bench/udpkv_sockets $(BUILD)/bench/udpkv_dpdk \
+	$(BUILD)/bench/distance
 BENCH_CFLAGS := -std=gnu11 -O3 -march=native -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes
 
@@ -138,6 +139,10 @@ $(BUILD)/bench/kvload: $(wildcard bench/kvload/*.[ch]) $(lastword $(MAKEFILE_LIS
 	then $(CC) $(BENCH_CFLAGS) $(dpdk_cflags) -o $@ $(kvload_sources) bench/kvload/port_dpdk.c \
 		$(dpdk_libs) -lm -pthread; \
 	else $(CC) $(BENCH_CFLAGS) -o $@ $(kvload_sources) bench/kvload/port_dpdk_none.c -lm -pthread; fi
+
+$(BUILD)/bench/distance: bench/distance.c
+	@mkdir -p $(@D); echo "  LINK $@"
+	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $< -pthread
 
 # udpkv's own objects, as an archive, so that a peer takes of them what it needs.
 $(BUILD)/bench/udpkv.a: $(filter-out %/main.c.o,$(call objects,linux,$(call app_sources,udpkv)))
