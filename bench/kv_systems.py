@@ -11,6 +11,7 @@ import select
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 
 import systems
@@ -87,9 +88,22 @@ class Pair:
             time.sleep(0.01)
         started_ms = time.time() * 1000
         self._server = self._spawn(server, self._log)
+        self.began()
         self._line(START_DEADLINE_S)
         self.first_answer_ms = self.run(0.02)["kvload"]["first_answer_unix_ms"] - started_ms
         self.pause()
+
+    def began(self):
+        """What the server needs after its start."""
+
+    def said(self):
+        """All that both have printed, but for kvload's results."""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+    def size_bytes(self):
+        """Of what is started: the stripped program with its shared libraries."""
+        return program_bytes(self.program())
 
     def _spawn(self, words, out):
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=self._log, start_new_session=True)
@@ -97,8 +111,7 @@ class Pair:
     def _check(self, end):
         for process in (self._kvload, self._server):
             if process and process.poll() is not None:
-                self._log.seek(0)
-                said = self._log.read().decode("utf-8", "replace").strip().splitlines()[-4:]
+                said = self.said().strip().splitlines()[-4:]
                 raise SystemGone(f"{self.name} ended ({process.returncode}): {' / '.join(said)}")
         if time.monotonic() > end:
             raise SystemGone(f"{self.name} wasn't ready in time")
@@ -139,8 +152,7 @@ class Pair:
         os.kill(self._server.pid, signal.SIGCONT)
         self.interrupt()
         self._server.wait(START_DEADLINE_S)
-        self._log.seek(0)
-        return self._log.read().decode("utf-8", "replace")
+        return self.said()
 
     def interrupt(self):
         self._server.send_signal(signal.SIGINT)
@@ -159,13 +171,6 @@ class Pair:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         self._kvload = self._server = None
-
-    def cycles_per_request(self, result):
-        """By the server's own account where it polls, else by its processor time."""
-        told = result["kvload"]
-        if "server_cycles_per_request" in told:
-            return told["server_cycles_per_request"]
-        return result["cpu_s"] * told["cycles_hz"] / result["ALL STATS"]["Totals"]["Count"]
 
 
 class Sockets(Pair):
@@ -297,11 +302,19 @@ def make(folder, huge, kvm):
     return found
 
 
-def program_bytes(path, folder):
+def cycles_per_request(result):
+    """By the server's own account where it polls, else by its processor time."""
+    told = result["kvload"]
+    if "server_cycles_per_request" in told:
+        return told["server_cycles_per_request"]
+    return result["cpu_s"] * told["cycles_hz"] / result["ALL STATS"]["Totals"]["Count"]
+
+
+def program_bytes(path):
     """Size of a program, stripped, with the shared libraries that it loads."""
-    stripped = os.path.join(folder, "stripped")
-    subprocess.run(["strip", "-o", stripped, str(path)], check=True)
-    total = os.path.getsize(stripped)
+    with tempfile.NamedTemporaryFile() as stripped:
+        subprocess.run(["strip", "-o", stripped.name, str(path)], check=True)
+        total = os.path.getsize(stripped.name)
     listed = subprocess.run(["ldd", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     paths = {os.path.realpath(word) for word in listed.split() if word.startswith("/") and os.path.exists(word)}
     return total + sum(os.path.getsize(library) for library in paths)
