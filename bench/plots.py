@@ -74,14 +74,15 @@ def bars(panel, title, rows, value, scale, unit):
         apart = [rate / scale for rate, state in rounds if state != row["cores"]]
         panel.barh(place, middle, height=0.66, color=color(row["system"]))
         panel.plot([low, high], [place, place], color=INK, lw=1.2, marker="|", ms=5)
-        panel.text(max(high, *apart, 0) + most * 0.025, place, three_digits(middle), va="center", fontsize=9)
+        panel.annotate(three_digits(middle), (max(high, *apart, 0), place), (7, 0), textcoords="offset points",
+                       va="center", fontsize=9)
         panel.plot(apart, [place] * len(apart), "o", ms=4, mfc="none", mec=INK, ls="none")
     panel.set_yticks(range(len(rows)), [row["system"] for row in rows], fontsize=9)
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.set_xlim(0, most * 1.2)
     panel.set_title(title, fontsize=10, loc="left")
     panel.set_xlabel(unit, fontsize=9)
-    panel.grid(axis="x", color="#dddddd", lw=0.6)
+    panel.grid(axis="x", color="#dddddd", lw=0.6, clip_on=False)
 
 
 def largest(rows, value):
@@ -99,7 +100,7 @@ def bar_panels(pyplot, title, facts, groups, value, units, *more):
     columns = min(COLUMNS, len(groups))
     lines = -(-len(groups) // columns)
     tallest = max(map(len, groups.values()))
-    below = footer(facts, "Bar: median of the windows; line: lowest to highest.",
+    below = footer(facts, "Bar and number: median of the windows; line: lowest to highest.",
                    LEFT_OUT if any_apart(rows) else "", *more)
     size = (max(4.2 * columns + 0.3, 6), lines * (0.28 * tallest + 0.85))
     figure, axes = frame(pyplot, title, below, lines, columns, size)
@@ -142,7 +143,7 @@ def packet_rates(pyplot, rows, facts):
 
 def ratio_panel(panel, direction, sizes, looks, points):
     for number in range(0, len(sizes), 2):
-        panel.axvspan(number - 0.5, number + 0.5, color=BAND, lw=0)
+        panel.axvspan(number - 0.5, number + 0.5, color=BAND, lw=0, clip_on=False)
     panel.axhline(1, color=INK, lw=1.2)
     for index, (name, (tint, mark)) in enumerate(looks.items()):
         for number, size in enumerate(sizes):
@@ -156,7 +157,7 @@ def ratio_panel(panel, direction, sizes, looks, points):
     panel.set_yscale("log")
     panel.set_yticks(RATIO_TICKS, [f"{tick:g}" for tick in RATIO_TICKS])
     panel.minorticks_off()
-    panel.grid(axis="y", color="#dddddd", lw=0.6)
+    panel.grid(axis="y", color="#dddddd", lw=0.6, clip_on=False)
     panel.set_xlim(-0.5, len(sizes) - 0.5)
     panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     panel.set_xlabel("frame, bytes without CRC")
@@ -200,7 +201,7 @@ def latency(pyplot, rows, facts):
         panel.tick_params(axis="x", which="minor", labelbottom=False)
         panel.set_title(title, fontsize=10, loc="left")
         panel.set_xlabel(unit, fontsize=9)
-        panel.grid(axis="x", color="#dddddd", lw=0.6)
+        panel.grid(axis="x", color="#dddddd", lw=0.6, clip_on=False)
     axes[0][0].set_yticks(range(len(names)), names, fontsize=9)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
     return figure
