@@ -52,6 +52,7 @@ class Pair:
     """A server and its kvload. Subclasses have way() and server_command()."""
 
     vhost = False
+    deadline_s = START_DEADLINE_S  # for its start, its first answer, and for storing the keys
 
     def __init__(self, name, folder, huge):
         self.name, self.huge, self.socket = name, huge, f"{folder}/{name}"
@@ -77,24 +78,24 @@ class Pair:
             raise SystemGone(f"{self.name}: {self.program() or 'its program'} isn't there")
         self.udp_port = vm.free_udp_port()
         client = ["taskset", "-c", str(self.client_core), str(KVLOAD), *load.options(), "--clients=1"]
-        client += ["--populate", "--control", f"--connect-timeout-ms={START_DEADLINE_S * 1000}", *self.way()]
+        client += ["--populate", "--control", f"--connect-timeout-ms={self.deadline_s * 1000}", *self.way()]
         server = ["taskset", "-c", str(self.core), *map(str, self.server_command(load))]
         self.commands = {self.name: shlex.join(server), f"kvload for {self.name}": shlex.join(client)}
         self._log = open(f"{self.socket}.log", "w+b")
         self._kvload = self._spawn(client, subprocess.PIPE)
-        end = time.monotonic() + START_DEADLINE_S
+        end = time.monotonic() + self.deadline_s
         while self.vhost and not os.path.exists(self.socket):
             self._check(end)
             time.sleep(0.01)
         started_ms = time.time() * 1000
         self._server = self._spawn(server, self._log)
-        self.began()
-        self._line(START_DEADLINE_S)
+        self.began(end)
+        self._line(self.deadline_s)
         self.first_answer_ms = self.run(0.02)["kvload"]["first_answer_unix_ms"] - started_ms
         self.pause()
 
-    def began(self):
-        """What the server needs after its start."""
+    def began(self, end):
+        """Gives the server what it needs after its start, before the time `end`."""
 
     def said(self):
         """All that both have printed, but for kvload's results."""
