@@ -23,9 +23,9 @@ USUAL, NEARER, FARTHER, CHANGED, UNKNOWN = "usual", "nearer", "farther", "change
 problems = []  # why a distance isn't known, once each; they belong below a result's table
 
 
-def now_ns():
-    """The time there and back between the cores of systems.cores(), or None."""
-    cores = systems.cores()
+def now_ns(cores=None):
+    """The time there and back between two cores, those of systems.cores() unless told, or None."""
+    cores = cores or systems.cores()
     if cores[0] == cores[1]:
         return None  # common.conditions() says so
     try:
@@ -71,6 +71,16 @@ def states(windows):
         return word(before) if word(before) == word(after) else CHANGED
 
     return usual, [state(*window) for window in windows]
+
+
+def summary(windows):
+    """In words, for results whose figures aren't told apart by it."""
+    usual, found = states(windows)
+    if usual is None:
+        return "not measured"
+    looks = [ns for window in windows for ns in window if ns is not None]
+    apart = sum(state != USUAL for state in found)
+    return f"{min(looks):.0f} to {max(looks):.0f} ns apart, usually {usual:.0f}; not so in {apart} of {len(windows)}"
 
 
 def states_by_key(windows):

@@ -119,6 +119,11 @@ def test_windows_are_told_apart_by_the_distance_of_their_cores(windows, usual, s
     assert distance.states(windows) == (usual, states)
 
 
+def test_distances_are_summed_up_in_words():
+    assert distance.summary([NEAR, NEAR, FAR]) == "92 to 440 ns apart, usually 94; not so in 1 of 3"
+    assert distance.summary([(None, None)]) == "not measured"
+
+
 def test_systems_are_compared_in_a_state_that_all_were_measured_in():
     assert distance.counted([["usual", "farther"], ["farther", "usual"]]) == "usual"
     assert distance.counted([["farther", "usual"], ["farther", "farther"], []]) == "farther"
@@ -408,3 +413,4 @@ def test_latency_has_rows_for_ours_and_for_linux(tmp_path):
     assert interrupts["ringloop-tcg-poll"] == 0 < interrupts["ringloop-tcg-intr"]
     assert max(idle["linux-tcg"], idle["ringloop-tcg-auto"]) < idle["ringloop-tcg-poll"]
     assert (tmp_path / "latency.csv").read_text().count("\n") == len(rows) + 1
+    assert re.search(r"^- cores: (not measured|\d+ to \d+ ns apart)", (tmp_path / "latency.md").read_text(), re.M)
