@@ -117,10 +117,10 @@ def plot(args, name):
     subprocess.run([vm.ROOT / "bench/plot", report.Path(args.results) / f"{name}.json"])
 
 
-def put_on_page(args, name, table, facts, notes, more=""):
+def put_on_page(args, name, table, facts, notes):
     """With --page, the part of docs/performance.md that shows this result."""
     if args.page:
-        told = " ".join([f"{facts['processor']}, {facts['date']}, {facts['ringloop']}{more}.", *notes])
+        told = " ".join([f"{facts['processor']}, {facts['date']}, {facts['ringloop']}.", *notes])
         report.replace_between(report.PAGE, f"bench/{name}", f"{table}\n\n{told}")
 
 

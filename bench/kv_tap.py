@@ -15,6 +15,7 @@ from systems import SystemGone, vm
 from xen import build
 
 MEMCACHED = "/usr/bin/memcached"
+OURS = "ringloop-tcg-tap"  # to be compared with the Linux guest
 LINUX_MIB = 160  # Debian's cloud kernel with its initramfs of busybox, memcached and libraries
 
 
@@ -111,7 +112,7 @@ class LinuxGuest(Guest):
 def make(folder, kvm):
     """The systems of a TapLoad, in the order of the table."""
     found = [Memcached("memcached", folder, huge=False), LinuxGuest("linux-tcg-tap", folder, "tcg", 3),
-             Image("ringloop-tcg-tap", folder, "tcg", 2)]
+             Image(OURS, folder, "tcg", 2)]
     return found + ([Image("ringloop-kvm-tap", folder, "kvm", 4)] if kvm else [])
 
 
