@@ -196,18 +196,25 @@ $(foreach p,$(PLATS),$(foreach a,$(apps_known),$(eval $(call app_rules,$(a),$(p)
 # DPDK's flags are asked for when they are needed; its headers aren't ours to keep free of warnings.
 dpdk_cflags = $$(pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
 dpdk_libs = $$(pkg-config --libs libdpdk)
-bench_programs := $(BUILD)/bench/kvload $(BUILD)/bench/udpkv_sockets $(BUILD)/bench/udpkv_dpdk
+bench_programs := $(BUILD)/bench/kvload $(BUILD)/bench/udpkv_sockets $(BUILD)/bench/udpkv_dpdk \
+	$(BUILD)/bench/distance
 BENCH_CFLAGS := -std=gnu11 -O3 -march=native -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes
 
 # Without libdpdk-dev kvload knows kernel sockets only.
 kvload_sources := $(filter-out %_test.c %/port_dpdk.c %/port_dpdk_none.c,$(wildcard bench/kvload/*.c))
+# Moved into its place when it is whole, as tests that run side by side each make it.
 $(BUILD)/bench/kvload: $(wildcard bench/kvload/*.[ch]) $(lastword $(MAKEFILE_LIST))
 	@mkdir -p $(@D); echo "  LINK $@"
 	$(Q)if pkg-config --exists libdpdk 2>/dev/null; \
-	then $(CC) $(BENCH_CFLAGS) $(dpdk_cflags) -o $@ $(kvload_sources) bench/kvload/port_dpdk.c \
+	then $(CC) $(BENCH_CFLAGS) $(dpdk_cflags) -o $@.$$$$ $(kvload_sources) bench/kvload/port_dpdk.c \
 		$(dpdk_libs) -lm -pthread; \
-	else $(CC) $(BENCH_CFLAGS) -o $@ $(kvload_sources) bench/kvload/port_dpdk_none.c -lm -pthread; fi
+	else $(CC) $(BENCH_CFLAGS) -o $@.$$$$ $(kvload_sources) bench/kvload/port_dpdk_none.c -lm -pthread; \
+	fi && mv $@.$$$$ $@
+
+$(BUILD)/bench/distance: bench/distance.c
+	@mkdir -p $(@D); echo "  LINK $@"
+	$(Q)$(CC) $(BENCH_CFLAGS) -o $@ $< -pthread
 
 # udpkv's own objects, as an archive, so that a peer takes of them what it needs.
 $(BUILD)/bench/udpkv.a: $(filter-out %/main.c.o,$(call objects,linux,$(call app_sources,linux,udpkv)))
@@ -252,12 +259,12 @@ help:
 	@echo 'make debug [APP= KEYS=]    an image under QEMU that waits for gdb, and gdb on it'
 	@echo '   both also take ARGS="--port=HOST:GUEST --nics=N -- QEMU ARGUMENTS" and KEYS="key=value ..."'
 	@echo 'make test                  all tests (the same as ./test)'
-	@echo 'make bench-pktgen          packet rates beside DPDK, into bench/results (QUICK=1: under 50 s)'
+	@echo 'make bench-pktgen          packet rates beside DPDK, into build/results (QUICK=1: under 50 s)'
 	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
-	@echo 'make bench-udpkv           the key-value table, into bench/results (QUICK=1: one load)'
+	@echo 'make bench-udpkv           the key-value table, into build/results (QUICK=1: one load)'
 	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
-	@echo 'make bench-latency         pings and idle cost beside a Linux guest, into bench/results (root)'
-	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into bench/results'
+	@echo 'make bench-latency         pings and idle cost beside a Linux guest, into build/results (root)'
+	@echo 'make bench-xen             beside Linux as domains of a Xen in QEMU, into build/results'
 	@echo 'make check [APP=/a/folder] rules of the source: includes, names, lengths, format, cppcheck'
 	@echo 'make bench-driver          cycles a packet of the virtio-net driver alone'
 	@echo 'make size  [APP= PLAT=]    bytes by section and by source file; stripped size'

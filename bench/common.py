@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import distance
 import report
 import systems
 from systems import SystemGone, vm
@@ -18,21 +19,42 @@ STATUS_TEXT = (
 )
 
 
-def add_options(parser):
-    """The options that every script has."""
+def add_options(parser, page=False):
+    """The options that every script has; with `page` its table is one of docs/performance.md's."""
     quick = os.environ.get("QUICK", "") not in ("", "0")
     parser.add_argument("--quick", action="store_true", default=quick, help="a short look, not a result")
-    parser.add_argument("--results", default=str(report.RESULTS), metavar="FOLDER", help="where to write")
+    add_results(parser)
+    if page:
+        parser.add_argument("--page", action="store_true",
+                            help="with --results bench/results: also put the table into docs/performance.md")
     parser.add_argument("--no-build", action="store_true", help="measure what is in build/ already")
     parser.add_argument("--no-install", action="store_true", help="if packages are missing, say so and end")
+
+
+def add_results(parser):
+    parser.add_argument("--results", default=str(report.RESULTS), metavar="FOLDER",
+                        help="where to write (default build/results; what is committed: bench/results)")
+
+
+def parse(parser):
+    """The arguments. A page never shows what isn't kept."""
+    args = parser.parse_args()
+    if getattr(args, "page", False) and report.Path(args.results).resolve() != report.KEPT:
+        parser.error("--page shows what is kept: it goes with --results bench/results")
+    return args
+
+
+def install(args, packages):
+    """Whether a list of tests/install is installed, or could be; which it says."""
+    command = [vm.ROOT / "tests/install", packages] + ["--no-install"] * args.no_install
+    return subprocess.run(command).returncode == 0
 
 
 def prepare(args, packages, plats=(), peer=False, apps=("pktgen",), more=()):
     """Installs what is missing and builds the apps for each platform, the peer, and make's targets in
     `more`. What doesn't build is said, and shows up as a system that didn't run. Ends the script with
     2 if packages are missing."""
-    install = [vm.ROOT / "tests/install", packages] + ["--no-install"] * args.no_install
-    if subprocess.run(install).returncode != 0:
+    if not install(args, packages):
         sys.exit(2)
     targets = [(str(vm.image(app, plat)), (f"APP={app}", f"PLAT={plat}")) for app in apps for plat in plats]
     targets += [(target, (target,)) for target in more]
@@ -75,9 +97,10 @@ def ignore_signals():
 
 
 def write(args, name, title, facts, table, notes, commands, rows):
-    """Writes bench/results/NAME.md, .csv and .json, and prints the table."""
+    """Writes NAME.md, .csv and .json into the folder of --results, and prints the table."""
     folder = report.Path(args.results)
     folder.mkdir(parents=True, exist_ok=True)
+    notes = notes + distance.problems
     text = [f"# {title}", "", *(f"- {fact}: {value}" for fact, value in facts), "", table, ""]
     text += [line for note in notes for line in (note, "")]
     text += ["## Commands", ""]
@@ -88,6 +111,18 @@ def write(args, name, title, facts, table, notes, commands, rows):
     report.write_csv(folder / f"{name}.csv", rows)
     report.write_json(folder / f"{name}.json", rows)
     print("\n".join([table, *notes, f"Written: {folder}/{name}.md, .csv, .json"]), flush=True)
+
+
+def plot(args, name):
+    """Draws NAME.svg from NAME.json and NAME.md, or says why not."""
+    subprocess.run([vm.ROOT / "bench/plot", report.Path(args.results) / f"{name}.json"])
+
+
+def put_on_page(args, name, table, facts, notes):
+    """With --page, the part of docs/performance.md that shows this result."""
+    if args.page:
+        told = " ".join([f"{facts['processor']}, {facts['date']}, {facts['ringloop']}.", *notes])
+        report.replace_between(report.PAGE, f"bench/{name}", f"{table}\n\n{told}")
 
 
 def run(main):

@@ -12,6 +12,7 @@ import select
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 
 import systems
@@ -52,6 +53,7 @@ class Pair:
     """A server and its kvload. Subclasses have way() and server_command()."""
 
     vhost = False
+    deadline_s = START_DEADLINE_S  # for its start, its first answer, and for storing the keys
 
     def __init__(self, name, folder, huge):
         self.name, self.huge, self.socket = name, huge, f"{folder}/{name}"
@@ -77,20 +79,33 @@ class Pair:
             raise SystemGone(f"{self.name}: {self.program() or 'its program'} isn't there")
         self.udp_port = vm.free_udp_port()
         client = ["taskset", "-c", str(self.client_core), str(KVLOAD), *load.options(), "--clients=1"]
-        client += ["--populate", "--control", f"--connect-timeout-ms={START_DEADLINE_S * 1000}", *self.way()]
+        client += ["--populate", "--control", f"--connect-timeout-ms={self.deadline_s * 1000}", *self.way()]
         server = ["taskset", "-c", str(self.core), *map(str, self.server_command(load))]
         self.commands = {self.name: shlex.join(server), f"kvload for {self.name}": shlex.join(client)}
         self._log = open(f"{self.socket}.log", "w+b")
         self._kvload = self._spawn(client, subprocess.PIPE)
-        end = time.monotonic() + START_DEADLINE_S
+        end = time.monotonic() + self.deadline_s
         while self.vhost and not os.path.exists(self.socket):
             self._check(end)
             time.sleep(0.01)
         started_ms = time.time() * 1000
         self._server = self._spawn(server, self._log)
-        self._line(START_DEADLINE_S)
+        self.began(end)
+        self._line(self.deadline_s)
         self.first_answer_ms = self.run(0.02)["kvload"]["first_answer_unix_ms"] - started_ms
         self.pause()
+
+    def began(self, end):
+        """Gives the server what it needs after its start, before the time `end`."""
+
+    def said(self):
+        """All that both have printed, but for kvload's results."""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+    def size_bytes(self):
+        """Of what is started: the stripped program with its shared libraries."""
+        return program_bytes(self.program())
 
     def _spawn(self, words, out):
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=self._log, start_new_session=True)
@@ -98,8 +113,7 @@ class Pair:
     def _check(self, end):
         for process in (self._kvload, self._server):
             if process and process.poll() is not None:
-                self._log.seek(0)
-                said = self._log.read().decode("utf-8", "replace").strip().splitlines()[-4:]
+                said = self.said().strip().splitlines()[-4:]
                 raise SystemGone(f"{self.name} ended ({process.returncode}): {' / '.join(said)}")
         if time.monotonic() > end:
             raise SystemGone(f"{self.name} wasn't ready in time")
@@ -140,8 +154,7 @@ class Pair:
         os.kill(self._server.pid, signal.SIGCONT)
         self.interrupt()
         self._server.wait(START_DEADLINE_S)
-        self._log.seek(0)
-        return self._log.read().decode("utf-8", "replace")
+        return self.said()
 
     def interrupt(self):
         self._server.send_signal(signal.SIGINT)
@@ -160,13 +173,6 @@ class Pair:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         self._kvload = self._server = None
-
-    def cycles_per_request(self, result):
-        """By the server's own account where it polls, else by its processor time."""
-        told = result["kvload"]
-        if "server_cycles_per_request" in told:
-            return told["server_cycles_per_request"]
-        return result["cpu_s"] * told["cycles_hz"] / result["ALL STATS"]["Totals"]["Count"]
 
 
 class Sockets(Pair):
@@ -294,15 +300,23 @@ def make(folder, huge, kvm):
         Image("ringloop-tcg", folder, huge, "tcg"),
     ]
     if kvm:
-        found += [Image("ringloop-kvm-poll", folder, huge, "kvm", "mode=poll"), Image("ringloop-kvm", folder, huge, "kvm")]
+        found += [Image("ringloop-kvm-poll", folder, huge, "kvm", "idle.mode=poll"), Image("ringloop-kvm", folder, huge, "kvm")]
     return found
 
 
-def program_bytes(path, folder):
+def cycles_per_request(result):
+    """By the server's own account where it polls, else by its processor time."""
+    told = result["kvload"]
+    if "server_cycles_per_request" in told:
+        return told["server_cycles_per_request"]
+    return result["cpu_s"] * told["cycles_hz"] / result["ALL STATS"]["Totals"]["Count"]
+
+
+def program_bytes(path):
     """Size of a program, stripped, with the shared libraries that it loads."""
-    stripped = os.path.join(folder, "stripped")
-    subprocess.run(["strip", "-o", stripped, str(path)], check=True)
-    total = os.path.getsize(stripped)
+    with tempfile.NamedTemporaryFile() as stripped:
+        subprocess.run(["strip", "-o", stripped.name, str(path)], check=True)
+        total = os.path.getsize(stripped.name)
     listed = subprocess.run(["ldd", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     paths = {os.path.realpath(word) for word in listed.split() if word.startswith("/") and os.path.exists(word)}
     return total + sum(os.path.getsize(library) for library in paths)

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What becomes of measurements: medians, tables, CSV, JSON, a plot, and the machine they are from."""
+"""What becomes of measurements: medians, tables, CSV, JSON."""
 
 import csv
-import datetime
 import json
-import os
-import platform
 import re
-import shutil
 import statistics
-import subprocess
-import tempfile
 from pathlib import Path
 
+import distance
+
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results"
+RESULTS = ROOT / "build" / "results"
+KEPT = ROOT / "bench" / "results"  # what is committed
+PAGE = ROOT / "docs" / "performance.md"
 LINKS_GBPS = (10, 25, 40, 100)
 # Besides the frame a link carries its CRC (4), the preamble (8) and the gap between frames (12).
 WIRE_OVERHEAD_BYTES = 4 + 8 + 12
@@ -26,47 +24,80 @@ def line_rate_mpps(frame_bytes, link_gbps):
     return link_gbps * 1e3 / ((frame_bytes + WIRE_OVERHEAD_BYTES) * 8)
 
 
-def summarize(samples):
-    """Rows for the JSON file from {(system, direction, size): [mpps, ...]}.
+def summarize(samples, cores=None):
+    """Rows for the JSON file.
 
-    ratio_to_best_dpdk compares medians of one direction and size. Where there is nothing to
+    samples     {(system, direction, size): [mpps of each round]}
+    cores       {the same: [(ns before, ns after) of each round]}, how far apart the cores were
+
+    The numbers are of the windows in one state (distance.py), which a row names; all windows are in
+    mpps_rounds. ratio_to_best_dpdk compares medians of one direction and size. Where there is nothing to
     divide, be it that a system didn't run or that no DPDK variant did, a number is None.
     """
-    medians = {key: statistics.median(values) for key, values in samples.items() if values}
+    if cores is None:
+        cores = {key: [(None, None)] * len(values) for key, values in samples.items()}
+    _, states = distance.states_by_key(cores)
+    state_of = {where: distance.counted([states[key] for key in samples if key[1:] == where])
+                for where in {key[1:] for key in samples}}
     rows = []
-    for (system, direction, size), values in samples.items():
-        rivals = [
-            median
-            for (name, *where), median in medians.items()
-            if name.startswith(PEER_PREFIX) and where == [direction, size] and median > 0
-        ]
-        median = medians.get((system, direction, size))
+    for key, values in samples.items():
+        system, direction, size = key
+        state = state_of[direction, size]
+        seen = distance.in_state(values, states[key], state)
         rows.append(
             {
                 "system": system,
                 "direction": direction,
                 "size_bytes": size,
-                "mpps_median": rounded(median),
-                "mpps_min": rounded(min(values, default=None)),
-                "mpps_max": rounded(max(values, default=None)),
-                "ratio_to_best_dpdk": rounded(
-                    median / max(rivals) if rivals and median is not None else None
-                ),
+                "mpps_median": rounded(statistics.median(seen) if seen else None),
+                "mpps_min": rounded(min(seen, default=None)),
+                "mpps_max": rounded(max(seen, default=None)),
+                "ratio_to_best_dpdk": None,
+                "cores": state if state in states[key] else distance.CHANGED if seen else None,
+                "mpps_rounds": [rounded(value) for value in values],
+                "cores_rounds": states[key],
+                "cores_ns_before": [before for before, _ in cores[key]],
+                "cores_ns_after": [after for _, after in cores[key]],
             }
         )
+    for row in rows:
+        best = best_peer(rows, row)
+        if best and row["mpps_median"] is not None:
+            row["ratio_to_best_dpdk"] = rounded(row["mpps_median"] / best["mpps_median"])
     return rows
 
 
-def paired_ratio(samples, key):
-    """The median over the rounds of a system's rate to that of the best DPDK variant in the same
-    round. Unlike the ratio of medians it doesn't suffer when the machine changes its speed in the
-    middle. None if there is nothing to compare."""
-    system, *where = key
-    peers = {k: v for k, v in samples.items() if k[0].startswith(PEER_PREFIX) and list(k[1:]) == where and v}
-    if not peers or not samples[key]:
-        return None
-    best = max(peers.values(), key=statistics.median)
-    return statistics.median(ours / theirs for ours, theirs in zip(samples[key], best))
+def best_peer(rows, row):
+    """The row of the DPDK variant with the highest median at the same direction and size, or None."""
+    place = row["direction"], row["size_bytes"]
+    peers = [r for r in rows if r["system"].startswith(PEER_PREFIX) and (r["direction"], r["size_bytes"]) == place]
+    return max((r for r in peers if r["mpps_median"]), key=lambda r: r["mpps_median"], default=None)
+
+
+def paired_ratios(rows, row):
+    """[(ratio, state)]: in each round a system's rate to that of the best DPDK variant, where both
+    windows were in one state. Unlike the ratio of medians these don't suffer when the machine changes
+    its speed in the middle. Empty if there is nothing to compare."""
+    best = best_peer(rows, row)
+    if not best or not row.get("mpps_rounds"):
+        return []
+    rounds = zip(row["mpps_rounds"], best["mpps_rounds"], row["cores_rounds"], best["cores_rounds"])
+    return [(ours / theirs, state) for ours, theirs, state, other in rounds
+            if state == other != distance.CHANGED and theirs > 0]
+
+
+def counted_ratios(rows, row):
+    """([the ratios in the state that counts, or all if none is], [the others])."""
+    ratios = paired_ratios(rows, row)
+    seen = [ratio for ratio, state in ratios if state == row["cores"]]
+    if not seen:
+        return [ratio for ratio, _ in ratios], []
+    return seen, [ratio for ratio, state in ratios if state != row["cores"]]
+
+
+def paired_ratio(rows, row):
+    seen, _ = counted_ratios(rows, row)
+    return statistics.median(seen) if seen else None
 
 
 def rounded(value):
@@ -87,11 +118,21 @@ def markdown(header, rows):
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
-def rate_table(rows, samples, frame_bytes, failures):
-    """The table of bench/pktgen. samples: as for summarize(). frame_bytes: the mean frame that was
-    measured, by (direction, size)."""
+def cores_ns(row):
+    """How far apart the cores were in the windows that count, and which windows don't, as two cells."""
+    windows = list(zip(row["cores_rounds"], row["cores_ns_before"], row["cores_ns_after"]))
+    looks = [ns for state, *both in windows if state == row["cores"] for ns in both if ns is not None]
+    text = f"{statistics.median(looks):.0f}" if looks else "?"
+    if row["cores"] not in (distance.USUAL, distance.UNKNOWN):
+        text += f" {row['cores']}"
+    others = [state for state in row["cores_rounds"] if state != row["cores"]]
+    return [text, ", ".join(f"{others.count(state)} {state}" for state in dict.fromkeys(others))]
+
+
+def rate_table(rows, frame_bytes, failures):
+    """The table of bench/pktgen. frame_bytes: the mean frame that was measured, by (direction, size)."""
     header = ["direction, size, system", "Mpps", "min", "max", "of best DPDK", "round by round"]
-    header += [f"{gbps} GbE" for gbps in LINKS_GBPS]
+    header += [f"{gbps} GbE" for gbps in LINKS_GBPS] + ["cores apart ns", "windows left out"]
     lines = []
     for row in rows:
         size = row["size_bytes"]
@@ -100,14 +141,13 @@ def rate_table(rows, samples, frame_bytes, failures):
             why = "not run: see below" if row["system"] in failures else "not run"
             lines.append([name, why, *[""] * (len(header) - 2)])
             continue
-        ratio = row["ratio_to_best_dpdk"]
         cells = [f"{row[key]:.2f}" for key in ("mpps_median", "mpps_min", "mpps_max")]
-        paired = paired_ratio(samples, (row["system"], row["direction"], size))
-        cells += ["" if value is None else f"{value:.2f}" for value in (ratio, paired)]
+        ratios = row["ratio_to_best_dpdk"], paired_ratio(rows, row)
+        cells += ["" if value is None else f"{value:.2f}" for value in ratios]
         for gbps in LINKS_GBPS:
             share = row["mpps_median"] / line_rate_mpps(frame_bytes[row["direction"], size], gbps)
             cells.append(f"{share:.0%}")
-        lines.append([name, *cells])
+        lines.append([name, *cells, *cores_ns(row)])
     return markdown(header, lines)
 
 
@@ -121,69 +161,79 @@ def interrupt_table(rates, directions):
     return markdown(["interrupts/s while measured", *directions], lines)
 
 
-def short_table(rows, sizes, systems):
-    """For the README: a line a direction and size; ours, DPDK's best, and the ratio."""
-    ours = [name for name in systems if not name.startswith(PEER_PREFIX)]
+def short_table(rows):
+    """For docs/performance.md: a line a direction and size; ours, DPDK's best, and the ratio round by
+    round. Where the windows aren't in the run's usual state a line says so."""
+    ours = list(dict.fromkeys(row["system"] for row in rows if not row["system"].startswith(PEER_PREFIX)))
     header = ["direction, frame", *[f"{name} Mpps" for name in ours], "best of DPDK Mpps", "its driver"]
     header += [f"{name} / best" for name in ours]
-    by_key = {(r["direction"], r["size_bytes"], r["system"]): r for r in rows}
     lines = []
-    for direction in dict.fromkeys(r["direction"] for r in rows):
-        for size in sizes:
-            of = {name: by_key.get((direction, size, name)) for name in systems}
-            rates = {n: r["mpps_median"] for n, r in of.items() if r and r["mpps_median"] is not None}
-            peers = {name: rate for name, rate in rates.items() if name.startswith(PEER_PREFIX)}
-            best = max(peers, key=peers.get, default=None)
-            cells = [f"{rates[n]:.1f}" if n in rates else "not run" for n in ours]
-            cells += [f"{peers[best]:.1f}", best] if best else ["not run", ""]
-            cells += [f"{rates[n] / peers[best]:.2f}" if best and n in rates else "" for n in ours]
-            lines.append([f"{direction} {size}", *cells])
+    for direction, size in dict.fromkeys((row["direction"], row["size_bytes"]) for row in rows):
+        of = {r["system"]: r for r in rows if (r["direction"], r["size_bytes"]) == (direction, size)}
+        ran = {name: of[name] for name in ours if name in of and of[name]["mpps_median"] is not None}
+        best = best_peer(rows, next(iter(of.values())))
+        apart = {row["cores"] for row in of.values()} - {distance.USUAL, distance.UNKNOWN, None}
+        cells = [f"{ran[name]['mpps_median']:.1f}" if name in ran else "not run" for name in ours]
+        cells += [f"{best['mpps_median']:.1f}", best["system"]] if best else ["not run", ""]
+        for name in ours:
+            ratio = paired_ratio(rows, ran[name]) if name in ran else None
+            cells.append("" if ratio is None else f"{ratio:.2f}")
+        lines.append([" ".join([direction, str(size), *(f"(cores {state})" for state in sorted(apart))]), *cells])
     return markdown(header, lines)
 
 
-# --- bench/udpkv: results are kvload's, {(system, load): [result, ...]} ------------------------------
+# --- bench/udpkv: results are kvload's, {(system, load): [result, ...]}, each with its cores_ns --------
+
+
+def counted_results(results):
+    """{key: (state, [the results whose windows count], [states of all])}; systems of a load are compared."""
+    _, states = distance.states_by_key({key: [r["cores_ns"] for r in seen] for key, seen in results.items()})
+    found = {}
+    for key, seen in results.items():
+        state = distance.counted([states[other] for other in results if other[1] == key[1]])
+        kept = distance.in_state(seen, states[key], state)
+        found[key] = (state if state in states[key] else distance.CHANGED, kept, states[key])
+    return found
 
 
 def kv_rows(full, half, cycles_of):
-    """Rows for the JSON file. full: as fast as it goes, half: at half of that. cycles_of(None, result)
-    gives the server's cycles a request. What didn't run has None for numbers."""
+    """Rows for the JSON file. full: as fast as it goes, half: at half of that. cycles_of(result) gives the
+    server's cycles a request. The numbers are of the windows in one state (distance.py); all rates are in
+    reqs_per_s_rounds. What didn't run has None for numbers."""
     rows = []
-    for (system, load), results in full.items():
-        rates = [result["ALL STATS"]["Totals"]["Ops/sec"] for result in results]
-        paced = [result["ALL STATS"]["Totals"]["Percentile Latencies"] for result in half[system, load]]
+    paced = counted_results(half)
+    for (system, load), (state, results, states) in counted_results(full).items():
+        def median(pick, of):
+            return rounded(statistics.median(map(pick, of)) if of else None)
+
+        def rate(result):
+            return result["ALL STATS"]["Totals"]["Ops/sec"]
+
         row = {"system": system, "load": load}
-        row["reqs_per_s_median"] = rounded(statistics.median(rates) if rates else None)
-        row["reqs_per_s_min"] = rounded(min(rates, default=None))
-        row["reqs_per_s_max"] = rounded(max(rates, default=None))
-        cycles = [cycles_of(None, result) for result in results]
-        row["cycles_per_req"] = rounded(statistics.median(cycles) if cycles else None)
+        row["reqs_per_s_median"] = median(rate, results)
+        row["reqs_per_s_min"] = rounded(min(map(rate, results), default=None))
+        row["reqs_per_s_max"] = rounded(max(map(rate, results), default=None))
+        row["cycles_per_req"] = median(cycles_of, results)
         for name, key in (("p50_us", "p50.00"), ("p99_us", "p99.00"), ("p999_us", "p99.90")):
-            row[name] = rounded(statistics.median(p[key] for p in paced) * 1000 if paced else None)
+            row[name] = median(lambda r, key=key: r["ALL STATS"]["Totals"]["Percentile Latencies"][key] * 1000,
+                               paced[system, load][1])
+        row["server_cores"] = median(lambda r: r["cores"], results)
+        row["server_idle_share"] = median(
+            lambda r: r["kvload"].get("server_idle_share", 1 - min(r["cores"], 1)), results)
+        row["kvload_busy_share"] = median(lambda r: r["kvload"]["busy_share"], results)
+        row["cores"] = state if results else None
+        row["reqs_per_s_rounds"] = [rounded(rate(result)) for result in full[system, load]]
+        row["cores_rounds"] = states
+        row["cores_ns_before"] = [result["cores_ns"][0] for result in full[system, load]]
+        row["cores_ns_after"] = [result["cores_ns"][1] for result in full[system, load]]
         rows.append(row)
     return rows
 
 
-def kv_about(full):
-    """{(system, load): (cores that the server kept busy, its idle share, kvload's busy share)}, medians."""
-
-    def median(results, pick):
-        return statistics.median(map(pick, results))
-
-    return {
-        key: (
-            median(results, lambda r: r["cores"]),
-            median(results, lambda r: r["kvload"].get("server_idle_share", 1 - min(r["cores"], 1))),
-            median(results, lambda r: r["kvload"]["busy_share"]),
-        )
-        for key, results in full.items()
-        if results
-    }
-
-
-def kv_table(rows, about, ours=None):
+def kv_table(rows, ours=None):
     """The table of bench/udpkv; with `ours` a column says how many times each that one is."""
     header = ["load, system", "million/s", "min", "max", "cycles", "p50 us", "p99 us", "p99.9 us", "cores"]
-    header += ["idle", "kvload busy"] + ([f"{ours} is times"] if ours else [])
+    header += ["idle", "kvload busy", "cores apart ns", "windows left out"] + ([f"{ours} is times"] if ours else [])
     rates = {(row["load"], row["system"]): row["reqs_per_s_median"] for row in rows}
     lines = []
     for row in rows:
@@ -194,8 +244,8 @@ def kv_table(rows, about, ours=None):
         cells = [f"{row[key] / 1e6:.3f}" for key in ("reqs_per_s_median", "reqs_per_s_min", "reqs_per_s_max")]
         cells += [f"{row['cycles_per_req']:.0f}"]
         cells += [f"{row[key]:.1f}" for key in ("p50_us", "p99_us", "p999_us")]
-        cores, idle, busy = about[row["system"], row["load"]]
-        cells += [f"{cores:.2f}", f"{idle:.0%}", f"{busy:.0%}"]
+        cells += [f"{row['server_cores']:.2f}", f"{row['server_idle_share']:.0%}", f"{row['kvload_busy_share']:.0%}"]
+        cells += cores_ns(row)
         if ours:
             best = rates.get((row["load"], ours))
             cells.append(f"{best / row['reqs_per_s_median']:.1f}" if best else "")
@@ -224,7 +274,8 @@ def latency_rows(samples, systems):
     """A row a measure, system and value; measures together, systems in their order."""
     rows = [
         {"measure": measure, "system": system, "value": value, "unit": unit,
-         "median": rounded(statistics.median(seen)), "lowest": rounded(min(seen)), "highest": rounded(max(seen))}
+         "median": rounded(statistics.median(seen)), "lowest": rounded(min(seen)), "highest": rounded(max(seen)),
+         "rounds": [rounded(one) for one in seen]}
         for (measure, system, value, unit), seen in samples.items()
     ]
     measures = list(dict.fromkeys(row["measure"] for row in rows))
@@ -263,123 +314,25 @@ def latency_tables(rows):
     return f"{first}\n\n{second}"
 
 
-# --- plots and the machine ------------------------------------------------------------------------
-
-
-def plot_bars(path, rows, title):
-    """A bar a system for every load, by gnuplot, on a logarithmic scale. Returns why not, if not."""
-    if not shutil.which("gnuplot"):
-        return "There is no gnuplot, so there is no plot. Install it: tests/install bench"
-    names = list(dict.fromkeys(row["system"] for row in rows))
-    loads = list(dict.fromkeys(row["load"] for row in rows))
-    rates = {(row["load"], row["system"]): row["reqs_per_s_median"] for row in rows}
-    if not any(rates.values()):
-        return "Nothing ran, so there is no plot."
-    data = [" ".join(["load", *names])]
-    data += [" ".join([load, *(str(rates.get((load, name)) or "?") for name in names)]) for load in loads]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "data"
-        file.write_text("\n".join(data) + "\n")
-        script = [
-            f"set terminal svg size {300 + 160 * len(loads)},460 background '#ffffff' font 'sans,11'",
-            f"set output '{path}'; set title '{title}'; set style data histograms; set style fill solid 0.8",
-            "set logscale y; set yrange [1e4:*]; set format y '10^{%T}'; set grid ytics; set ylabel 'requests/s'",
-            "set key outside right font ',9'; set xtics rotate by -30; set datafile missing '?'",
-            "plot " + ", ".join(
-                f"'{file}' using {i + 2}:xtic(1) title '{name}' lc {i + 1}" for i, name in enumerate(names)
-            ),
-        ]
-        done = subprocess.run(["gnuplot"], input="\n".join(script), text=True, capture_output=True)
-    return f"gnuplot failed: {done.stderr.strip()}" if done.returncode else None
+# --- files ----------------------------------------------------------------------------------------
 
 
 def write_csv(path, rows):
+    """A list, such as the rates of all rounds, becomes its values with spaces between."""
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            lists = {key: " ".join(map(str, value)) for key, value in row.items() if isinstance(value, list)}
+            writer.writerow(row | lists)
 
 
 def write_json(path, data):
     path.write_text(json.dumps(data, indent=1) + "\n")
 
 
-def plot(path, rows, sizes, systems, title):
-    """Rate by frame size, a panel a direction, by gnuplot. Returns why not, if it can't be drawn."""
-    if not shutil.which("gnuplot"):
-        return "There is no gnuplot, so there is no plot. Install it: tests/install bench"
-    directions = list(dict.fromkeys(row["direction"] for row in rows))
-    rates = {(r["direction"], r["size_bytes"], r["system"]): r for r in rows}
-    script = [
-        f"set terminal svg size {360 * len(directions) + 80},420 background '#ffffff' font 'sans,11'",
-        f"set output '{path}'",
-        f"set multiplot layout 1,{len(directions)} title '{title}'",
-        "set style data linespoints; set grid ytics; set yrange [0:*]; set ylabel 'Mpps'",
-        "set xlabel 'frame (bytes)'; set key bottom left font ',8'; set xtics rotate by -45",
-        f"set xrange [-0.3:{len(sizes) - 0.7}]",
-        "set xtics (" + ", ".join(f"'{size}' {i}" for i, size in enumerate(sizes)) + ")",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        for direction in directions:
-            curves = []
-            for number, system in enumerate(systems):
-                points = []
-                for i, size in enumerate(sizes):
-                    row = rates.get((direction, size, system))
-                    if row and row["mpps_median"] is not None:
-                        points.append(f"{i} {row['mpps_median']} {row['mpps_min']} {row['mpps_max']}")
-                if points:
-                    data = Path(folder) / f"{direction}-{number}"
-                    data.write_text("\n".join(points) + "\n")
-                    wide = 1 if system.startswith(PEER_PREFIX) else 2.5
-                    look = f"lc {number + 1} lw {wide} pt {number + 4} ps 0.6"
-                    curves.append(f"'{data}' using 1:2 title '{system}' {look}")
-                    curves.append(f"'{data}' using 1:2:3:4 with yerrorbars notitle {look}")
-            if curves:
-                script += [f"set title '{direction}'", "plot " + ", ".join(curves)]
-        done = subprocess.run(["gnuplot"], input="\n".join(script), text=True, capture_output=True)
-    return f"gnuplot failed: {done.stderr.strip()}" if done.returncode else None
-
-
-def first_line(*command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "not installed"
-    return next(iter((done.stdout or done.stderr).strip().splitlines()), "")
-
-
-def machine():
-    """The machine and the versions that a result depends on, as (name, text)."""
-    cpu = "unknown"
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                cpu = line.split(":", 1)[1].strip()
-    commit = "a tree without its history"
-    if shutil.which("git") and (ROOT / ".git").exists():
-        git = ("git", "-C", str(ROOT))
-        commit = first_line(*git, "log", "-1", "--format=%h %cs")
-        if first_line(*git, "status", "--porcelain", "--", "src", "bench/*.py"):
-            commit += " and changes that aren't committed"
-    packages = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${Version}, ", "dpdk-dev", "gcc", "qemu-system-x86"],
-        capture_output=True,
-        text=True,
-    ).stdout.strip(", ")
-    load = os.getloadavg()[0]
-    return [
-        ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
-        ("processor", f"{cpu}, {os.cpu_count()} processors"),
-        ("kernel", platform.release()),
-        ("packages", packages),
-        ("ringloop", commit),
-        ("load before", f"{load:.2f}" + (" (not a quiet machine)" if load > 0.5 else "")),
-    ]
-
-
 def replace_between(path, marker, text):
-    """Rewrites the part of a file between two marker comments; the README's tables are such."""
+    """Rewrites the part of a file between two marker comments; docs/performance.md's tables are such."""
     begin, end = f"<!-- {marker} begin -->", f"<!-- {marker} end -->"
     before, found, rest = path.read_text().partition(begin)
     _, closed, after = rest.partition(end)

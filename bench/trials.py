@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 
 import common
+import distance
 import systems
 from systems import DpdkPeer, Image, Port, SystemGone
 from testpmd import back_end
@@ -25,8 +26,8 @@ START_AND_DRAIN_S = 30
 RINGS = (1024, 256)  # receive, transmit
 
 Trial = collections.namedtuple(
-    "Trial", "rate sent lost reordered duplicates seconds latency_ns"
-)  # rate: packets a second that were sent; latency_ns: {"min", "p50", ..., "max"}
+    "Trial", "rate sent lost reordered duplicates seconds latency_ns cores_ns", defaults=[(None, None)]
+)  # rate: packets a second that were sent; latency_ns: {"min", "p50", ..., "max"}; cores_ns: before, after
 
 
 def parse(text):
@@ -88,6 +89,7 @@ class Bed:
                 f"mode=latency rate={rate} duration={seconds} size={size} csum=none report=json report.interval=0"
             )
         self.commands[system.name] = shlex.join(command)
+        before_ns = distance.now_ns()
         self.host.ask(f"set portlist {self.systems.index(system)}")
         self.host.ask("start")
         try:
@@ -104,7 +106,7 @@ class Bed:
             raise SystemGone(f"no end after {seconds + START_AND_DRAIN_S} s: {said[-200:]}") from None
         finally:
             self.host.ask("stop")
-        return parse(said)
+        return parse(said)._replace(cores_ns=(before_ns, distance.now_ns()))
 
 
 def bisect(passes, low, high, resolution):

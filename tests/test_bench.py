@@ -13,6 +13,9 @@ import testpmd
 from vm import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
+import distance  # noqa: E402
+import origin  # noqa: E402
+import plots  # noqa: E402
 import report  # noqa: E402
 import trials  # noqa: E402
 
@@ -69,9 +72,10 @@ def test_ratios_are_to_the_best_variant_of_the_same_direction_and_size():
         ("dpdk-packed", "rx", 64): [1000],
     })
     ours = row_of(rows[:1], "ringloop-kvm")
-    assert list(ours) == [
+    assert list(ours)[:7] == [
         "system", "direction", "size_bytes", "mpps_median", "mpps_min", "mpps_max", "ratio_to_best_dpdk",
     ]
+    assert ours["mpps_rounds"] == [30, 10, 20]
     assert (ours["mpps_median"], ours["mpps_min"], ours["mpps_max"]) == (20, 10, 30)
     assert ours["ratio_to_best_dpdk"] == 1.25
     assert row_of(rows[1:2], "dpdk-split")["ratio_to_best_dpdk"] == 0.625
@@ -82,33 +86,98 @@ def test_what_did_not_run_has_no_numbers():
     rows = report.summarize(samples)
     assert rows[0]["mpps_median"] is None and rows[0]["ratio_to_best_dpdk"] is None
     assert rows[1]["mpps_median"] == 5.0 and rows[1]["ratio_to_best_dpdk"] is None
-    table = report.rate_table(rows, samples, {("tx", 64): 64}, {"ringloop-linux": "isn't built"})
+    table = report.rate_table(rows, {("tx", 64): 64}, {"ringloop-linux": "isn't built"})
     assert "not run: see below" in table
 
 
 def test_paired_ratios_survive_a_change_of_speed():
     samples = {("ringloop-kvm", "tx", 64): [20, 20, 60], ("dpdk-split", "tx", 64): [10, 30, 30]}
-    assert report.paired_ratio(samples, ("ringloop-kvm", "tx", 64)) == 2
+    rows = report.summarize(samples)
+    assert report.paired_ratio(rows, rows[0]) == 2
+    assert plots.ratio_points(rows, rows[0]) == (2, 20 / 30, 2, [], True)
 
 
-def kv_result(rate, p50_ms, cycles):
+def test_of_a_result_without_rounds_medians_are_drawn():
+    rows = report.summarize({("ringloop-kvm", "tx", 64): [20, 10, 60], ("dpdk-split", "tx", 64): [10, 10, 10]})
+    old = [{key: row[key] for key in list(row)[:7]} for row in rows]
+    assert plots.ratio_points(old, old[0]) == (2, 1, 6, [], False)
+
+
+NEAR, FAR = (92, 95), (431, 440)
+
+
+@pytest.mark.parametrize("windows, usual, states", [
+    ([NEAR, NEAR, NEAR], 93.5, ["usual", "usual", "usual"]),
+    ([FAR, NEAR, NEAR], 93.5, ["farther", "usual", "usual"]),
+    ([NEAR, FAR, FAR], 435.5, ["nearer", "usual", "usual"]),
+    ([NEAR, (95, 430), NEAR], 95, ["usual", "changed", "usual"]),
+    ([(260, 320), (262, 265), (300, 259)], 263.5, ["usual", "usual", "usual"]),
+    ([NEAR, (None, 93), (None, None)], 93, ["usual", "unknown", "unknown"]),
+    ([(None, None)], None, ["unknown"]),
+    ([], None, []),
+])
+def test_windows_are_told_apart_by_the_distance_of_their_cores(windows, usual, states):
+    assert distance.states(windows) == (usual, states)
+
+
+def test_distances_are_summed_up_in_words():
+    assert distance.summary([NEAR, NEAR, FAR]) == "92 to 440 ns apart, usually 94; not so in 1 of 3"
+    assert distance.summary([(None, None)]) == "not measured"
+
+
+def test_systems_are_compared_in_a_state_that_all_were_measured_in():
+    assert distance.counted([["usual", "farther"], ["farther", "usual"]]) == "usual"
+    assert distance.counted([["farther", "usual"], ["farther", "farther"], []]) == "farther"
+    assert distance.counted([["changed"], ["changed", "nearer"]]) == "nearer"
+    assert distance.counted([["changed"], ["changed"]]) == "changed"
+    assert distance.counted([[], []]) == "unknown"
+
+
+def test_a_rate_is_of_the_windows_in_one_state_and_the_others_are_told():
+    samples = {("ringloop-kvm", "tx", 64): [20, 5, 22], ("dpdk-split", "tx", 64): [10, 10, 4]}
+    cores = {("ringloop-kvm", "tx", 64): [NEAR, FAR, NEAR], ("dpdk-split", "tx", 64): [NEAR, NEAR, FAR]}
+    rows = report.summarize(samples, cores)
+    ours, peer = rows
+    assert (ours["mpps_min"], ours["mpps_median"], ours["mpps_max"], ours["cores"]) == (20, 21, 22, "usual")
+    assert (peer["mpps_median"], ours["ratio_to_best_dpdk"]) == (10, 2.1)
+    assert report.paired_ratios(rows, ours) == [(2, "usual")]
+    assert ours["cores_ns_before"] == [92, 431, 92] and ours["mpps_rounds"] == [20, 5, 22]
+    assert report.cores_ns(ours) == ["94", "1 farther"]
+    line = report.rate_table(rows, {("tx", 64): 64}, {}).splitlines()[2]
+    assert [cell.strip() for cell in line.split("|")[-3:-1]] == ["94", "1 farther"]
+
+
+def test_where_a_system_has_no_window_in_the_usual_state_another_counts_for_all():
+    ours, peer, elsewhere = ("ringloop-kvm", "tx", 64), ("dpdk-split", "tx", 64), ("dpdk-split", "rx", 64)
+    rows = report.summarize({ours: [20, 5], peer: [4, 4], elsewhere: [8, 8]},
+                            {ours: [NEAR, FAR], peer: [FAR, FAR], elsewhere: [NEAR, NEAR]})
+    assert [row["mpps_median"] for row in rows] == [5, 4, 8]
+    assert report.cores_ns(rows[0]) == ["436 farther", "1 usual"]
+    line = report.short_table(rows).splitlines()[2]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["tx 64 (cores farther)", "5.0", "4.0", "dpdk-split", "1.25"]
+
+
+def kv_result(rate, p50_ms, cycles, cores_ns=NEAR):
     latencies = {"p50.00": p50_ms, "p99.00": 2 * p50_ms, "p99.90": 3 * p50_ms}
     totals = {"Ops/sec": rate, "Percentile Latencies": latencies}
-    return {"ALL STATS": {"Totals": totals}, "cores": 1.0, "cycles": cycles,
+    return {"ALL STATS": {"Totals": totals}, "cores": 1.0, "cycles": cycles, "cores_ns": cores_ns,
             "kvload": {"busy_share": 0.5, "server_idle_share": 0.1}}
 
 
 def test_rows_of_the_key_value_table_are_medians():
     full = {("ringloop-kvm", "x"): [kv_result(rate, 1, 100) for rate in (8e6, 2e6, 9e6)], ("dpdk", "x"): []}
+    full["ringloop-kvm", "x"].append(kv_result(1e6, 1, 900, FAR))
     half = {("ringloop-kvm", "x"): [kv_result(4e6, ms, 100) for ms in (0.02, 0.01, 0.9)], ("dpdk", "x"): []}
-    ours, peer = report.kv_rows(full, half, lambda _, result: result["cycles"])
-    assert ours == {
+    ours, peer = report.kv_rows(full, half, lambda result: result["cycles"])
+    assert dict(list(ours.items())[:9]) == {
         "system": "ringloop-kvm", "load": "x", "reqs_per_s_median": 8e6, "reqs_per_s_min": 2e6,
         "reqs_per_s_max": 9e6, "cycles_per_req": 100, "p50_us": 20, "p99_us": 40, "p999_us": 60,
     }
-    assert list(peer) == list(ours) and set(list(peer.values())[2:]) == {None}
-    table = report.kv_table([ours, peer], report.kv_about(full), "ringloop-kvm")
-    assert "x dpdk" in table and "not run" in table and "8.000" in table
+    assert (ours["server_cores"], ours["server_idle_share"], ours["kvload_busy_share"]) == (1, 0.1, 0.5)
+    assert ours["reqs_per_s_rounds"] == [8e6, 2e6, 9e6, 1e6] and ours["cores_rounds"][-1] == "farther"
+    assert list(peer) == list(ours) and all(value in (None, []) for value in list(peer.values())[2:])
+    table = report.kv_table([ours, peer], "ringloop-kvm")
+    assert "x dpdk" in table and "not run" in table and "8.000" in table and "1 farther" in table
 
 
 PINGED = """PING 10.0.2.15 (10.0.2.15) 56(84) bytes of data.
@@ -131,6 +200,7 @@ def test_the_latency_table_has_medians_their_spread_and_the_difference_to_poll()
     for name, rounds in zip(names, ([10, 30, 20], [50, 60, 70], [600, 500, 400])):
         samples.update({("ping", name, value, "us"): rounds for value in report.LATENCY_STATS})
     rows = report.latency_rows(samples, names)
+    assert [row["rounds"] for row in rows if row["measure"] == "ping"][0] == [10, 30, 20]
     assert [row["system"] for row in rows if row["measure"] == "idle"] == names
     poll, auto, linux = [line for line in report.latency_tables(rows).splitlines() if line.startswith("| ping ")]
     assert "20 (10-30)" in poll and poll.split("|")[-2].strip() == ""
@@ -188,13 +258,61 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "boot", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "zero-loss"],
+    ["account", "boot", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "xen",
+     "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
     done = bench(script, "--nonsense", "--no-install")
     assert done.returncode == 2
     assert "--nonsense" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["latency", "pktgen", "udpkv", "xen"])
+def test_the_page_shows_only_what_is_kept(script, tmp_path):
+    before = (ROOT / "docs/performance.md").read_bytes()
+    done = bench(script, "--page", "--quick", "--no-install", f"--results={tmp_path}")
+    assert done.returncode == 2 and "--results bench/results" in done.stdout
+    assert (ROOT / "docs/performance.md").read_bytes() == before
+
+
+def test_pictures_are_drawn_from_what_is_stored(tmp_path):
+    if subprocess.run(["/usr/bin/python3", "-c", "import matplotlib"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("there is no python3-matplotlib, which measuring needs and testing doesn't")
+    for name in plots.PICTURES:
+        for ending in (".json", ".md"):
+            (tmp_path / (name + ending)).write_bytes((report.KEPT / (name + ending)).read_bytes())
+        done = bench("plot", str(tmp_path / f"{name}.json"))
+        assert done.returncode == 0, done.stdout
+        picture = (tmp_path / f"{name}.svg").read_text()
+        for fact in ("processor", "date", "ringloop"):
+            assert origin.facts_of(tmp_path / f"{name}.md")[fact] in picture
+        systems = {row["system"] for row in json.loads((tmp_path / f"{name}.json").read_text())}
+        assert all(system in picture for system in systems if not system.startswith("dpdk-"))
+
+
+def test_a_picture_needs_a_result_and_its_head(tmp_path):
+    done = bench("plot", str(tmp_path / "soak.json"))
+    assert done.returncode == 2 and "no picture for soak.json" in done.stdout
+    (tmp_path / "pktgen.json").write_text("[]")
+    done = bench("plot", str(tmp_path / "pktgen.json"))
+    assert done.returncode == 2 and "there is no" in done.stdout and "pktgen.md" in done.stdout
+
+
+def test_the_distance_between_two_processors_is_measured(make):
+    status, said = make(distance.TARGET)
+    assert status == 0, said
+    processors = sorted(os.sched_getaffinity(0))
+    for words, said in ((["0"], "usage"), (["x", "1"], "x is no processor"), (["1", "1"], "is one processor")):
+        done = subprocess.run([distance.PROGRAM, *words], capture_output=True, text=True)
+        assert done.returncode == 2 and said in done.stderr
+    if len(processors) < 2:
+        pytest.skip("a distance is between two processors, and here is one")
+    found = distance.now_ns()
+    if found is None:  # other programs have these cores at this time
+        assert "other programs take processors" in distance.problems[-1]
+    else:
+        assert 10 < found < 10_000
 
 
 @pytest.mark.testpmd
@@ -209,6 +327,7 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
     assert done.returncode == 0, done.stdout
     rows = json.loads((tmp_path / "pktgen.json").read_text())
     assert re.search(r"^\| ringloop-\S+ +\|( +\d+\.\d \|)+$", (tmp_path / "pktgen.md").read_text(), re.M)
+    assert (tmp_path / "pktgen.svg").exists()
     systems = {row["system"] for row in rows}
     assert "dpdk-split" in systems and len(systems) == 4
     assert len(rows) == 3 * len(systems)
@@ -217,6 +336,7 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
             assert f"{row['system']} didn't run: " in done.stdout
         else:
             assert 0 < row["mpps_min"] <= row["mpps_median"] <= row["mpps_max"] < 1000
+            assert len(row["mpps_rounds"]) == len(row["cores_ns_before"]) == len(row["cores_ns_after"]) == 1
     assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
 
@@ -251,6 +371,26 @@ def test_every_one_of_a_million_packets_is_accounted_for(tmp_path, option):
         assert option == "--lossy" or dropped < 1000  # a stalled machine's: the image waits 100 ms
 
 
+def test_memcached_in_a_linux_guest_is_measured_beside_the_image(make, tmp_path):
+    status, said = make("kvload")
+    assert status == 0, said
+    done = bench("udpkv", "--no-build", "--no-install", "--quick", "--loads=tap", "--systems=tcg-tap",
+                 "--rounds=1", "--window=0.3", f"--results={tmp_path}")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    if os.geteuid() != 0:
+        assert done.returncode == 1 and "takes root" in done.stdout
+        return
+    if "no network namespace" in done.stdout or "ip tuntap" in done.stdout:
+        pytest.skip(done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "udpkv.json").read_text())
+    assert [row["system"] for row in rows] == ["linux-tcg-tap", "ringloop-tcg-tap"]
+    for row in rows:
+        assert row["reqs_per_s_median"] and len(row["reqs_per_s_rounds"]) == 1, done.stdout
+
+
 def test_latency_has_rows_for_ours_and_for_linux(tmp_path):
     done = bench("latency", "--no-build", "--no-install", "--quick", "--accel=tcg", "--systems=ringloop,linux",
                  "--pings=10", "--floods=100", "--idle=0.5", f"--results={tmp_path}")
@@ -274,3 +414,4 @@ def test_latency_has_rows_for_ours_and_for_linux(tmp_path):
     assert interrupts["ringloop-tcg-poll"] == 0 < interrupts["ringloop-tcg-intr"]
     assert max(idle["linux-tcg"], idle["ringloop-tcg-auto"]) < idle["ringloop-tcg-poll"]
     assert (tmp_path / "latency.csv").read_text().count("\n") == len(rows) + 1
+    assert re.search(r"^- cores: (not measured|\d+ to \d+ ns apart)", (tmp_path / "latency.md").read_text(), re.M)
