@@ -152,8 +152,7 @@ uint64_t boot_random(void);
  * to `def` or to what the command line says, before app_main is called. `def` is parsed like a
  * value from the command line, so what `help` shows is what is used; NULL leaves `dst` as it is.
  * A key may be given once; one with a name ending in `+` (not part of the name) may be repeated,
- * and its parser is called for each. Two parts of an image may have keys of one name if their
- * values differ: each word then goes to the one that can parse it.
+ * and its parser is called for each. No two keys of an image may have one name.
  */
 struct boot_key {
     const char *name;

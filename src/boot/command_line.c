@@ -26,10 +26,9 @@ static size_t key_count(void)
     return (size_t)(__stop_boot_keys - __start_boot_keys);
 }
 
-/* The next key of that name behind `key`; the first one behind NULL. NULL if there is none. */
-static const struct boot_key *find_key(const struct boot_key *key, const char *word, size_t len)
+static const struct boot_key *find_key(const char *word, size_t len)
 {
-    for (key = key ? key + 1 : __start_boot_keys; key < __stop_boot_keys; key++)
+    for (const struct boot_key *key = __start_boot_keys; key < __stop_boot_keys; key++)
         if (name_len(key) == len && strncmp(key->name, word, len) == 0)
             return key;
     return NULL;
@@ -61,21 +60,16 @@ _Noreturn static void unknown(const char *word, size_t len)
     boot_exit(BOOT_EXIT_USAGE);
 }
 
-/* Sets the first key of that name, from `key` on, that can parse the value. Returns which. */
-static const struct boot_key *set(const struct boot_key *key, const char *value)
+static void set_key(const struct boot_key *key, const char *value)
 {
-    const struct boot_key *first = key;
-    const size_t len = name_len(key);
+    const char *expected = key->parse(key, value);
 
-    for (; key; key = find_key(key, first->name, len))
-        if (!key->parse(key, value))
-            return key;
-    print("command line: %.*s=%s can't be used: expected", (int)len, first->name, value);
-    for (key = first; key; key = find_key(key, first->name, len)) {
-        print("%s %s", key == first ? "" : ", or", key->parse(key, value));
-        if (key->max)
-            print(" from %lu to %lu", key->min, key->max);
-    }
+    if (!expected)
+        return;
+    print("command line: %.*s=%s can't be used: expected %s", (int)name_len(key), key->name, value,
+          expected);
+    if (key->max)
+        print(" from %lu to %lu", key->min, key->max);
     print(".\n");
     boot_exit(BOOT_EXIT_USAGE);
 }
@@ -93,7 +87,7 @@ static void take_word(const char *word, size_t len, bool *given)
         boot_exit(BOOT_EXIT_USAGE);
     }
     size_t klen = (size_t)(equals - word), vlen = len - klen - 1;
-    const struct boot_key *key = find_key(NULL, word, klen);
+    const struct boot_key *key = find_key(word, klen);
     if (!key)
         unknown(word, klen);
     if (vlen >= MAX_VALUE) {
@@ -105,7 +99,7 @@ static void take_word(const char *word, size_t len, bool *given)
     if (!value)
         panic("The machine has no memory for its command line; give it more.");
     memcpy(value, equals + 1, vlen);
-    key = set(key, value);
+    set_key(key, value);
     bool *seen = &given[key - __start_boot_keys];
     if (*seen && !repeats(key)) {
         print("command line: %.*s is given twice.\n", (int)klen, word);
@@ -125,9 +119,11 @@ RUNS_SELDOM void boot_command_line(const char *text, size_t text_len)
               text_len, BOOT_COMMAND_LINE_MAX);
         boot_exit(BOOT_EXIT_USAGE);
     }
-    for (size_t i = 0; i < key_count(); i++)
-        if (__start_boot_keys[i].def)
-            set(&__start_boot_keys[i], __start_boot_keys[i].def);
+    for (const struct boot_key *key = __start_boot_keys; key < __stop_boot_keys; key++) {
+        assert(find_key(key->name, name_len(key)) == key); /* no two have one name */
+        if (key->def)
+            set_key(key, key->def);
+    }
     while (*text) {
         size_t len = 0;
         while (*text == ' ' || *text == '\t' || *text == '\n')
