@@ -17,6 +17,7 @@ from vm import HOST, ROOT, Vm, image, kvm_problem, qemu_command
 
 CLIENT_DEADLINE_S = 60
 IDLE_WAKE_MAX_S = 60  # of the key idle.wake
+MEMCASLAP_TRIES = 3
 
 
 def say(text=""):
@@ -77,7 +78,7 @@ def show_every_command(port):
 
 
 def run_client(*command):
-    """Runs a client that someone else wrote, prints and returns what it printed."""
+    """Runs a client that someone else wrote, prints what it prints; returns its status and that."""
     say(f"\n$ {' '.join(command)}")
     try:
         done = subprocess.run(
@@ -90,29 +91,43 @@ def run_client(*command):
     except subprocess.TimeoutExpired:
         fail(f"{command[0]} didn't end in {CLIENT_DEADLINE_S} s")
     say(done.stdout.strip())
-    if done.returncode != 0:
-        fail(f"{command[0]} exited with {done.returncode}")
-    return done.stdout
+    return done.returncode, done.stdout
 
 
-def show_memcaslap(port, requests):
-    """libmemcached's memcaslap: sets and gets in a window, every value checked, a rate. It counts what
-    was answered; that udpkv counts as many shows that everything has arrived, and once."""
+def memcaslap_problem(port, requests):
+    """Runs libmemcached's memcaslap: sets and gets in a window, every value checked, a rate. It counts
+    what was answered; that udpkv counts as many shows that everything has arrived, and once. Returns
+    what went wrong, or None."""
     with Client(HOST, port) as client:
         before = client.stats()
-        text = run_client(*memcaslap_command(f"{HOST}:{port}", requests))
+        status, text = run_client(*memcaslap_command(f"{HOST}:{port}", requests))
         after = client.stats()
+    if status != 0:
+        return f"memcaslap exited with {status}"
     told = {name: int(count) for name, count in re.findall(r"^(\w+): (\d+)$", text, re.M)}
     for name in MEMCASLAP_FAULTS:
         if told.get(name) != 0:
-            fail(f"memcaslap's {name} is {told.get(name)}, not 0")
+            return f"memcaslap's {name} is {told.get(name)}, not 0"
     for name in ("cmd_set", "cmd_get"):
         arrived = after[name] - before[name]
         if arrived != told[name]:
-            fail(f"of memcaslap's {told[name]} {name} udpkv counted {arrived}")
+            return f"of memcaslap's {told[name]} {name} udpkv counted {arrived}"
     rate = int(re.search(r"TPS: (\d+)", text)[1])
     say(f"Rate: {rate} requests a second, every answer right. udpkv counted all {told['cmd_set']} sets"
         f" and {told['cmd_get']} gets.")
+    return None
+
+
+def show_memcaslap(port, requests):
+    """On a busy machine memcaslap now and then fails an assertion of its own (ms_sort_udp_packet) or
+    waits for an answer that it had, with memcached in udpkv's place as well: it is run anew then."""
+    for left in reversed(range(MEMCASLAP_TRIES)):
+        problem = memcaslap_problem(port, requests)
+        if not problem:
+            return
+        if not left:
+            fail(problem)
+        say(f"{problem}; memcaslap is run once more.")
 
 
 def show_clients(port, requests=50000):
