@@ -104,7 +104,8 @@ other_folders = $(foreach d,$(filter-out $($(1).dirs),$(plat_folders)),src/boot/
 other_names = $(foreach p,$(filter-out $(1),$(PLATS)),%_$(p).c %_$(p).S)
 of_plat = $(filter $($(1).also),$(2)) \
 	$(filter-out $($(1).also) $(call other_folders,$(1)) $(call other_names,$(1)),$(2))
-lib_sources = $(call of_plat,$(1),$(filter-out $(test_names),$(lib_files)))
+lib_sources = $(call of_plat,$(1),$(filter-out $(test_names) $(unit_main),$(lib_files)))
+unit_main := src/boot/unit_main.c
 lib_tests = $(call of_plat,$(1),$(filter $(test_names),$(lib_files)))
 app_sources = $(call of_plat,$(1),$(filter-out $(test_names),$(call app_files,$(2))))
 app_tests = $(call of_plat,$(1),$(filter $(test_names),$(call app_files,$(2))))
@@ -167,7 +168,7 @@ define app_rules
 $(call program_rules,$(1),$(2),$(call objects,$(2),$(call app_sources,$(2),$(1)) \
 	$(if $(filter selftest,$(1)),$(call lib_tests,$(2)))))
 $(call program_rules,$(1).unit,$(2),$(patsubst %/main.c.o,%/main.c.unit.o,$(call objects,$(2),\
-	$(call app_sources,$(2),$(1)) $(call app_tests,$(2),$(1)))) $(BUILD)/obj-$(2)/lib-tests.a)
+	$(call app_sources,$(2),$(1)) $(call app_tests,$(2),$(1)) $(unit_main))) $(BUILD)/obj-$(2)/lib-tests.a)
 endef
 
 # An app that lives elsewhere is compiled anew when another folder of that name is built. Warnings

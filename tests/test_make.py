@@ -151,6 +151,13 @@ def test_an_app_elsewhere_that_cant_be_built_is_explained(make, tmp_path, name, 
     assert re.search(sentence, said)
 
 
+def test_an_app_without_app_main_isnt_linked(make, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing/main.c").write_text("int nothing;\n")
+    status, said = make(f"APP={tmp_path}/nothing", "PLAT=kvm", f"BUILD={tmp_path}/build")
+    assert status != 0 and "undefined reference to `app_main'" in said
+
+
 def test_an_app_without_unit_tests_is_told_where_they_go(make):
     status, said = make("unit", "APP=hello")
     assert status != 0

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from user_network import Unfit, user_netdevs
-from vm import CTRL_C, DEADLINE_S, GUEST_PORT, ROOT, free_udp_port, mac
+from vm import CTRL_C, DEADLINE_S, GUEST_PORT, Link, ROOT, free_udp_port, mac
 
 RUN_DEADLINE_S = 120
 
@@ -316,6 +316,38 @@ def test_the_first_of_two_devices_is_reached():
     words = ["./run", "--no-install", "reflect", "--nics=2", f"--port={port}:7", f"net.dev={mac(0)}"]
     said = ctrl_c_after(b"reflect: serves", [*words, "--machine=microvm"], before=lambda: echoes(port))
     assert b"Ringloop: exit 0." in said
+
+
+@pytest.mark.xdist_group("xen")
+def test_reflect_on_xen_is_reached():
+    port = free_udp_port()
+    words = ["./run", "--no-install", "reflect", "xen", f"--port={port}:7"]
+    said = ctrl_c_after(b"reflect: serves", words, before=lambda: echoes(port))
+    assert b"every pool is whole" in said and b"Ringloop: exit 0." in said
+
+
+def test_forward_has_two_networks():
+    said = ctrl_c_after(b"forward: passes frames", ["./run", "--no-install", "forward", "kvm", "--nics=2"])
+    assert said.count(b"-device virtio-net-pci") == 2 and b"Ringloop: exit 0." in said
+
+
+def test_forward_carries_frames_between_networks_of_ones_own(tmp_path):
+    links, words = [], []
+    for i in range(2):
+        (tmp_path / str(i)).mkdir()
+        links.append(Link(tmp_path / str(i)))
+        words += ["-netdev", links[i].netdev.replace("id=n0", f"id=n{i}"), "-device", f"virtio-net-pci,netdev=n{i}"]
+
+    def carry():
+        for source, sink in (links, reversed(links)):
+            source.send(b"\2\0\0\0\0\2" + b"\2\0\0\0\0\1" + b"\x88\xb5" + b"x" * 46)
+            assert sink.recv(DEADLINE_S)[14:] == b"x" * 46
+
+    words = ["./run", "--no-install", "forward", "kvm", "--nics=0", "--", *words]
+    said = ctrl_c_after(b"forward: passes frames", words, before=carry)
+    assert b"Ringloop: exit 0." in said
+    for link in links:
+        link.close()
 
 
 def test_ctrl_c_while_the_image_sleeps_long():
