@@ -28,7 +28,7 @@ include $(PLATS:%=src/boot/%/plat.mk)
 
 # APP may be the path of a folder anywhere: what has a slash in it. The app's name is the folder's.
 app_path := $(if $(findstring /,$(APP)),$(patsubst %/,%,$(APP)))
-app_name := $(notdir $(or $(app_path),$(APP)))
+app_name := $(notdir $(if $(app_path),$(abspath $(app_path)),$(APP)))
 app_folder = $(if $(and $(app_path),$(filter $(app_name),$(1))),$(app_path),src/apps/$(1))
 
 # A platform's plat.mk sets: P.dirs (folders of src/boot), P.also, P.cflags, P.ldflags,
@@ -44,26 +44,29 @@ COMMIT := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
 version := $(strip $(file <VERSION))$(if $(COMMIT), ($(COMMIT)))
 
 # --- say what is wrong before anything fails ------------------------------------------------------
+# What of a path make or the shell takes for something else: all but these characters.
+letters := a b c d e f g h i j k l m n o p q r s t u v w x y z
+path_chars := $(letters) A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 . _ + ~ / -
+strange := $(subst $() ,_space_,$(value APP))
+$(foreach c,$(path_chars),$(eval strange := $$(subst $c,,$$(strange))))
+app_problem = $(or $(if $(findstring $() ,$(value APP)),has a space in it),$(if \
+	$(strange),has '$(strange)' in it))
 define check_path
-ifneq ($(words $(APP)),1)
-$$(error APP='$(APP)' has a space in it, which make takes for two names. Rename the folder)
-endif
-ifeq ($(wildcard $(app_path)/.),)
-$$(error There is no folder '$(APP)'. APP is the path of an app's folder, or one of: $(APPS))
-endif
-ifeq ($(wildcard $(app_path)/*.c),)
-$$(error '$(APP)' has no C file. An app is a folder with an app_main: docs/writing-an-app.md)
-endif
-ifneq ($(filter $(app_name),$(APPS)),)
-ifneq ($(realpath $(app_path)),$(realpath src/apps/$(app_name)))
-$$(error src/apps has an app '$(app_name)' already, which '$(APP)' would replace in $(BUILD). Give the folder another name)
-endif
-endif
+$(if $(app_problem),$(error APP='$(value APP)' $(app_problem)$(comma) which make or the shell takes for \
+	something else. Rename the folder: letters$(comma) digits and . _ + ~ -))
+$(if $(wildcard $(app_path)/.),,$(error There is no folder '$(APP)'. APP is the path of an app's folder$(comma) \
+	or one of: $(APPS)))
+$(if $(wildcard $(app_path)/*.c),,$(error '$(APP)' has no C file. An app is a folder with an \
+	app_main: docs/writing-an-app.md))
+$(if $(and $(filter $(app_name:.unit=),$(APPS)),$(filter-out $(realpath src/apps/$(app_name)),$(realpath \
+	$(app_path)))),$(error src/apps has an app '$(app_name:.unit=)' already$(comma) whose programs '$(APP)' would \
+	replace in $(BUILD). Give the folder another name))
 endef
+comma := ,
 NO_TOOLS_NEEDED := help clean version
 ifneq ($(filter-out $(NO_TOOLS_NEEDED),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(app_path),)
-$(eval $(call check_path))
+$(check_path)
 else ifneq ($(filter-out $(APPS),$(APP)),)
 $(error There is no app '$(APP)'. APP is the path of an app's folder, with a slash in it, or one of: $(APPS))
 endif
@@ -246,7 +249,8 @@ units: $(foreach p,$(PLAT_LIST),$(call unit_programs,$(p)))
 
 unit: $(call unit_programs,linux)
 	$(if $(strip $(call unit_programs,linux)),,$(error $(APP) has no unit tests: files named x_test.c beside its code))
-	@for program in $^; do $$program only=$(ONLY) || exit; done
+	@ran=; for program in $^; do $$program only=$(ONLY); \
+		case $$? in 0) ran=1;; 2) ;; *) exit 1;; esac; done; [ "$$ran" ]
 
 version:
 	@echo '$(version)'
@@ -299,7 +303,7 @@ bench-driver: $(BUILD)/driverbench-linux/driverbench
 	@bench/driver $<
 
 # A backtrace holds return addresses: the call is the instruction before.
-lines: $(if $(and $(APP),$(PLAT),$(AT)),$(BUILD)/$(APP)-$(PLAT)/$(APP))
+lines: $(if $(and $(APP),$(PLAT),$(AT)),$(BUILD)/$(app_name)-$(PLAT)/$(app_name))
 	$(if $(and $(APP),$(PLAT),$(AT)),,$(error Say of what: make lines APP=udpkv PLAT=kvm AT="0x100384 0x100672"))
 	@addr2line -a -f -p -i -e $< $(AT)
 
@@ -313,12 +317,11 @@ compile_commands.json: FORCE
 		>>$@.tmp,{"directory":"$(CURDIR)"$(comma)"file":"$(s)"$(comma)"command":"$(CC) $(CFLAGS) $($(p).cflags) -c $(s)"}$(comma))))
 	@sed '$$ s/,$$//' $@.tmp > $@ && echo ']' >> $@ && rm $@.tmp
 	@echo "  wrote $@"
-comma := ,
 
 clean:
 	rm -rf build compile_commands.json .gdbinit
 
 # What is known of an app that lives elsewhere holds only for the folder that it was learnt from.
--include $(shell find $(BUILD) -name '*.d' -not -path '*/elsewhere/*' 2>/dev/null) \
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/obj-*/elsewhere/*' 2>/dev/null) \
 	$(foreach p,$(PLATS),$(if $(filter $(abspath $(app_path)),$(file \
 	<$(BUILD)/obj-$(p)/elsewhere/$(app_name)/path)),$(wildcard $(BUILD)/obj-$(p)/elsewhere/$(app_name)/*.d)))

@@ -140,12 +140,14 @@ def test_an_app_elsewhere_is_built_and_tested(make, tmp_path):
         ("empty", "'.*/empty' has no C file"),
         ("a space", "has a space in it"),
         ("hello", "src/apps has an app 'hello' already"),
+        ("hello.unit", "src/apps has an app 'hello' already"),
+        *((f"a{character}b", f"has '{re.escape(character)}' in it") for character in "$#:%&;|,=\"`("),
     ],
 )
 def test_an_app_elsewhere_that_cant_be_built_is_explained(make, tmp_path, name, sentence):
     (tmp_path / "empty").mkdir()
-    for there in ("a space", "hello"):
-        app_elsewhere(tmp_path / there)
+    if name not in ("nowhere", "empty"):
+        app_elsewhere(tmp_path / name)
     status, said = make(f"APP={tmp_path / name}", f"BUILD={tmp_path}/build")
     assert status != 0
     assert re.search(sentence, said)

@@ -120,7 +120,8 @@ RUNS_SELDOM void boot_command_line(const char *text, size_t text_len)
         boot_exit(BOOT_EXIT_USAGE);
     }
     for (const struct boot_key *key = __start_boot_keys; key < __stop_boot_keys; key++) {
-        assert(find_key(key->name, name_len(key)) == key); /* no two have one name */
+        if (find_key(key->name, name_len(key)) != key)
+            panic("Two parts of this image have a key '%s'; give one another name.", key->name);
         if (key->def)
             set_key(key, key->def);
     }

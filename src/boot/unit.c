@@ -40,6 +40,8 @@ int unit_run(void)
             print("FAIL %s (%s)\n", test->name, test->file);
         }
     }
+    if (passed + failed == 0)
+        print("no test's name begins with '%s'\n", only);
     print("%u passed, %u failed, 0 skipped\n", passed, failed);
     return passed + failed == 0 ? 2 : failed > 0;
 }

@@ -4,10 +4,10 @@
 #ifndef NETBUF_GATEWAY_H
 #define NETBUF_GATEWAY_H
 
-#include "boot/lib.h"
+#include "netbuf/ipv4.h"
 
-/* The router's address, for inet_resolve; 0 if the command line gives none. An app that uses it has
- * the key. */
-extern uint32_t gateway_ip;
+/* The router that net.gw names, for inet_resolve; 0 if the command line gives none. Panics with a
+ * sentence if it can't be a neighbour of ours. An app that calls this has the key. */
+uint32_t gateway_of(struct ipv4_prefix ours);
 
 #endif

@@ -163,7 +163,7 @@ enum inet_neighbour {
 
 /*
  * For who sends first: the MAC address to which a packet for `ip` goes. That is the neighbour's
- * own, or the gateway's if `ip` is outside of our network (the key net.gw, gateway.h; 0 for none).
+ * own, or the gateway's if `ip` is outside of our network (gateway_of, gateway.h; 0 for none).
  * Asks by ARP if need be: three times, a second apart, and again 20 s later at the soonest. now_ns
  * is clock_ns(). At most INET_ARP_ASKED neighbours are kept so: one more takes another's place.
  */

@@ -8,7 +8,7 @@
  *   asked for  the app wants to send to it (inet_resolve). Its entry stays until the app asks for
  *              INET_ARP_ASKED others, whatever strangers send.
  *
- *     HEARD ----------------- resolve ---------------> KNOWN <--- answer --- ASKING, STALE, SILENT
+ *     HEARD --- resolve ---> STALE                    KNOWN <--- answer --- ASKING, STALE, SILENT
  *     (none) --- resolve ---> ASKING                   KNOWN --- a minute ---> STALE (asks again)
  *     ASKING, STALE --- three requests without an answer ---> SILENT --- 20 s, resolve ---> ASKING
  */
@@ -156,12 +156,20 @@ static void arp_ask(struct inet *inet, struct inet_arp_entry *entry, enum inet_a
     inet->has_packets = true;
 }
 
+/* One more is asked for: if they are all that may be, another one isn't any more. */
+static void arp_count_asked(struct inet *inet)
+{
+    if (inet->arp_asked < INET_ARP_ASKED)
+        inet->arp_asked++;
+    else
+        *arp_next_victim(inet, true) = (struct inet_arp_entry){.state = INET_ARP_FREE};
+}
+
 static struct inet_arp_entry *arp_add_asked(struct inet *inet, uint32_t ip)
 {
-    const bool full = inet->arp_asked == INET_ARP_ASKED;
-    struct inet_arp_entry *entry = arp_next_victim(inet, full);
+    arp_count_asked(inet);
+    struct inet_arp_entry *entry = arp_next_victim(inet, false);
 
-    inet->arp_asked += !full;
     *entry = (struct inet_arp_entry){.ip = ip};
     arp_ask(inet, entry, INET_ARP_ASKING);
     return entry;
@@ -178,10 +186,9 @@ enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gatewa
     struct inet_arp_entry *entry = arp_find(inet, hop);
     if (!entry)
         entry = arp_add_asked(inet, hop);
-    if (entry->state == INET_ARP_HEARD && inet->arp_asked < INET_ARP_ASKED) {
-        inet->arp_asked++;
-        entry->state = INET_ARP_KNOWN;
-        entry->due_ns = now_ns + KNOWN_NS;
+    if (entry->state == INET_ARP_HEARD) { /* who knows how long ago */
+        arp_count_asked(inet);
+        arp_ask(inet, entry, INET_ARP_STALE);
     }
     if (entry->state == INET_ARP_KNOWN && now_ns >= entry->due_ns)
         arp_ask(inet, entry, INET_ARP_STALE);

@@ -87,7 +87,11 @@ TEST(inet_arp_takes_what_it_heard_and_asks_again_after_a_minute)
 {
     begin();
     answer(PEER_IP, 7);
+    now_ns += 3600 * SECOND_NS;
     CHECK_EQ(resolve(PEER_IP), INET_KNOWN);
+    CHECK_EQ(sent(), PEER_IP); /* it was heard some time ago, so it is asked, too */
+    answer(PEER_IP, 7);
+    now_ns += 1;
     CHECK_EQ(sent(), 0);
     now_ns += 60 * SECOND_NS;
     CHECK_EQ(resolve(PEER_IP), INET_KNOWN); /* and meanwhile uses what it has */
@@ -153,5 +157,10 @@ TEST(inet_arp_keeps_whom_it_asked_for)
     CHECK_EQ(sent(), first + INET_ARP_ASKED);
     CHECK(!knows(first, mac));
     CHECK(knows(first + 1, mac));
+    CHECK_EQ(inet.arp_asked, INET_ARP_ASKED);
+    answer(0x0a000280, 5); /* likewise one that was heard */
+    CHECK_EQ(resolve(0x0a000280), INET_KNOWN);
+    CHECK_EQ(sent(), 0x0a000280);
+    CHECK(!knows(first + 1, mac));
     CHECK_EQ(inet.arp_asked, INET_ARP_ASKED);
 }

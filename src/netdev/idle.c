@@ -79,7 +79,7 @@ static bool arm_all(struct netdev_idle *idle)
     for (uint32_t i = 0; i < idle->count; i++) {
         const struct netdev_idle_queue *queue = &idle->queues[i];
         int error = netdev_rx_intr(queue->dev, queue->q, true);
-        if (!error)
+        if (!error || error == NETDEV_ESTATE) /* from a stopped device nothing comes */
             continue;
         disarm_first(idle, i);
         if (error == NETDEV_ENOTSUP)
@@ -98,7 +98,7 @@ void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
          * Nothing tells when it comes back, and into an empty ring no packet comes. */
         if (netdev_tx_reclaim(queue->dev, queue->q) > 0)
             return;
-        if (queue->dev->rxq[queue->q]->empty)
+        if (queue->dev->state == NETDEV_STARTED && queue->dev->rxq[queue->q]->empty)
             deadline_ns = MIN(deadline_ns, clock_ns() + EMPTY_NS);
     }
     if (!arm_all(idle))

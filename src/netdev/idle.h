@@ -44,7 +44,6 @@ struct netdev_idle {
     struct netdev_idle_queue {
         struct netdev *dev;
         uint16_t q;
-        uint64_t packets; /* received until loop.c looked at the link last */
     } queues[NETDEV_IDLE_QUEUES];
 };
 

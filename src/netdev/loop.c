@@ -20,10 +20,11 @@ static uint64_t first_due_ns(const struct netdev_loop *loop)
 static void run_timers(struct netdev_loop *loop)
 {
     const uint64_t second_ns = 1000000000ull;
-    /* The cycles first: who is held up in between is early then, and not late. */
-    const uint64_t now_cycles = clock_cycles(), now_ns = clock_ns();
     struct netdev_timer *next;
 
+    /* The cycles first: who is held up in between is early then, and not late. */
+    loop->rest_cycles = clock_cycles();
+    const uint64_t now_ns = clock_ns();
     for (struct netdev_timer *timer = loop->timers; timer; timer = next) {
         next = timer->next;
         if (timer->due_ns > now_ns)
@@ -34,12 +35,21 @@ static void run_timers(struct netdev_loop *loop)
     /* Cycles and nanoseconds drift apart: a timer that is far is looked at again in a second. */
     const uint64_t due_ns = MIN(first_due_ns(loop), now_ns + second_ns);
     const uint64_t in_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-    loop->due_cycles = now_cycles + in_ns * (clock_cycles_hz() / 1000000) / 1000;
+    loop->due_cycles = in_ns * (clock_cycles_hz() / 1000000) / 1000;
+}
+
+static bool in_list(const struct netdev_loop *loop, const struct netdev_timer *wanted)
+{
+    const struct netdev_timer *timer = loop->timers;
+
+    while (timer && timer != wanted)
+        timer = timer->next;
+    return timer;
 }
 
 void netdev_loop_at(struct netdev_loop *loop, struct netdev_timer *timer, uint64_t due_ns)
 {
-    if (timer->loop != loop) {
+    if (!in_list(loop, timer)) {
         timer->loop = loop;
         timer->next = loop->timers;
         loop->timers = timer;
@@ -51,7 +61,15 @@ void netdev_loop_at(struct netdev_loop *loop, struct netdev_timer *timer, uint64
 /* --- links and hosts ----------------------------------------------------------------------------
  */
 
-/* Sends what the host has to send by itself; tries again later if there is no link or no buffer. */
+static bool has_room(const struct netdev_loop_host *host)
+{
+    if (netdev_tx_room(host->dev, host->q) == 0)
+        netdev_tx_reclaim(host->dev, host->q);
+    return netdev_tx_room(host->dev, host->q) > 0;
+}
+
+/* Sends what the host has to send by itself; tries again later if there is no link, no room or no
+ * buffer. */
 static void host_send(struct netdev_timer *timer)
 {
     struct netdev_loop *loop = timer->loop;
@@ -60,51 +78,51 @@ static void host_send(struct netdev_timer *timer)
     struct netbuf *nb;
 
     loop->has_packets = &no_packets;
-    while (netdev_link_up(host->dev) && (nb = netbuf_alloc(host->pool))) {
+    while (netdev_link_up(host->dev) && has_room(host) && (nb = netbuf_alloc(host->pool))) {
         if (!inet_next_packet(host->inet, clock_ns(), nb)) {
             netbuf_free(nb);
             loop->has_packets = &host->inet->has_packets;
             due_ns = host->inet->due_ns;
             break;
         }
-        netdev_send(host->dev, host->q, &nb, 1, NETDEV_PATIENCE_NS);
+        netdev_send(host->dev, host->q, &nb, 1, 0);
     }
     netdev_loop_at(loop, timer, due_ns);
 }
 
-/* A device that packets came from since the last look is there: a look may cost it 100 us. */
-static void look_at_link(struct netdev_loop *loop, struct netdev *dev)
+/* Tells the host of it if its link came. */
+static void look_at_arrivals(struct netdev_loop *loop)
 {
-    uint64_t packets = 0, seen = 0;
-
-    for (uint32_t i = 0; i < loop->idle.count; i++) {
-        struct netdev_idle_queue *queue = &loop->idle.queues[i];
-        if (queue->dev != dev)
-            continue;
-        netdev_tx_reclaim(dev, queue->q);
-        seen += queue->packets;
-        queue->packets = dev->rxq[queue->q]->stats.packets;
-        packets += queue->packets;
-    }
-    if (packets == seen || !netdev_link_up(dev))
-        netdev_recover(dev);
-}
-
-static void look_at_links(struct netdev_timer *timer)
-{
-    struct netdev_loop *loop = timer->loop;
     struct netdev_loop_host *host = &loop->host;
 
+    if (!host->dev || host->arrivals == host->dev->arrivals)
+        return;
+    host->arrivals = host->dev->arrivals;
+    inet_arrived(host->inet);
+    host_send(&host->timer);
+}
+
+/* A look at a device's registers may take 100 us, where their reads are emulated. So core 0 does it
+ * in a turn that moved nothing, and in a busy one only when there was none of these for a second.
+ * On other cores it is a look at memory. */
+static void look_at_links(struct netdev_timer *timer)
+{
+    const uint64_t postpone_ns = 1000000000ull;
+    struct netdev_loop *loop = timer->loop;
+
+    if (loop->turn_is_busy && !loop->look_is_late && boot_core() == 0) {
+        loop->look_is_late = true;
+        netdev_loop_at(loop, timer, clock_ns() + postpone_ns);
+        return;
+    }
+    loop->look_is_late = false;
     for (uint32_t i = 0; i < loop->idle.count; i++) {
-        struct netdev *dev = loop->idle.queues[i].dev;
-        if (i == 0 || dev != loop->idle.queues[i - 1].dev)
-            look_at_link(loop, dev);
+        const struct netdev_idle_queue *queue = &loop->idle.queues[i];
+        if (i == 0 || queue->dev != loop->idle.queues[i - 1].dev)
+            netdev_recover(queue->dev);
+        netdev_tx_reclaim(queue->dev, queue->q);
     }
-    if (host->dev && host->arrivals != host->dev->arrivals) {
-        host->arrivals = host->dev->arrivals;
-        inet_arrived(host->inet);
-        host_send(&host->timer);
-    }
+    look_at_arrivals(loop);
     netdev_loop_at(loop, timer, clock_ns() + loop->idle.wake_ns);
 }
 
@@ -113,7 +131,8 @@ static void look_at_links(struct netdev_timer *timer)
 
 void netdev_loop_init(struct netdev_loop *loop)
 {
-    *loop = (struct netdev_loop){.has_packets = &no_packets, .turn_cycles = clock_cycles()};
+    *loop = (struct netdev_loop){
+        .has_packets = &no_packets, .turn_cycles = clock_cycles(), .look_is_late = true};
     netdev_idle_init(&loop->idle);
     loop->look.run = look_at_links;
     netdev_loop_at(loop, &loop->look, 0);
@@ -127,6 +146,7 @@ void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q)
 void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, struct inet *inet,
                       struct netbuf_pool *pool)
 {
+    assert(!loop->host.dev); /* one for each loop */
     loop->host = (struct netdev_loop_host){
         .dev = dev, .q = q, .inet = inet, .pool = pool, .timer = {.run = host_send}};
     loop->has_packets = &inet->has_packets;
@@ -139,9 +159,12 @@ void netdev_loop_rest(struct netdev_loop *loop, bool busy)
     const uint64_t now = clock_cycles();
     const bool sleepy = netdev_idle_due(&loop->idle, busy, now);
 
+    loop->turn_is_busy = busy;
     for (uint32_t i = 0; i < loop->idle.count && !busy; i++)
         netdev_tx_reclaim(loop->idle.queues[i].dev, loop->idle.queues[i].q);
-    if (now >= loop->due_cycles)
+    if (loop->look_is_late && !busy)
+        look_at_links(&loop->look);
+    if (now - loop->rest_cycles >= loop->due_cycles)
         run_timers(loop);
     if (*loop->has_packets)
         host_send(&loop->host.timer);

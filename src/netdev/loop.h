@@ -53,11 +53,14 @@ struct netdev_loop_host {
 
 /* One for each core's loop. */
 struct netdev_loop {
-    uint64_t due_cycles;     /* a timer is due then, or later */
+    uint64_t rest_cycles;    /* when timers were looked at last */
+    uint64_t due_cycles;     /* one of them is due so many cycles later */
     uint64_t turn_cycles;    /* when the last turn ended */
     uint64_t cycles_busy;    /* of turns that moved packets; for stats */
     uint64_t cycles_total;   /* of all turns, waits included */
     const bool *has_packets; /* the host wants to send something at once */
+    bool turn_is_busy;       /* for a timer's run */
+    bool look_is_late;       /* it was due in a busy turn; the next one that isn't does it */
     struct netdev_timer *timers;
     struct netdev_timer look; /* at the link */
     struct netdev_loop_host host;
@@ -66,11 +69,14 @@ struct netdev_loop {
 
 void netdev_loop_init(struct netdev_loop *loop);
 
-/* The loop receives from pair q of dev, which is started. */
+/* The loop receives from pair q of dev, which is started. Core 0's loop has every device that any
+ * loop has: it is core 0 that looks at links and starts a device again. A device that was stopped
+ * is left alone until it is started again. */
 void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q);
 
 /* The loop sends what inet has to send by itself, on pair q of dev, in buffers of pool: it begins
- * with the announcement, at once. With several cores one of them does, core 0 in general. */
+ * with the announcement, at once. One host a loop; with several cores
+ * core 0's loop is the one for it. */
 void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, struct inet *inet,
                       struct netbuf_pool *pool);
 
@@ -94,7 +100,7 @@ static inline void netdev_loop_turn(struct netdev_loop *loop, bool busy)
     if (likely(busy)) {
         loop->cycles_busy += cycles;
         loop->idle.quiet = false;
-        if (likely(now < loop->due_cycles && !*loop->has_packets))
+        if (likely(now - loop->rest_cycles < loop->due_cycles && !*loop->has_packets))
             return;
     }
     netdev_loop_rest(loop, busy);

@@ -65,6 +65,10 @@ struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const 
     struct netbuf_pool_conf conf = {
         .name = name, .count = count, .headroom_bytes = (uint16_t)headroom};
 
+    if (headroom + room_bytes > PAGE_SIZE && info->rx_buf_min_bytes != PAGE_SIZE)
+        panic(
+            "A buffer is %u bytes, %u of them headroom, which is too small for frames of %u bytes.",
+            PAGE_SIZE, headroom, room_bytes);
     room_bytes = MIN(room_bytes, PAGE_SIZE - headroom);
     conf.buf_bytes = (uint16_t)MAX(ALIGN_UP(headroom + room_bytes, CACHE_LINE), POOL_BUF_MIN);
     struct netbuf_pool *pool = netbuf_pool_create(&conf);
@@ -89,10 +93,12 @@ void netdev_send_rest(struct netdev *dev, uint16_t q, struct netbuf **bufs, uint
                       uint64_t patience_ns)
 {
     const uint64_t start_ns = clock_ns();
-    uint32_t sent = 0;
+    uint32_t sent = 0, took;
 
-    while (sent < n && clock_ns() - start_ns < patience_ns)
-        sent += netdev_tx_burst(dev, q, bufs + sent, n - sent);
+    do {
+        took = netdev_tx_burst(dev, q, bufs + sent, n - sent);
+        sent += took;
+    } while (sent < n && (took > 0 || clock_ns() - start_ns < patience_ns));
     if (q < dev->queue_pairs && dev->txq[q])
         dev->txq[q]->stats.drops[NETDEV_DROP_NO_ROOM] += n - sent;
     netbuf_free_bulk(bufs + sent, n - sent);

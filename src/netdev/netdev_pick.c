@@ -8,15 +8,33 @@ static const char *wanted;
 BOOT_KEY("net.dev", boot_parse_string, &wanted, "0", "",
          "which network device to use: its number, its place as 00:03.0, or its MAC address");
 
-/* Does net.dev say this one? */
-static bool is_wanted(const struct netdev_info *info, uint32_t index)
+/* Does net.dev say this one by its place or its address? Hexadecimal digits may be of either case.
+ */
+static bool is_wanted(const struct netdev_info *info)
 {
-    char text[ETH_MAC_TEXT_BYTES];
+    char text[ETH_MAC_TEXT_BYTES], mac[ETH_MAC_TEXT_BYTES] = {0};
     const char *space = strchr(info->where, ' ');
 
-    format(text, sizeof text, "%u", index);
-    return strcmp(wanted, text) == 0 || strcmp(wanted, eth_mac_format(text, info->mac)) == 0 ||
+    for (size_t i = 0; i < sizeof mac - 1 && wanted[i]; i++)
+        mac[i] = wanted[i] >= 'A' && wanted[i] <= 'F' ? (char)(wanted[i] | 0x20) : wanted[i];
+    return (strlen(wanted) < sizeof mac && strcmp(mac, eth_mac_format(text, info->mac)) == 0) ||
            strcmp(wanted, info->where) == 0 || (space && strcmp(wanted, space + 1) == 0);
+}
+
+/* The number of the device that net.dev says; `count` if there is none. */
+static uint32_t wanted_index(uint32_t count)
+{
+    struct netdev_info info;
+    uint64_t number;
+
+    if (parse_u64(wanted, strlen(wanted), count - 1, &number))
+        return (uint32_t)number;
+    for (uint32_t i = 0; i < count; i++) {
+        netdev_info(netdev_get(i), &info);
+        if (is_wanted(&info))
+            return i;
+    }
+    return count;
 }
 
 static void print_device(struct netdev *dev, uint32_t index)
@@ -32,7 +50,6 @@ static void print_device(struct netdev *dev, uint32_t index)
 struct netdev *netdev_pick(void)
 {
     const uint32_t count = netdev_probe();
-    struct netdev_info info;
 
     if (count == 0)
         panic(
@@ -40,17 +57,14 @@ struct netdev *netdev_pick(void)
             "-netdev user,id=n0 -device virtio-net-pci,netdev=n0 (with -M microvm: "
             "virtio-net-device).",
             boot_app);
-    for (uint32_t i = 0; i < count; i++) {
-        struct netdev *dev = netdev_get(i);
-        netdev_info(dev, &info);
-        if (!is_wanted(&info, i))
-            continue;
+    const uint32_t index = wanted_index(count);
+    if (index < count) {
         if (count > 1) {
-            print_device(dev, i);
+            print_device(netdev_get(index), index);
             print("%s: it is used, and the other %u aren't; net.dev= chooses.\n", boot_app,
                   count - 1);
         }
-        return dev;
+        return netdev_get(index);
     }
     for (uint32_t i = 0; i < count; i++)
         print_device(netdev_get(i), i);
