@@ -180,6 +180,10 @@ static bool step_meeting(struct netfront *nf)
     nf->met = true;
     if (!nf->wanted)
         return false;
+    if (!netdev_hold_others()) {
+        nf->next_look_ns = 0; /* look again as soon as the other cores may have stopped */
+        return false;
+    }
     int error = offer(nf);
     if (error == NETDEV_ENOTSUP && !nf->lacks_said) {
         print("%s: the back end can't copy packets to us, or has too few queues.\n", nf->where);
@@ -315,12 +319,17 @@ void netfront_disconnect(struct netfront *nf)
 bool netfront_go_on(struct netfront *nf)
 {
     nf->error = 0;
-    /* A step other than step_up may change queues, which no other core may use meanwhile. */
-    if (nf->phase != NETFRONT_UP && !netdev_hold_others())
+    /* These steps may change queues, which no other core may use meanwhile; step_up and
+     * step_meeting ask for that themselves when they get there. So a back end that isn't there
+     * stops nobody. */
+    if ((nf->phase == NETFRONT_CONNECTING || nf->phase == NETFRONT_CLOSING) &&
+        !netdev_hold_others())
         return false;
     /* A step that changed the phase may make the next one possible at once. */
     for (uint32_t i = 0; i < STEPS_MAX && take_step(nf); i++)
         continue;
+    if (nf->phase == NETFRONT_DOWN)
+        netdev_ask_no_more();
     netdev_let_go();
     return nf->phase == NETFRONT_UP && nf->carrier;
 }

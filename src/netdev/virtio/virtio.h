@@ -30,6 +30,9 @@ struct virtio_queue_place {
 };
 
 struct virtio_transport_ops {
+    /* Is there somebody who could start a device that has gone? Asked before the other cores are
+     * stopped for it; touches no queue. NULL: always. */
+    bool (*present)(struct virtio_transport *t);
     uint8_t (*status)(struct virtio_transport *t);
     void (*set_status)(struct virtio_transport *t, uint8_t status);
     uint64_t (*features)(struct virtio_transport *t);

@@ -45,7 +45,14 @@ bool virtio_net_recover(struct virtio_net *net)
         print("%s: the device has gone or needs a reset; the link is down until it is back.\n",
               where);
     lost->noticed = true;
-    if (clock_ns() < lost->next_try_ns || !netdev_hold_others())
+    if (clock_ns() < lost->next_try_ns)
+        return false;
+    if (net->transport->ops->present && !net->transport->ops->present(net->transport)) {
+        netdev_ask_no_more(); /* a try before may have asked the other cores to stop */
+        lost->next_try_ns = clock_ns() + TRY_AGAIN_NS;
+        return false;
+    }
+    if (!netdev_hold_others())
         return false;
     int error = start_again(net);
     netdev_let_go();

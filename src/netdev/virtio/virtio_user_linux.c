@@ -113,6 +113,12 @@ static void forget_queues(struct virtio_user *u)
 
 /* --- the transport -------------------------------------------------------------------------- */
 
+/* Connects, if somebody listens again. */
+static bool present(struct virtio_transport *t)
+{
+    return !virtio_user_connect(user_of(t));
+}
+
 /* A device whose back end has gone needs a reset, unless it is in reset already: nobody touches our
  * memory then. */
 static uint8_t status(struct virtio_transport *t)
@@ -288,6 +294,7 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 }
 
 static const struct virtio_transport_ops ops = {
+    .present = present,
     .status = status,
     .set_status = set_status,
     .features = features,
