@@ -322,6 +322,6 @@ clean:
 	rm -rf build compile_commands.json .gdbinit
 
 # What is known of an app that lives elsewhere holds only for the folder that it was learnt from.
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/obj-*/elsewhere/*' 2>/dev/null) \
+-include $(shell find $(BUILD)/obj-* $(BUILD)/bench -type f -name '*.d' -not -path '*/obj-*/elsewhere/*' 2>/dev/null) \
 	$(foreach p,$(PLATS),$(if $(filter $(abspath $(app_path)),$(file \
 	<$(BUILD)/obj-$(p)/elsewhere/$(app_name)/path)),$(wildcard $(BUILD)/obj-$(p)/elsewhere/$(app_name)/*.d)))

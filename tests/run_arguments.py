@@ -83,6 +83,10 @@ class Parser(argparse.ArgumentParser):
         """Makes args.port pairs of numbers (host, guest). If none leads to the port that the image
         serves, the port `default` of this machine does."""
         own = served_port(args)
+        for host, guest in args.port:
+            if not guest and not own:
+                self.error(f"--port={host} doesn't say which port of {args.app} it leads to: write"
+                           f" --port={host}:GUEST, or tell by the key {args.app}.port")
         args.port = [(host, guest or own) for host, guest in args.port]
         if default and own not in [guest for _, guest in args.port]:
             args.port.insert(0, (default, own))
@@ -105,11 +109,12 @@ def keys_of(keys):
 
 
 def served_port(args):
-    """Where the image is told to serve; the image itself says what is wrong with a wrong value."""
+    """Where the image is told to serve, or udpkv does by itself; None if that can't be known. The image
+    itself says what is wrong with a wrong value."""
     try:
         return port_number(keys_of(args.keys).get(f"{args.app}.port", ""))
     except argparse.ArgumentTypeError:
-        return vm.GUEST_PORT
+        return vm.GUEST_PORT if args.app == "udpkv" else None
 
 
 def find_app(word):

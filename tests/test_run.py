@@ -61,7 +61,7 @@ def test_ports_lead_where_they_say():
 
 def test_several_devices_have_networks_and_addresses_of_their_own():
     """In the order of QEMU's command line; ports lead to the first."""
-    status, said = run("hello", "--nics=8", "--machine=microvm", f"--port={free_udp_port()}")
+    status, said = run("hello", "--nics=8", "--machine=microvm", f"--port={free_udp_port()}:9")
     assert status == 0, said
     command = shlex.split(re.search(r"^\$ (qemu.*)", said, re.M)[1])
     netdevs = [command[i + 1] for i, word in enumerate(command) if word == "-netdev"]
@@ -149,6 +149,7 @@ def test_a_port_that_is_taken_is_named():
         ("--accel=hvf", ["'hvf'", "tcg"]),
         ("a b c", ["'c'", "APP and PLAT are given already"]),
         ("hello --once", ["--once", "leave it out"]),
+        ("reflect --port=7007", ["--port=7007 doesn't say which port of reflect", "--port=7007:GUEST", "reflect.port"]),
         ("udpkv linux --once", ["--once isn't for linux"]),
         ("udpkv linux --port=5000", ["--port isn't for linux", "./run udpkv linux help"]),
         ("udpkv linux --mem=64M", ["--mem isn't for linux", "./run udpkv linux help"]),
@@ -272,7 +273,7 @@ def test_ctrl_c_in_a_terminal_ends_the_image_in_order():
 
 
 def test_ctrl_c_ends_another_app_in_order():
-    words = ["./run", "--no-install", "pktgen", "mode=rx", f"--port={free_udp_port()}", "--nics=2"]
+    words = ["./run", "--no-install", "pktgen", "mode=rx", f"--port={free_udp_port()}:9", "--nics=2"]
     said = ctrl_c_after(b"Ringloop: pktgen on kvm", words)
     assert b"every pool is whole" in said and b"Ringloop: exit 0." in said
 

@@ -142,6 +142,15 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
  */
 enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp);
 
+/* Bytes of payload that a datagram built in nb can have, as far as the buffer goes. The device's
+ * MTU is another limit: mtu_bytes less 28. */
+static inline uint32_t inet_udp_room(const struct netbuf *nb)
+{
+    const uint32_t before = netbuf_headroom(nb) + INET_UDP_HEADROOM;
+
+    return nb->buf_bytes > before ? nb->buf_bytes - before : 0;
+}
+
 /*
  * Makes nb a UDP datagram to a peer: writes the headers to nb->data and sets the length and the
  * flags. The payload of payload_len bytes already lies at nb->data + INET_UDP_HEADROOM; the caller
@@ -158,14 +167,17 @@ void inet_announce(const struct inet *inet, struct netbuf *nb);
 enum inet_neighbour {
     INET_KNOWN,  /* mac is set */
     INET_ASKING, /* it is being asked: call again in a while */
-    INET_SILENT, /* it doesn't answer, or there is no way to it */
+    INET_SILENT, /* it doesn't answer */
+    INET_NO_WAY, /* outside of our network without a gateway, or nobody's address */
 };
 
 /*
  * For who sends first: the MAC address to which a packet for `ip` goes. That is the neighbour's
  * own, or the gateway's if `ip` is outside of our network (gateway_of, gateway.h; 0 for none).
  * Asks by ARP if need be: three times, a second apart, and again 20 s later at the soonest. now_ns
- * is clock_ns(). At most INET_ARP_ASKED neighbours are kept so: one more takes another's place.
+ * is clock_ns(). An answer holds for a
+ * minute; that a known neighbour went silent is told some three seconds after that. At most
+ * INET_ARP_ASKED neighbours are kept so: one more takes another's place.
  */
 enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
                                  uint8_t mac[ETH_MAC_BYTES]);

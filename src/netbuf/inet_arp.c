@@ -182,7 +182,7 @@ enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gatewa
 
     inet->now_ns = now_ns;
     if (!inet_ip_plausible(inet, hop))
-        return INET_SILENT;
+        return INET_NO_WAY;
     struct inet_arp_entry *entry = arp_find(inet, hop);
     if (!entry)
         entry = arp_add_asked(inet, hop);

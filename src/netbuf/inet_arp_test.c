@@ -124,15 +124,15 @@ TEST(inet_arp_learns_of_a_known_neighbour_from_any_packet)
 TEST(inet_arp_goes_by_the_gateway_to_other_networks)
 {
     begin();
-    CHECK_EQ(inet_resolve(&inet, FAR_IP, 0, now_ns, mac), INET_SILENT);
+    CHECK_EQ(inet_resolve(&inet, FAR_IP, 0, now_ns, mac), INET_NO_WAY);
     CHECK_EQ(resolve(FAR_IP), INET_ASKING);
     CHECK_EQ(sent(), GATEWAY_IP);
     answer(GATEWAY_IP, 3);
     CHECK_EQ(resolve(FAR_IP), INET_KNOWN);
     CHECK_EQ(mac[5], 3);
-    CHECK_EQ(resolve(OUR_IP), INET_SILENT); /* nobody's neighbour: ourselves, all, a group */
-    CHECK_EQ(resolve(0x0a0002ff), INET_SILENT);
-    CHECK_EQ(inet_resolve(&inet, FAR_IP, 0xe0000001, now_ns, mac), INET_SILENT);
+    CHECK_EQ(resolve(OUR_IP), INET_NO_WAY); /* nobody's neighbour: ourselves, all, a group */
+    CHECK_EQ(resolve(0x0a0002ff), INET_NO_WAY);
+    CHECK_EQ(inet_resolve(&inet, FAR_IP, 0xe0000001, now_ns, mac), INET_NO_WAY);
     CHECK_EQ(sent(), 0);
 }
 

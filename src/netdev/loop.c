@@ -13,7 +13,8 @@ static uint64_t first_due_ns(const struct netdev_loop *loop)
     uint64_t due_ns = NETDEV_TIMER_NEVER;
 
     for (const struct netdev_timer *timer = loop->timers; timer; timer = timer->next)
-        due_ns = MIN(due_ns, timer->due_ns);
+        if (timer->is_set)
+            due_ns = MIN(due_ns, timer->due_ns);
     return due_ns;
 }
 
@@ -27,9 +28,9 @@ static void run_timers(struct netdev_loop *loop)
     const uint64_t now_ns = clock_ns();
     for (struct netdev_timer *timer = loop->timers; timer; timer = next) {
         next = timer->next;
-        if (timer->due_ns > now_ns)
+        if (!timer->is_set || timer->due_ns > now_ns)
             continue;
-        timer->due_ns = NETDEV_TIMER_NEVER;
+        timer->is_set = false;
         timer->run(timer);
     }
     /* Cycles and nanoseconds drift apart: a timer that is far is looked at again in a second. */
@@ -55,6 +56,7 @@ void netdev_loop_at(struct netdev_loop *loop, struct netdev_timer *timer, uint64
         loop->timers = timer;
     }
     timer->due_ns = due_ns;
+    timer->is_set = true;
     loop->due_cycles = 0; /* the next turn finds out anew */
 }
 

@@ -28,13 +28,16 @@
 
 /*
  * Something to be done later, at the end of a turn: run(timer) is called once, soon after
- * clock_ns() has got to due_ns. It may set the timer anew. The app owns the timer, which is mostly
- * a part of a larger struct, and leaves it in place.
+ * clock_ns() has got to due_ns. It may send packets, and set this or other timers:
+ * netdev_loop_at(timer->loop, timer, timer->due_ns + period_ns) has it run again and again without
+ * drifting. The app owns the timer, which is mostly a part of a larger struct, and leaves it in
+ * place.
  */
 struct netdev_timer {
     void (*run)(struct netdev_timer *timer);
     void *arg;                 /* the app's */
-    uint64_t due_ns;           /* of clock_ns(); read only, as netdev_loop_at sets it */
+    uint64_t due_ns;           /* of clock_ns(), for run to read; netdev_loop_at sets it */
+    bool is_set;               /* it will run, unless due_ns is NETDEV_TIMER_NEVER */
     struct netdev_timer *next; /* in the loop's list */
     struct netdev_loop *loop;
 };

@@ -257,6 +257,29 @@ TEST(loop_runs_a_timer_once_when_it_is_due)
     CHECK_EQ(ran_ns[0], 0);
 }
 
+static uint32_t ticks;
+
+static void tick(struct netdev_timer *timer)
+{
+    ticks++;
+    netdev_loop_at(timer->loop, timer, timer->due_ns + SECOND_NS / 1000);
+}
+
+TEST(loop_runs_a_timer_again_and_again_without_drifting)
+{
+    struct netdev_timer timer = {.run = tick};
+    const uint64_t start_ns = clock_ns();
+
+    begin_loop();
+    ticks = 0;
+    netdev_loop_at(&loop, &timer, start_ns);
+    turn_until(start_ns + SECOND_NS / 100, true);
+    while (timer.due_ns < clock_ns()) /* it catches up, a period a turn */
+        netdev_loop_turn(&loop, true);
+    CHECK_EQ(timer.due_ns, start_ns + ticks * (SECOND_NS / 1000));
+    CHECK(ticks >= 10);
+}
+
 /* --- netdev_send --------------------------------------------------------------------------------
  */
 

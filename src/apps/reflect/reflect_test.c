@@ -23,7 +23,8 @@ static void begin(void)
 }
 
 /* A datagram from the peer, whose payload is `len` bytes of `fill`. */
-static struct netbuf *datagram_between(uint16_t from_port, uint16_t to_port, uint32_t len, int fill)
+static struct netbuf *reflect_datagram_between(uint16_t from_port, uint16_t to_port, uint32_t len,
+                                               int fill)
 {
     const struct inet_peer to = {
         .ip = our_ip.address, .port = to_port, .local_port = from_port, .mac = {2, 0, 0, 0, 0, 1}};
@@ -35,9 +36,9 @@ static struct netbuf *datagram_between(uint16_t from_port, uint16_t to_port, uin
     return nb;
 }
 
-static struct netbuf *datagram(uint32_t len, int fill)
+static struct netbuf *reflect_datagram(uint32_t len, int fill)
 {
-    return datagram_between(4000, 7, len, fill);
+    return reflect_datagram_between(4000, 7, len, fill);
 }
 
 TEST(reflect_sends_back_what_came)
@@ -46,8 +47,8 @@ TEST(reflect_sends_back_what_came)
     struct inet_udp udp;
 
     begin();
-    packets[0] = datagram(0, 0);
-    packets[1] = datagram(1472, 'x');
+    packets[0] = reflect_datagram(0, 0);
+    packets[1] = reflect_datagram(1472, 'x');
     CHECK_EQ(reflect_burst(&us, packets, 2), 2);
     for (uint32_t i = 0; i < 2; i++) {
         CHECK_EQ(inet_input(&peer, packets[i], &udp), INET_UDP);
@@ -66,7 +67,7 @@ TEST(reflect_frees_what_wants_no_answer_and_keeps_the_order)
 
     begin();
     for (uint32_t i = 0; i < 4; i++)
-        packets[i] = datagram(i + 1, 'a');
+        packets[i] = reflect_datagram(i + 1, 'a');
     packets[1]->data[INET_UDP_HEADROOM]++; /* a wrong checksum */
     packets[2]->len = 10;                  /* no frame */
     CHECK_EQ(reflect_burst(&us, packets, 4), 2);
@@ -84,8 +85,8 @@ TEST(reflect_serves_one_port_and_no_other_reflector)
     struct netbuf *packets[2];
 
     begin();
-    packets[0] = datagram_between(4000, 8, 10, 'a');
-    packets[1] = datagram_between(7, 7, 10, 'a');
+    packets[0] = reflect_datagram_between(4000, 8, 10, 'a');
+    packets[1] = reflect_datagram_between(7, 7, 10, 'a');
     CHECK_EQ(reflect_burst(&us, packets, 2), 0);
     CHECK_EQ(us.drops[REFLECT_DROP_PORT], 1);
     CHECK_EQ(us.drops[REFLECT_DROP_LOOP], 1);
