@@ -173,4 +173,8 @@ void netdev_loop_rest(struct netdev_loop *loop, bool busy)
     if (!sleepy || *loop->has_packets)
         return;
     netdev_idle_sleep(&loop->idle, first_due_ns(loop));
+    /* The sleep is no part of the turn that follows, which may be a busy one. */
+    const uint64_t awake = clock_cycles();
+    loop->cycles_total += awake - loop->turn_cycles;
+    loop->turn_cycles = awake;
 }

@@ -221,6 +221,20 @@ TEST(loop_sleeps_though_its_host_has_packets_and_no_link_or_room)
     CHECK(netbuf_pool_whole(pool));
 }
 
+TEST(loop_that_slept_was_not_busy)
+{
+    begin_loop();
+    loop.idle.limit = 0;
+    const uint64_t start = clock_cycles(), end_ns = clock_ns() + 2 * loop.idle.wake_ns;
+    while (clock_ns() < end_ns) {
+        netdev_loop_turn(&loop, false); /* sleeps until the next look at the link */
+        netdev_loop_turn(&loop, true);
+    }
+    CHECK(loop.idle.waits > 0);
+    CHECK(loop.cycles_busy < loop.cycles_total / 2);
+    CHECK(loop.cycles_total <= clock_cycles() - start + clock_cycles_hz() / 10);
+}
+
 /* --- timers -------------------------------------------------------------------------------------
  */
 
