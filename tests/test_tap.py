@@ -261,6 +261,31 @@ def test_one_core_is_what_a_tap_has(namespace):
         assert app.status() == 70
 
 
+# --- reflect --------------------------------------------------------------------------------------
+
+ASK_REFLECT = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(%d)
+    client.connect(("10.0.2.15", 7))
+    for payload in (b"hello", b"", b"x" * 1472):
+        client.send(payload)
+        assert client.recv(2000) == payload
+print("all came back")
+""" % DEADLINE_S
+
+
+def test_reflect_is_a_plain_process_that_can_be_pinged(namespace):
+    with namespace.app("reflect", "tap=ring0") as app:
+        app.expect(r"^reflect: serves 10\.0\.2\.15:7/udp, tap at tap ring0")
+        namespace.up("ring0")
+        namespace.ping()
+        assert namespace.python(ASK_REFLECT) == "all came back\n"
+        app.interrupt()
+        app.expect(r"^reflect: every pool is whole\.$")
+        assert app.status() == 0
+
+
 # --- forward --------------------------------------------------------------------------------------
 
 
