@@ -69,6 +69,14 @@ bool netdev_register(struct netdev *dev)
     return true;
 }
 
+void netdev_random_mac(uint8_t mac[6])
+{
+    const uint64_t random = boot_random();
+
+    memcpy(mac, &random, 6);
+    mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
+}
+
 /* --- from FOUND to STARTED and back --------------------------------------------------------- */
 
 void netdev_info(struct netdev *dev, struct netdev_info *info)

@@ -197,6 +197,9 @@ struct netdev *netdev_pick(void);
 /* For drivers: adds a device while netdev_probe runs. False if NETDEV_MAX are there already. */
 bool netdev_register(struct netdev *dev);
 
+/* For drivers, where nobody gives an address: random, of one host, locally administered. */
+void netdev_random_mac(uint8_t mac[6]);
+
 /* For netdev_probe: registers every device of this platform. In probe_<plat>.c. */
 void netdev_probe_platform(void);
 

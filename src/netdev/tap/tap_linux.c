@@ -279,12 +279,11 @@ void tap_limit_mtu(struct tap *tap, uint32_t mtu_bytes)
 
 void tap_init(struct tap *tap, const struct tap_port *port, const char *name, const uint8_t mac[6])
 {
-    const uint64_t random = boot_random();
-
     *tap = (struct tap){.base = {.ops = &ops}, .port = port, .fd = -1, .control = -1};
     format(tap->name, sizeof tap->name, "%s", name);
     tap_limit_mtu(tap, MTU_DEFAULT);
-    memcpy(tap->mac, mac ? mac : (const uint8_t *)&random, sizeof tap->mac);
-    if (!mac)
-        tap->mac[0] = (uint8_t)((tap->mac[0] & ~1u) | 2u); /* one host's, locally administered */
+    if (mac)
+        memcpy(tap->mac, mac, sizeof tap->mac);
+    else
+        netdev_random_mac(tap->mac);
 }

@@ -72,15 +72,6 @@ static uint32_t frame_max(const struct virtio_net *net)
 
 /* --- examining the device ------------------------------------------------------------------- */
 
-/* An address of our own making: random, unicast, locally administered. */
-static void make_mac(uint8_t mac[6])
-{
-    uint64_t random = boot_random();
-
-    memcpy(mac, &random, 6);
-    mac[0] = (uint8_t)((mac[0] & ~1u) | 2u);
-}
-
 static int read_mac(struct virtio_net *net)
 {
     static const uint8_t zero[6];
@@ -93,7 +84,7 @@ static int read_mac(struct virtio_net *net)
             net->mac[i] = (uint8_t)fields[i];
     }
     if ((net->mac[0] & 1) || memcmp(net->mac, zero, 6) == 0)
-        make_mac(net->mac); /* the device has none, or tells a group's address */
+        netdev_random_mac(net->mac); /* the device has none, or tells a group's address */
     return 0;
 }
 
