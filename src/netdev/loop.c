@@ -156,7 +156,7 @@ void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, 
     look_at_links(&loop->look); /* so neighbours know it before the app says that it serves */
 }
 
-void netdev_loop_rest(struct netdev_loop *loop, bool busy)
+static void do_rest(struct netdev_loop *loop, bool busy)
 {
     const uint64_t now = clock_cycles();
     const bool sleepy = netdev_idle_due(&loop->idle, busy, now);
@@ -170,11 +170,15 @@ void netdev_loop_rest(struct netdev_loop *loop, bool busy)
         run_timers(loop);
     if (*loop->has_packets)
         host_send(&loop->host.timer);
-    if (!sleepy || *loop->has_packets)
-        return;
-    netdev_idle_sleep(&loop->idle, first_due_ns(loop));
-    /* The sleep is no part of the turn that follows, which may be a busy one. */
-    const uint64_t awake = clock_cycles();
-    loop->cycles_total += awake - loop->turn_cycles;
-    loop->turn_cycles = awake;
+    if (sleepy && !*loop->has_packets)
+        netdev_idle_sleep(&loop->idle, first_due_ns(loop));
+}
+
+void netdev_loop_rest(struct netdev_loop *loop, bool busy)
+{
+    do_rest(loop, busy);
+    /* All this, a sleep in particular, is no part of the turn that follows, which may be busy. */
+    const uint64_t now = clock_cycles();
+    loop->cycles_total += now - loop->turn_cycles;
+    loop->turn_cycles = now;
 }
