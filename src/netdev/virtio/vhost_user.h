@@ -4,8 +4,9 @@
  * sends them: a request over a UNIX socket, with a file descriptor if need be, and its reply. What
  * they mean is in virtio_user_linux.c. Only on linux.
  *
- * Nothing that the other side does keeps us longer than netdev_control_timeout_ns. A reply must be
- * exactly what was asked for; if it isn't, or doesn't come, the connection is closed.
+ * Nothing that the other side does keeps us longer than netdev_control_timeout_ns, or three times
+ * that for the first answer on a connection. A reply must be exactly what was asked for; if it
+ * isn't, or doesn't come, the connection is closed.
  */
 #ifndef NETDEV_VHOST_USER_H
 #define NETDEV_VHOST_USER_H
@@ -34,8 +35,9 @@ enum vhost_user_request {
 enum { VHOST_USER_PAYLOAD_MAX = 40 }; /* bytes, of the requests above */
 
 struct vhost_user {
-    int socket; /* -1: not connected */
-    bool acks;  /* requests that set something are acknowledged (REPLY_ACK) */
+    int socket;    /* -1: not connected */
+    bool answered; /* since it is connected */
+    bool acks;     /* requests that set something are acknowledged (REPLY_ACK) */
 };
 
 /* Connects to the back end that listens at `path`. NULL, or why that can't be: a static text. */

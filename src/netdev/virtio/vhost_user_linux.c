@@ -17,6 +17,7 @@
 #include "netdev/netdev.h"
 #include "netdev/virtio/vhost_user.h"
 
+enum { FIRST_PATIENCE = 3 }; /* times the control timeout */
 enum { VERSION = 1, FLAG_REPLY = 1 << 2, FLAG_NEED_REPLY = 1 << 3, FLAG_MASK = 0xf };
 
 struct header {
@@ -127,7 +128,9 @@ static bool transmit(const struct vhost_user *v, const struct header *header, co
 static bool exchange(struct vhost_user *v, const struct header *header, const void *payload, int fd,
                      void *reply, uint32_t reply_len)
 {
-    const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
+    /* DPDK may look at a new connection only after a second. */
+    const uint64_t patience = v->answered ? 1 : FIRST_PATIENCE;
+    const uint64_t deadline_ns = clock_ns() + patience * netdev_control_timeout_ns;
     struct header h;
 
     if (v->socket < 0)
@@ -135,8 +138,10 @@ static bool exchange(struct vhost_user *v, const struct header *header, const vo
     if (transmit(v, header, payload, fd, deadline_ns) &&
         (reply_len == 0 || (receive(v, &h, sizeof h, deadline_ns) && h.request == header->request &&
                             (h.flags & FLAG_MASK) == (VERSION | FLAG_REPLY) &&
-                            h.size == reply_len && receive(v, reply, reply_len, deadline_ns))))
+                            h.size == reply_len && receive(v, reply, reply_len, deadline_ns)))) {
+        v->answered |= reply_len > 0;
         return true;
+    }
     vhost_user_close(v);
     return false;
 }
