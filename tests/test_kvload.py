@@ -79,7 +79,7 @@ def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path):
     with Vm([str(word) for word in load]) as client:
         client.expect("binding succeeded")
         with Vm([str(image("udpkv", "linux")), f"vhost={sock}", "udpkv.mem=8M", "mem=32M"]) as udpkv:
-            assert client.status(4 * DEADLINE_S) == 0, client.console()
+            assert client.status(4 * DEADLINE_S) == 0, f"{client.console()}\n--- udpkv\n{udpkv.console()}"
             udpkv.interrupt()
             summary = udpkv.expect(r"(\d+) requests, .* (\d+) hits, (\d+) misses; (\d+) items")
             assert udpkv.status() == 0, udpkv.console()
