@@ -20,6 +20,7 @@
  * What a VMM does for its guest beside passing rings on isn't offered: control queue, MTU,
  * announcements, an IOMMU.
  */
+#include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@
 #include "netdev/virtio/virtio_user.h"
 
 #include <linux/vhost_types.h>
+#include <poll.h>
+#include <string.h>
 
 enum { NO_DESCRIPTOR = 1 << 8 }; /* in SET_VRING_KICK and _CALL, beside the ring's number */
 enum { WHERE_PATH = 12 };        /* characters of the path that are shown */
@@ -323,6 +326,19 @@ void virtio_user_attach(struct virtio_user *u, const char *path)
         format(u->base.where, sizeof u->base.where, "vhost-user %s", path);
 }
 
+/* Connects to a back end that may just be starting: its socket refuses until it listens there. */
+static const char *connect_in_time(struct virtio_user *u)
+{
+    enum { PAUSE_MS = 10 };
+    const uint64_t end_ns = clock_ns() + netdev_control_timeout_ns;
+    const char *reason;
+
+    while ((reason = virtio_user_connect(u)) && strcmp(reason, strerror(ECONNREFUSED)) == 0 &&
+           clock_ns() < end_ns)
+        poll(NULL, 0, PAUSE_MS);
+    return reason;
+}
+
 void virtio_user_add(const char *path, const uint8_t mac[6])
 {
     struct virtio_user *u = boot_alloc(sizeof *u, CACHE_LINE);
@@ -334,7 +350,7 @@ void virtio_user_add(const char *path, const uint8_t mac[6])
     u->has_mac = mac != NULL;
     if (mac)
         memcpy(u->mac, mac, sizeof u->mac);
-    const char *reason = virtio_user_connect(u);
+    const char *reason = connect_in_time(u);
     if (reason)
         panic("vhost=%s can't be used: %s; start the back end first, such as dpdk-testpmd --vdev "
               "net_vhost0,iface=%s.",
