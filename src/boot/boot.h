@@ -36,7 +36,10 @@ _Noreturn void boot_exit(int code);
  * 0 alone; on other cores it tells what core 0 saw. */
 bool boot_stopping(void);
 
-/* Writes to the console. Waits for the device at most 10 ms a byte, then drops. */
+/* Writes to the console. A loop that calls boot_stopping isn't held up by a console that nobody
+ * reads: some 16 KiB are kept for it, whole lines beyond that are left out, and their number is
+ * said once it is read again. Elsewhere waits for the device until it has taken nothing for a
+ * second. */
 void boot_console_write(const char *text, size_t len);
 
 /* What the platform is called, "kvm", "xen" or "linux"; and, from the Makefile, the app, "udpkv",

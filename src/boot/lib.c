@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lib.c - formatting, and lines on the console; for all platforms. */
+/* lib.c - formatting and parsing; for all platforms. */
 #include "boot/lib.h"
-#include "boot/boot.h"
 
 /* Where formatted text goes: counts all of it, keeps what fits. */
 struct out {
@@ -158,54 +157,6 @@ size_t format(char *buf, size_t size, const char *fmt, ...)
     size_t len = vformat(buf, size, fmt, args);
     va_end(args);
     return len;
-}
-
-/* The number of the console's line; in the lowest bits which core has begun it, as core + 1, or 0
- * if none has. */
-static uint32_t console_line;
-enum { LINE_OWNER = 15, LINE_NEXT = 16 };
-_Static_assert(BOOT_CORES_MAX < LINE_OWNER, "a core and one fit in");
-
-/* Waits until no other core's line is unfinished, and begins one of this core. A line that takes
- * more than about a second isn't waited for: its core has failed, or prints no newline. */
-RUNS_SELDOM static void line_begin(void)
-{
-    const uint32_t me = boot_core() + 1;
-    uint32_t seen = LINE_OWNER, now = load_acquire(&console_line);
-    uint64_t since = 0;
-
-    while ((now & LINE_OWNER) != me) {
-        if (now != seen) {
-            seen = now;
-            since = clock_cycles();
-        }
-        bool mine = (now & LINE_OWNER) == 0 || clock_cycles() - since > 1ull << 31;
-        if (mine && __atomic_compare_exchange_n(&console_line, &now, (now & ~LINE_OWNER) + me,
-                                                false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return;
-        __asm__ volatile("pause");
-        now = load_acquire(&console_line);
-    }
-}
-
-static void vprint(const char *fmt, va_list args)
-{
-    char text[1024];
-    size_t len = MIN(vformat(text, sizeof text, fmt, args), sizeof text - 1);
-
-    line_begin();
-    boot_console_write(text, len);
-    if (len > 0 && text[len - 1] == '\n')
-        store_release(&console_line, (console_line & ~LINE_OWNER) + LINE_NEXT);
-}
-
-void print(const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    vprint(fmt, args);
-    va_end(args);
 }
 
 bool parse_u64(const char *text, size_t len, uint64_t max, uint64_t *value)

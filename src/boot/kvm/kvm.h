@@ -10,6 +10,10 @@ void clock_init_ring0(void);
 void clock_init(void);
 void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 
+/* console.c: sets up the serial port; and is Ctrl-C among what was typed since the last look? */
+void console_init(void);
+bool console_ctrl_c(void);
+
 /* start.c: boot_stopping looks at the hardware once in 10 ms, which takes some 100 us under KVM. So
  * that no packet waits for a look, boot_wait has it done before it sleeps, by the first of these
  * (true: the operator wants an end, so don't sleep); the second says that the core woke up, after

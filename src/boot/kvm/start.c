@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * start.c - the kvm platform: console, end of the image. The console is the first
- * serial port (16550), which may be absent.
+ * start.c - the kvm platform: its start, what the operator asks of the image, and its end.
  */
+#include "boot/console.h"
 #include "boot/io.h"
 #include "boot/kvm/kvm.h"
 #include "boot/pvh/pvh.h"
 
-enum {
-    UART = 0x3f8,
-    UART_DATA = UART,
-    UART_IER = UART + 1,
-    UART_FCR = UART + 2,
-    UART_LCR = UART + 3,
-    UART_MCR = UART + 4,
-    UART_LSR = UART + 5
-};
-enum {
-    LSR_RECEIVED = 0x01,
-    LSR_EMPTY = 0x20,
-    LSR_ABSENT = 0xff,
-    FIFO_BYTES = 16,
-    CTRL_C = 3,
-    TYPED_MAX = 64
-};
 enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff };
 
 const char boot_platform[] = "kvm";
@@ -35,39 +18,9 @@ void machine_init_ring0(void)
 
 void machine_init(const struct hvm_start_info *info)
 {
-    outb(UART_LCR, 0x80); /* divisor 1: 115200 baud */
-    outb(UART_DATA, 1);
-    outb(UART_IER, 0);
-    outb(UART_LCR, 0x03); /* 8 bits, no parity */
-    outb(UART_IER, 0);    /* no interrupts */
-    outb(UART_FCR, 0xc7); /* FIFOs on and empty; QEMU only takes input up to the mark, here 14 */
-    outb(UART_MCR, 0x03);
+    console_init();
     clock_init();
     acpi_init(info->rsdp_paddr);
-}
-
-/* True once the port takes FIFO_BYTES more. A port that never does, or isn't there, costs at most
- * LOOKS reads a write; a look is a microsecond or more. */
-static bool uart_ready(void)
-{
-    enum { LOOKS = 10000 };
-
-    for (int i = 0; i < LOOKS; i++) {
-        uint8_t status = inb(UART_LSR);
-        if (status == LSR_ABSENT)
-            return false;
-        if (status & LSR_EMPTY)
-            return true;
-    }
-    return false;
-}
-
-void boot_console_write(const char *text, size_t len)
-{
-    while (len > 0 && uart_ready()) {
-        for (size_t n = MIN(len, (size_t)FIFO_BYTES); n > 0; n--, len--)
-            outb(UART_DATA, (uint8_t)*text++);
-    }
 }
 
 static bool stopping;
@@ -75,15 +28,10 @@ static uint64_t last_look, last_wake; /* cycles */
 
 static void look_for_stop(uint64_t now)
 {
-    uint8_t status;
-
     last_look = now;
-    for (int i = 0; i < TYPED_MAX; i++) {
-        status = inb(UART_LSR);
-        if (status == LSR_ABSENT || !(status & LSR_RECEIVED))
-            break;
-        stopping |= inb(UART_DATA) == CTRL_C;
-    }
+    console_turn();
+    if (console_ctrl_c())
+        stopping = true;
     if (acpi_power_button())
         stopping = true;
 }
@@ -121,7 +69,7 @@ void stopping_woke(void)
 void boot_exit(int code)
 {
     print("Ringloop: exit %d.\n", code);
-    uart_ready();
+    console_flush();
     if (inb(DEBUG_EXIT_PORT) != PORT_ABSENT)
         outb(DEBUG_EXIT_PORT, (uint8_t)code);
     acpi_power_off();

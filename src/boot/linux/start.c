@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/memfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 
 #include "boot/backtrace.h"
 #include "boot/boot.h"
+#include "boot/console.h"
 #include "boot/linux/linux.h"
 
 const char boot_platform[] = "linux";
@@ -49,6 +51,7 @@ void boot_exit(int code)
 
     while (__atomic_exchange_n(&exiting, true, __ATOMIC_RELAXED))
         pause(); /* exit() is for one thread; another one is ending the process */
+    console_flush();
     exit(code);
 }
 
@@ -68,20 +71,37 @@ static void on_signal(int signal)
 
 bool boot_stopping(void)
 {
+    if (this_core == 0)
+        console_turn();
     return stop_signal != 0;
 }
 
-void boot_console_write(const char *text, size_t len)
+/* What is open as standard output may be a pipe or a terminal that nobody reads. When poll says
+ * that it takes something, it takes this much. */
+enum { WRITE_BYTES = 256 };
+
+size_t console_device_put(const char *text, size_t len)
 {
-    while (len > 0) {
-        ssize_t n = write(STDOUT_FILENO, text, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
-        text += n;
-        len -= (size_t)n;
-    }
+    struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+
+    if (poll(&out, 1, 0) == 0)
+        return 0;
+    ssize_t n = write(STDOUT_FILENO, text, MIN(len, (size_t)WRITE_BYTES));
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return 0;
+    return n > 0 ? (size_t)n : len; /* an error: there is no console, or no longer */
+}
+
+bool console_device_empty(void)
+{
+    return true;
+}
+
+void console_device_wait(void)
+{
+    struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+
+    poll(&out, 1, 1);
 }
 
 static uint64_t read_clock(clockid_t id)

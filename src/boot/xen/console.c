@@ -6,9 +6,11 @@
  *      out: we write at out_prod         in: the tools write at in_prod
  *           the tools read at out_cons       we read at in_cons
  *
- * What comes before the ring is known, or finds it full with nobody reading, goes to port 0xe9: a
- * Xen that is built or told to show it has it on its own console.
+ * What comes before the ring is known, or is left at the end with nobody reading, goes to port
+ * 0xe9: a Xen that is built or told to show it has it on its own console. The tools' daemon may
+ * pause for 200 ms when much is written.
  */
+#include "boot/console.h"
 #include "boot/io.h"
 #include "boot/xen.h"
 #include "boot/xen/domain.h"
@@ -16,20 +18,17 @@
 #include <xen/io/console.h>
 
 enum { PORT_E9 = 0xe9, CTRL_C = 3 };
-#define NS_PER_BYTE 10000000ull  /* boot.h: at most 10 ms a byte */
-#define FLUSH_NS    500000000ull /* the tools' daemon may pause for 200 ms when much is written */
+#define NS_PER_MS 1000000ull
 
 static struct xencons_interface *ring;
 static uint64_t port;
 static XENCONS_RING_IDX out_prod, in_cons; /* ours; what the page says of them is never read back */
-static bool nobody_reads;
 
 void console_connect(void)
 {
     uint64_t frame;
 
     ring = NULL;
-    nobody_reads = false;
     if (!xen_hvm_param(HVM_PARAM_CONSOLE_PFN, &frame) ||
         !xen_hvm_param(HVM_PARAM_CONSOLE_EVTCHN, &port) || frame >= BOOT_ADDRESS_END / PAGE_SIZE)
         return;
@@ -54,43 +53,32 @@ static size_t put_what_fits(const char *text, size_t len)
     return len;
 }
 
-/* Returns how much was written. */
-static size_t write_ring(const char *text, size_t len)
+size_t console_device_put(const char *text, size_t len)
 {
-    uint64_t deadline_ns = 0;
-    size_t done = 0;
-
-    while (done < len) {
-        size_t n = put_what_fits(text + done, len - done);
-        done += n;
-        if (n > 0) {
-            nobody_reads = false;
-            continue;
-        }
-        if (deadline_ns == 0)
-            deadline_ns = clock_ns() + (len - done) * NS_PER_BYTE;
-        if (nobody_reads || clock_ns() >= deadline_ns) {
-            nobody_reads = true;
-            break;
-        }
-        events_wait((uint32_t)port, deadline_ns);
-    }
-    return done;
-}
-
-void boot_console_write(const char *text, size_t len)
-{
-    for (size_t i = ring ? write_ring(text, len) : 0; i < len; i++)
+    if (ring)
+        return put_what_fits(text, len);
+    for (size_t i = 0; i < len; i++)
         outb(PORT_E9, (uint8_t)text[i]);
+    return len;
 }
 
-void console_flush(void)
+bool console_device_empty(void)
 {
-    if (!ring || nobody_reads)
+    return !ring || load_acquire(&ring->out_cons) == out_prod;
+}
+
+void console_device_wait(void)
+{
+    if (ring)
+        events_wait((uint32_t)port, clock_ns() + NS_PER_MS);
+}
+
+void console_end(void)
+{
+    if (console_flush())
         return;
-    uint64_t deadline_ns = clock_ns() + FLUSH_NS;
-    while (load_acquire(&ring->out_cons) != out_prod && clock_ns() < deadline_ns)
-        events_wait((uint32_t)port, deadline_ns);
+    ring = NULL; /* nobody reads it: the rest goes to Xen's own console */
+    console_flush();
 }
 
 bool console_ctrl_c(void)

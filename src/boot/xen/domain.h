@@ -71,7 +71,7 @@ void console_connect(void);
 /* True if Ctrl-C is among what was typed since the last call. */
 bool console_ctrl_c(void);
 
-/* Waits a while for the other side to read all that was written. */
-void console_flush(void);
+/* Before the domain ends: waits a while for the other side to read all that was written. */
+void console_end(void);
 
 #endif

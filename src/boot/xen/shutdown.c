@@ -4,6 +4,7 @@
  * `xl shutdown`, `xl reboot`, `xl save` and `xl migrate`, which come as a word in the store at
  * control/shutdown and are acknowledged by making it empty (Xen's docs/misc/xenstore-paths.pandoc).
  */
+#include "boot/console.h"
 #include "boot/xen.h"
 #include "boot/xen/domain.h"
 
@@ -70,6 +71,7 @@ static void look_for_command(void)
 
     if (incarnation != xen_incarnation)
         listen();
+    console_turn();
     stopping = console_ctrl_c() || stopping;
     if (watch >= 0 && store_watch_fired(watch))
         reads_left = READ_TRIES;

@@ -3,6 +3,7 @@
  * start.c - the xen platform: finds Xen, connects to it, ends the domain. The image is a PVH domain
  * (Xen's docs/misc/pvh.pandoc). Hypercalls are for ring 0, so that is where the app runs.
  */
+#include "boot/console.h"
 #include "boot/xen/domain.h"
 
 #include <xen/arch-x86/cpuid.h>
@@ -87,7 +88,7 @@ void boot_exit(int code)
 
     print("Ringloop: exit %d.\n", code);
     if (found) {
-        console_flush();
+        console_end();
         schedop_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
     }
     for (;;)
