@@ -28,11 +28,15 @@ pvh_entry:
         movl    $main_stack_top, %esp
 
         /* The first 16 MiB one to one, in 2 MiB pages; paging.c refines and completes this. */
+        xorl    %edx, %edx
         movl    $(table_pdpt + PTE_TABLE), table_pml4
+        movl    %edx, table_pml4 + 4
         movl    $(table_pd + PTE_TABLE), table_pdpt
+        movl    %edx, table_pdpt + 4
         movl    $(PTE_BOOT), %eax
         movl    $table_pd, %edi
 1:      movl    %eax, (%edi)
+        movl    %edx, 4(%edi)
         addl    $0x200000, %eax
         addl    $8, %edi
         cmpl    $(table_pd + 8 * BOOT_PD_ENTRIES), %edi
@@ -67,7 +71,23 @@ enter_long:
         movl    %esi, %esi
         jmp     *%rsi
 
+/* Clears .tables, but for the entries in use, and .bss behind it. A VMM that resets its machine
+ * loads again what the file has, and leaves the rest as the image's last life did. The tables are
+ * live, but nothing above the first 16 MiB is used before paging_protect_image loads cr3 again.
+ * In 64-bit mode, as an emulator takes about as long for 4 bytes as for 8. */
 pvh_entry64:
+        xorl    %eax, %eax
+        movl    $(table_pml4 + 8), %edi
+        movl    $511, %ecx
+        rep stosq
+        addl    $8, %edi                /* of table_pdpt the first one is in use, too */
+        movl    $511, %ecx
+        rep stosq
+        addl    $(8 * BOOT_PD_ENTRIES), %edi
+        movl    $image_end_cleared, %ecx
+        subl    %edi, %ecx
+        shrl    $3, %ecx
+        rep stosq
         movl    %ebx, %edi
         pushq   $0                      /* ends the backtrace */
         pushq   $0
@@ -177,17 +197,19 @@ gdt_pointer:
         .word   gdt_end - gdt - 1
         .quad   gdt
 
-/* Tables and stacks. A guard page, never mapped, lies below each stack. */
         .section .tables, "aw", @nobits
         .balign 4096
-        .globl  table_pml4, table_pdpt, table_pd, table_pt
+        .globl  table_pml4, table_pd
 table_pml4: .skip 4096
 table_pdpt: .skip 4096
 table_pd:   .skip 4096                  /* the first GiB */
-table_pt:   .skip 4096 * IMAGE_TABLES   /* what holds the image */
 
+/* What isn't cleared: paging.c writes every entry of table_pt, and a stack is written before it is
+ * read. A guard page, never mapped, lies below each stack. */
         .section .stacks, "aw", @nobits
         .balign 4096
+        .globl  table_pt
+table_pt:     .skip 4096 * IMAGE_TABLES /* what holds the image */
         .globl  guard_main, guard_trap, guard_double, main_stack, main_stack_top
         .globl  trap_stack_top, double_stack_top
 guard_main:   .skip 4096

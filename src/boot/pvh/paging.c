@@ -39,6 +39,7 @@ void paging_protect_image(void)
     fill_entries((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
     fill_entries((uintptr_t)image_rodata, (uintptr_t)image_data, PTE_READ | PTE_NX);
     fill_entries((uintptr_t)image_data, (uintptr_t)image_end, PTE_DATA);
+    table_pt[0] = 0;
     table_pt[(uintptr_t)guard_main / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_trap / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_double / PAGE_SIZE] = 0;

@@ -4,7 +4,7 @@
  * every VMM that starts PVH images, and the folder of one VMM (kvm, xen).
  *
  * The order at start-up:
- *   entry.S          32-bit to 64-bit, first page tables
+ *   entry.S          32-bit to 64-bit, first page tables, .bss cleared
  *   pvh_start        ring 0: what the VMM left in memory is copied; page protection, traps,
  *                    machine_init_ring0(), choice of the ring
  *   pvh_main         the chosen ring: maps RAM, machine_init(), command line, app_main
