@@ -105,6 +105,14 @@ void pci_enable(const struct pci_access *pci, uint16_t function)
                       PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);
 }
 
+bool pci_stop_master(const struct pci_access *pci, uint16_t function)
+{
+    const uint32_t command = pci->read(function, PCI_COMMAND_STATUS);
+
+    write_command(pci, function, command & ~(uint32_t)PCI_COMMAND_MASTER);
+    return !(pci->read(function, PCI_COMMAND_STATUS) & PCI_COMMAND_MASTER);
+}
+
 bool pci_next_capability(const struct pci_access *pci, uint16_t function, uint32_t *offset,
                          uint32_t *steps)
 {
@@ -199,7 +207,7 @@ void pci_msix_enable(const struct pci_access *pci, uint16_t function, struct pci
             !map_table(pci, function, cap, msix))
             continue;
         for (uint32_t i = 0; i < msix->count; i++)
-            msix->table[i].control = MSIX_ENTRY_MASKED;
+            msix->table[i].control |= MSIX_ENTRY_MASKED;
         pci->write(function, cap, (pci->read(function, cap) | MSIX_ENABLE) & ~MSIX_MASK_ALL);
         return;
     }
@@ -210,9 +218,9 @@ void pci_msix_set(struct pci_msix *msix, uint32_t index, struct boot_msi message
     volatile struct pci_msix_entry *entry = &msix->table[index];
 
     assert(index < msix->count);
-    entry->control = MSIX_ENTRY_MASKED; /* so that no half of it is used */
+    entry->control |= MSIX_ENTRY_MASKED; /* so that no half of it is used */
     entry->address_low = (uint32_t)message.address;
     entry->address_high = (uint32_t)(message.address >> 32);
     entry->data = message.data;
-    entry->control = 0;
+    entry->control &= ~MSIX_ENTRY_MASKED; /* its other bits are reserved, or TPH's */
 }

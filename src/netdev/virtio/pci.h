@@ -57,6 +57,10 @@ void pci_scan(const struct pci_access *pci,
 /* Switches on memory and bus mastering, and interrupt pins off. */
 void pci_enable(const struct pci_access *pci, uint16_t function);
 
+/* Switches bus mastering off: the function reaches no memory from then on. False if the bit stays
+ * set. */
+bool pci_stop_master(const struct pci_access *pci, uint16_t function);
+
 uint8_t pci_read8(const struct pci_access *pci, uint16_t function, uint32_t offset);
 
 /*

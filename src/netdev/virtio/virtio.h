@@ -53,6 +53,9 @@ struct virtio_transport_ops {
      * come. Called without `on` after the ring has stopped asking. NULL: no queue has interrupts.
      */
     bool (*arm)(struct virtio_transport *t, uint16_t q, bool on);
+    /* For a device that didn't confirm its reset (section 3.3.1): keeps it from memory until its
+     * status is next set to something else than 0. False if that can't be done. NULL: never can. */
+    bool (*stop_dma)(struct virtio_transport *t);
 };
 
 /* A device's transport. Each kind of transport has a struct of its own that begins with this one,

@@ -25,8 +25,7 @@ enum {
     DEVICE_NET_TRANSITIONAL = 0x1000, /* has the legacy interface as well */
     CLASS_ETHERNET = 0x0200,
     CAPABILITY_VENDOR = 0x09,
-    NOTIFY_LEN_MAX = 2 << 20, /* mapped of the notification area: all queues, a page apart */
-    DEVICE_LEN_MAX = 256,     /* mapped of the device's configuration */
+    DEVICE_LEN_MAX = 256, /* mapped of the device's configuration */
 };
 
 static struct virtio_pci *pci_of(struct virtio_transport *t)
@@ -43,7 +42,21 @@ static uint8_t status(struct virtio_transport *t)
 
 static void set_status(struct virtio_transport *t, uint8_t value)
 {
-    pci_of(t)->common->device_status = value;
+    struct virtio_pci *dev = pci_of(t);
+
+    if (value != 0 && dev->dma_stopped) { /* it has confirmed a reset since */
+        pci_enable(dev->pci, dev->function);
+        dev->dma_stopped = false;
+    }
+    dev->common->device_status = value;
+}
+
+static bool stop_dma(struct virtio_transport *t)
+{
+    struct virtio_pci *dev = pci_of(t);
+
+    dev->dma_stopped = true;
+    return pci_stop_master(dev->pci, dev->function);
 }
 
 static uint64_t features(struct virtio_transport *t)
@@ -127,7 +140,7 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
     uint64_t doorbell = (uint64_t)common->queue_notify_off * dev->notify_multiplier;
     if (doorbell + sizeof(uint16_t) > dev->notify_len || doorbell % sizeof(uint16_t) != 0)
         return false;
-    dev->doorbells[q] = (volatile uint16_t *)(dev->notify + doorbell);
+    dev->doorbells[q] = dev->pci->map(dev->notify_phys + doorbell, sizeof(uint16_t));
     common->queue_size = place->size;
     dev->interrupts[q] = set_vector(dev, q, place);
     write_address(&common->queue_desc_lo, &common->queue_desc_hi, place->desc);
@@ -147,7 +160,7 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
     struct virtio_pci *dev = pci_of(t);
 
     if (on && dev->interrupts[q] && dev->woken[q] != boot_core() + 1) {
-        pci_msix_set(&dev->msix, q / 2u, dev->msi(boot_core()));
+        pci_msix_set(&dev->msix, q / 2u, dev->pci->msi(boot_core()));
         dev->woken[q] = boot_core() + 1;
     }
     return dev->interrupts[q]; /* a message is sent once and needs no acknowledgement */
@@ -164,26 +177,53 @@ static const struct virtio_transport_ops ops = {
     .queue_enable = queue_enable,
     .kick = kick,
     .arm = arm,
+    .stop_dma = stop_dma,
 };
 
 /* --- finding the structures ----------------------------------------------------------------- */
 
-/* Maps at most max_len bytes of the structure that the capability at `cap` describes. NULL if it
- * has fewer than min_len bytes or isn't inside its BAR. */
-static void *map_structure(const struct pci_access *pci, uint16_t function, uint32_t cap,
-                           uint32_t min_len, uint32_t max_len, uint32_t *mapped_len)
+/* The address and length of the structure that the capability at `cap` describes. False if it has
+ * fewer than min_len bytes, isn't aligned or isn't inside its BAR. */
+static bool find_structure(const struct pci_access *pci, uint16_t function, uint32_t cap,
+                           uint32_t min_len, uint32_t align, uint64_t *phys, uint32_t *len)
 {
     uint32_t index = pci_read8(pci, function, cap + VIRTIO_PCI_CAP_BAR);
     uint32_t offset = pci->read(function, cap + VIRTIO_PCI_CAP_OFFSET);
-    uint32_t len = pci->read(function, cap + VIRTIO_PCI_CAP_LENGTH);
     struct pci_bar bar;
 
-    if (len < min_len || offset % 4 != 0 || !pci_bar(pci, function, index, &bar))
-        return NULL;
-    if ((uint64_t)offset + len > bar.len)
+    *len = pci->read(function, cap + VIRTIO_PCI_CAP_LENGTH);
+    if (*len < min_len || offset % align != 0 || !pci_bar(pci, function, index, &bar))
+        return false;
+    *phys = bar.base + offset;
+    return (uint64_t)offset + *len <= bar.len;
+}
+
+/* Maps at most max_len bytes of a structure of registers. NULL if there isn't one. */
+static void *map_structure(const struct pci_access *pci, uint16_t function, uint32_t cap,
+                           uint32_t min_len, uint32_t max_len, uint32_t *mapped_len)
+{
+    uint64_t phys;
+    uint32_t len;
+
+    if (!find_structure(pci, function, cap, min_len, sizeof(uint32_t), &phys, &len))
         return NULL;
     *mapped_len = MIN(len, max_len);
-    return pci->map(bar.base + offset, *mapped_len);
+    return pci->map(phys, *mapped_len);
+}
+
+/* The notification area may be long, and a doorbell anywhere in it (sections 4.1.4.4 and
+ * 4.1.4.4.1): it is only found here. */
+static void take_notification_area(struct virtio_pci *dev, uint32_t cap)
+{
+    uint64_t phys;
+    uint32_t len;
+
+    if (!find_structure(dev->pci, dev->function, cap, sizeof(uint16_t), sizeof(uint16_t), &phys,
+                        &len))
+        return;
+    dev->notify_phys = phys;
+    dev->notify_len = len;
+    dev->notify_multiplier = dev->pci->read(dev->function, cap + VIRTIO_PCI_NOTIFY_CAP_MULT);
 }
 
 /* Takes one capability. Of several of one type, the first that can be used counts. */
@@ -200,10 +240,9 @@ static void take_capability(struct virtio_pci *dev, const struct pci_access *pci
         dev->common = map_structure(pci, function, cap, common_len, common_len, &len);
     } else if (type == VIRTIO_PCI_CAP_DEVICE_CFG && !dev->device) {
         dev->device = map_structure(pci, function, cap, 1, DEVICE_LEN_MAX, &dev->device_len);
-    } else if (type == VIRTIO_PCI_CAP_NOTIFY_CFG && !dev->notify &&
+    } else if (type == VIRTIO_PCI_CAP_NOTIFY_CFG && dev->notify_len == 0 &&
                cap_len >= sizeof(struct virtio_pci_notify_cap)) {
-        dev->notify = map_structure(pci, function, cap, 2, NOTIFY_LEN_MAX, &dev->notify_len);
-        dev->notify_multiplier = pci->read(function, cap + VIRTIO_PCI_NOTIFY_CAP_MULT);
+        take_notification_area(dev, cap);
     }
 }
 
@@ -217,13 +256,13 @@ bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uin
 {
     uint32_t cap = 0, steps = 0;
 
-    *dev = (struct virtio_pci){.base = {.ops = &ops, .driver = "virtio-net over PCI"},
-                               .msi = pci->msi};
+    *dev = (struct virtio_pci){
+        .base = {.ops = &ops, .driver = "virtio-net over PCI"}, .pci = pci, .function = function};
     write_place(dev->base.where, sizeof dev->base.where, function);
     while (pci_next_capability(pci, function, &cap, &steps))
         if (pci_read8(pci, function, cap) == CAPABILITY_VENDOR)
             take_capability(dev, pci, function, cap);
-    if (!dev->common || !dev->device || !dev->notify)
+    if (!dev->common || !dev->device || dev->notify_len == 0)
         return false;
     pci_enable(pci, function);
     pci_msix_enable(pci, function, &dev->msix);

@@ -26,14 +26,16 @@ enum virtio_pci_found virtio_pci_identify(uint32_t vendor_device, uint32_t class
 
 struct virtio_pci {
     struct virtio_transport base;
+    const struct pci_access *pci;
+    uint16_t function;
+    bool dma_stopped; /* bus mastering is off */
     volatile struct virtio_pci_common_cfg *common;
     volatile uint8_t *device; /* the device's own configuration */
     uint32_t device_len;
-    volatile uint8_t *notify;
+    uint64_t notify_phys; /* the notification area; each doorbell is mapped by itself */
     uint32_t notify_len, notify_multiplier;
     volatile uint16_t *doorbells[VIRTIO_QUEUES_MAX]; /* where each enabled queue is kicked */
     struct pci_msix msix;
-    struct boot_msi (*msi)(uint32_t core);
     bool interrupts[VIRTIO_QUEUES_MAX]; /* the queue has an entry of the table ... */
     uint32_t woken[VIRTIO_QUEUES_MAX];  /* ... which wakes this core, plus 1; 0: nobody as yet */
 };

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tests of PCI: what is found, and its BARs. */
+#include "netdev/virtio/pci_fake_test.h"
+
+/* --- scanning ------------------------------------------------------------------------------- */
+
+static uint32_t visits;
+static uint16_t visited[PCI_FAKE_FUNCTIONS];
+
+static void visit(const struct pci_access *pci, uint16_t function)
+{
+    CHECK(pci == &pci_fake);
+    visited[visits++ % PCI_FAKE_FUNCTIONS] = function;
+}
+
+TEST(pci_scan_finds_functions_and_buses)
+{
+    pci_fake_begin();
+    CHECK(!pci_present(&pci_fake));
+    pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
+    pci_fake_add(PCI_FUNCTION(0, 3, 0), 0x11111111, 0x80);
+    pci_fake_add(PCI_FUNCTION(0, 3, 5), 0x11111111, 0);
+    pci_fake_add(PCI_FUNCTION(0, 4, 1), 0x11111111, 0); /* no function 0: isn't looked for */
+    struct pci_fake_function *bridge = pci_fake_add(PCI_FUNCTION(0, 5, 0), 0x22222222, 1);
+    bridge->words[PCI_BUS_NUMBERS / 4] = 7u << 8;
+    pci_fake_add(PCI_FUNCTION(7, 31, 0), 0x33333333, 0);
+    CHECK(pci_present(&pci_fake));
+    visits = 0;
+    pci_scan(&pci_fake, visit);
+    CHECK_EQ(visits, 4);
+    CHECK_EQ(visited[1], PCI_FUNCTION(0, 3, 0));
+    CHECK_EQ(visited[2], PCI_FUNCTION(0, 3, 5));
+    CHECK_EQ(visited[3], PCI_FUNCTION(7, 31, 0));
+}
+
+TEST(pci_scan_ends_where_bridges_go_in_circles)
+{
+    pci_fake_begin();
+    pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
+    pci_fake_add(PCI_FUNCTION(0, 1, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 1u << 8;
+    pci_fake_add(PCI_FUNCTION(0, 2, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 0;
+    pci_fake_add(PCI_FUNCTION(1, 0, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 1u << 8;
+    pci_fake_add(PCI_FUNCTION(1, 1, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 255u << 8;
+    pci_fake_add(PCI_FUNCTION(255, 0, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 1u << 8;
+    visits = 0;
+    pci_scan(&pci_fake, visit);
+    CHECK_EQ(visits, 1);
+}
+
+/* --- BARs ----------------------------------------------------------------------------------- */
+
+TEST(pci_bar_is_measured_and_left_as_it_was)
+{
+    struct pci_bar bar;
+
+    pci_fake_begin();
+    struct pci_fake_function *f = pci_fake_virtio();
+    f->words[PCI_BAR0 / 4 + 5] = 1; /* above 4 GiB */
+    CHECK(pci_bar(&pci_fake, f->address, 4, &bar));
+    CHECK_EQ(bar.base, 0x100000000ull + PCI_FAKE_BASE);
+    CHECK_EQ(bar.len, PCI_FAKE_BAR_LEN);
+    CHECK_EQ(f->words[PCI_BAR0 / 4 + 4], PCI_FAKE_BASE | 0xc);
+    CHECK_EQ(f->words[PCI_BAR0 / 4 + 5], 1);
+    CHECK(f->words[1] & PCI_COMMAND_MEMORY);
+}
+
+TEST(pci_bar_gets_an_address_if_it_has_none)
+{
+    struct pci_bar first, second, again;
+
+    pci_fake_begin();
+    struct pci_fake_function *f = pci_fake_virtio();
+    f->words[PCI_BAR0 / 4 + 4] = 0xc;
+    f->words[PCI_BAR0 / 4] = 0;
+    f->bar_len[0] = 0x1000;
+    CHECK(pci_bar(&pci_fake, f->address, 0, &first));
+    CHECK(pci_bar(&pci_fake, f->address, 4, &second));
+    CHECK(first.base >= 0xe0000000 && first.base % 0x1000 == 0);
+    CHECK(second.base >= first.base + first.len && second.base % PCI_FAKE_BAR_LEN == 0);
+    CHECK(pci_bar(&pci_fake, f->address, 4, &again));
+    CHECK_EQ(again.base, second.base);
+    f->words[PCI_BAR0 / 4 + 1] = 0; /* larger than the hole */
+    f->bar_len[1] = 1u << 29;
+    CHECK(!pci_bar(&pci_fake, f->address, 1, &again));
+    pci_fake_add(PCI_FUNCTION(3, 0, 0), 0x10411af4, 0)->bar_len[0] = 0x1000;
+    CHECK(!pci_bar(&pci_fake, PCI_FUNCTION(3, 0, 0), 0, &again)); /* behind a bridge */
+}
+
+TEST(pci_bar_that_can_not_be_used)
+{
+    struct pci_bar bar;
+
+    pci_fake_begin();
+    struct pci_fake_function *f = pci_fake_virtio();
+    CHECK(!pci_bar(&pci_fake, f->address, 0, &bar)); /* length 0: there is none */
+    CHECK(!pci_bar(&pci_fake, f->address, 6, &bar));
+    CHECK(!pci_bar(&pci_fake, f->address, 255, &bar));
+    f->words[PCI_BAR0 / 4] = 0xc001; /* ports */
+    CHECK(!pci_bar(&pci_fake, f->address, 0, &bar));
+    f->words[PCI_BAR0 / 4] = 0xfc000002; /* a reserved type */
+    CHECK(!pci_bar(&pci_fake, f->address, 0, &bar));
+    f->words[PCI_BAR0 / 4] = 0xfc000000; /* bits that stick make no power of two */
+    f->bar_len[0] = 0x5000;
+    CHECK(!pci_bar(&pci_fake, f->address, 0, &bar));
+    f->words[PCI_BAR0 / 4] = 0xfc001000; /* not aligned to its size */
+    f->bar_len[0] = 0x4000;
+    f->words[PCI_BAR0 / 4 + 5] = 4; /* the last one claims an upper half */
+    CHECK(!pci_bar(&pci_fake, f->address, 0, &bar));
+    CHECK(!pci_bar(&pci_fake, f->address, 5, &bar));
+    f->words[PCI_BAR0 / 4] = 0x4; /* further up than any page table reaches */
+    f->words[PCI_BAR0 / 4 + 1] = 0x8000;
+    CHECK(!pci_bar(&pci_fake, f->address, 0, &bar));
+}
