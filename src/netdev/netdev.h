@@ -21,7 +21,9 @@
  * Buffers: the app owns the pools. A receive queue takes buffers from the pool it was given and
  * hands them to the app with the packets; a transmit queue takes the packets it accepts and gives
  * each back to its own pool once the device is done with it: in later tx bursts, and in
- * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight.
+ * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight, but
+ * what the device could still write to or read, as it didn't confirm that it was stopped: that
+ * comes back when it does, in a later netdev_configure.
  *
  * Nothing here waits, but for the control calls, which wait for the device at most
  * netdev_control_timeout_ns, and eight times that for a netfront's handshake.

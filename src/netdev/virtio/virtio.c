@@ -6,6 +6,11 @@
 
 enum { CONFIG_TRIES = 100 };
 
+static void add_status(struct virtio_transport *t, uint8_t bit)
+{
+    t->ops->set_status(t, t->ops->status(t) | bit);
+}
+
 int virtio_reset(struct virtio_transport *t)
 {
     const uint64_t deadline_ns = clock_ns() + netdev_control_timeout_ns;
@@ -23,28 +28,35 @@ int virtio_acknowledge(struct virtio_transport *t)
 
     if (error)
         return error;
-    t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-    t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+    add_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+    add_status(t, VIRTIO_CONFIG_S_DRIVER);
     return virtio_needs_reset(t) ? NETDEV_EDEVICE : 0;
 }
 
 int virtio_negotiate(struct virtio_transport *t, uint64_t features)
 {
-    const uint8_t status =
-        VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
+    const uint8_t of_interest = VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_NEEDS_RESET;
     int error = virtio_acknowledge(t);
 
     if (error)
         return error;
+    /* What is behind the transport now may be another device than the one that was examined. */
+    if (features & ~t->ops->features(t))
+        return NETDEV_ENOTSUP;
     t->ops->set_features(t, features);
-    t->ops->set_status(t, status);
-    return t->ops->status(t) == status ? 0 : NETDEV_EDEVICE;
+    add_status(t, VIRTIO_CONFIG_S_FEATURES_OK);
+    return (t->ops->status(t) & of_interest) == VIRTIO_CONFIG_S_FEATURES_OK ? 0 : NETDEV_EDEVICE;
 }
 
-void virtio_driver_ok(struct virtio_transport *t)
+int virtio_driver_ok(struct virtio_transport *t)
 {
-    t->ops->set_status(t, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
-                              VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+    add_status(t, VIRTIO_CONFIG_S_DRIVER_OK);
+    return virtio_needs_reset(t) ? NETDEV_EDEVICE : 0;
+}
+
+void virtio_give_up(struct virtio_transport *t)
+{
+    add_status(t, VIRTIO_CONFIG_S_FAILED);
 }
 
 bool virtio_needs_reset(struct virtio_transport *t)

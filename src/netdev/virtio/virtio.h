@@ -3,9 +3,10 @@
  * virtio.h - what a virtio driver knows of its device: a small table of calls, the transport. PCI,
  * MMIO and vhost-user implement it; unit tests put a device of their own behind it.
  *
- * Order of calls (virtio 1.1, section 3.1): virtio_negotiate (which resets first, always: firmware
+ * Order of calls (virtio 1.2, section 3.1): virtio_negotiate (which resets first, always: firmware
  * may have used the device), ops->queue_enable for each queue, virtio_driver_ok; from then on
- * ops->kick. virtio_reset ends it all.
+ * ops->kick. virtio_reset ends it all, virtio_give_up a start that failed. Each step adds a bit to
+ * the status that the device shows, and so clears none that the device has set.
  *
  * Nothing that comes from a device is trusted: waits have deadlines, and a configuration that
  * changes during every reading is an error.
@@ -75,12 +76,17 @@ int virtio_reset(struct virtio_transport *t);
  * it can't be started: it needs a reset again. */
 int virtio_acknowledge(struct virtio_transport *t);
 
-/* Resets, then offers `features` and reads back whether the device takes them: 0, NETDEV_EDEVICE if
- * it refuses, NETDEV_ETIMEOUT. The device is then ready for its queues. */
+/* Resets, then offers `features` and reads back whether the device takes them: 0, NETDEV_ENOTSUP if
+ * it hasn't got them now, NETDEV_EDEVICE if it refuses, NETDEV_ETIMEOUT. The device is then ready
+ * for its queues. */
 int virtio_negotiate(struct virtio_transport *t, uint64_t features);
 
-/* The queues are there: the device may begin. */
-void virtio_driver_ok(struct virtio_transport *t);
+/* The queues are there: the device may begin. 0, or NETDEV_EDEVICE if it found an error in what it
+ * was told: it needs a reset. */
+int virtio_driver_ok(struct virtio_transport *t);
+
+/* Tells a device that could be reset, but not be used, that it has no driver (section 3.1.1). */
+void virtio_give_up(struct virtio_transport *t);
 
 /* True if the device says that it is broken, or has gone from its bus (all bits read as ones). */
 bool virtio_needs_reset(struct virtio_transport *t);

@@ -29,6 +29,8 @@ static void set_status(struct virtio_transport *t, uint8_t value)
     const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
 
     (void)t;
+    CHECK(value == 0 || (fake.status & ~value) == 0); /* a driver clears no bit but by a reset */
+    fake.given_up += (value & ~fake.status & VIRTIO_CONFIG_S_FAILED) != 0;
     if (value == 0) {
         fake.resets++;
         if (fake.never_resets)
@@ -73,9 +75,21 @@ static uint32_t config_generation(struct virtio_transport *t)
     return fake.generation;
 }
 
+/* Where the control queue is depends on what was negotiated. */
+static uint16_t control_queue(void)
+{
+    const bool several = fake.driver_features & VIRTIO_BIT(VIRTIO_NET_F_MQ);
+
+    return several ? (uint16_t)(2 * fake.config.max_virtqueue_pairs) : VIRTIO_NET_CONTROL;
+}
+
 static uint32_t queue_size_max(struct virtio_transport *t, uint16_t q)
 {
+    const uint64_t control = VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
+
     (void)t;
+    if (fake.hides_control && q == control_queue() && !(fake.driver_features & control))
+        return 0;
     return q < FAKE_QUEUES ? fake.queue_max[q] : 0;
 }
 
@@ -94,15 +108,8 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
     memset(&fake.queues[q], 0, sizeof fake.queues[q]);
     fake.queues[q].place = *place;
     fake.queues[q].enabled = fake.queues[q].avail_wrap = fake.queues[q].used_wrap = true;
+    fake.status |= fake.hates_queues ? VIRTIO_CONFIG_S_NEEDS_RESET : 0;
     return true;
-}
-
-/* Where the control queue is depends on what was negotiated. */
-static uint16_t control_queue(void)
-{
-    const bool several = fake.driver_features & VIRTIO_BIT(VIRTIO_NET_F_MQ);
-
-    return several ? (uint16_t)(2 * fake.config.max_virtqueue_pairs) : VIRTIO_NET_CONTROL;
 }
 
 static void take_pairs(uint8_t cmd, const struct fake_piece *says)
@@ -146,7 +153,7 @@ static void kick(struct virtio_transport *t, uint16_t q)
 {
     (void)t;
     CHECK(q < FAKE_QUEUES && fake.queues[q].enabled);
-    CHECK(fake.status & VIRTIO_CONFIG_S_DRIVER_OK);
+    CHECK(fake.status & VIRTIO_CONFIG_S_DRIVER_OK && !(fake.status & VIRTIO_CONFIG_S_FAILED));
     fake.queues[q].kicks++;
     if (q == control_queue())
         answer_command();
@@ -165,6 +172,13 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
     return !fake.never_interrupts;
 }
 
+static bool stop_dma(struct virtio_transport *t)
+{
+    (void)t;
+    CHECK(fake.status != 0);
+    return fake.can_stop_dma;
+}
+
 static const struct virtio_transport_ops ops = {
     .status = status,
     .set_status = set_status,
@@ -176,6 +190,7 @@ static const struct virtio_transport_ops ops = {
     .queue_enable = queue_enable,
     .kick = kick,
     .arm = arm,
+    .stop_dma = stop_dma,
 };
 
 /* --- set-up --------------------------------------------------------------------------------- */
@@ -205,6 +220,12 @@ struct netbuf_pool *fake_small_pool(void)
     return make_pool(&pool, FAKE_SMALL_POOL, FAKE_SMALL_BUF);
 }
 
+void fake_reset_at_last(void)
+{
+    fake.never_resets = false;
+    CHECK_EQ(netdev_configure(fake_dev, &(struct netdev_conf){.queue_pairs = 1}), 0);
+}
+
 int fake_examine(void)
 {
     return virtio_net_init(&fake_net, &fake.base);
@@ -232,6 +253,8 @@ void fake_begin(void)
 
     if (fake_net.base.state == NETDEV_STARTED)
         netdev_stop(fake_dev); /* a test before this one failed */
+    if (fake_net.base.ops)
+        fake_reset_at_last();
     clear_net();
     netdev_control_timeout_ns = 20000000; /* a device that never answers shall cost little */
     memset(&fake, 0, sizeof fake);

@@ -75,7 +75,8 @@ struct fake {
     uint32_t queue_max[FAKE_QUEUES];
     struct fake_queue queues[FAKE_QUEUES];
     uint32_t resets, generation;
-    uint32_t promisc; /* commands for it that were answered, and the last value */
+    uint32_t given_up; /* times that the driver has set FAILED */
+    uint32_t promisc;  /* commands for it that were answered, and the last value */
     bool promisc_on;
     void (*on_arm)(void);                /* called once, before a ring is armed */
     void (*on_interrupt)(void);          /* called for each */
@@ -85,7 +86,10 @@ struct fake {
     uint32_t rss_bytes;                  /* 0: steering is the device's own */
     /* Switches. */
     bool refuses_features; /* FEATURES_OK is never read back */
-    bool needs_mergeable;  /* ... unless mergeable buffers are taken */
+    bool hides_control;    /* there is no control queue until VIRTIO_NET_F_CTRL_VQ is taken */
+    bool hates_queues;     /* needs a reset once it has its queues */
+    bool can_stop_dma;
+    bool needs_mergeable; /* ... unless mergeable buffers are taken */
     bool never_resets, never_still, refuses_queues, silent, refuses_commands;
     bool never_interrupts;
 };
@@ -112,6 +116,9 @@ int fake_start_pairs(struct netbuf_pool *const *pools, uint16_t pairs, uint16_t 
 
 /* Stops the device if it runs, and checks that every buffer is back. */
 void fake_end(void);
+
+/* The device resets at last, and the driver takes back what it kept. */
+void fake_reset_at_last(void);
 
 /* The device's side of a queue: takes the next chain that the driver published; false if there is
  * none. Returns a chain, its true one or not. Wants no kicks from here on. */

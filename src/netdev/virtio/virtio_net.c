@@ -132,7 +132,6 @@ static int examine(struct virtio_net *net)
     net->tx_descs_max = descs_max(net, VIRTIO_NET_TX);
     if (net->rx_descs_max == 0 || net->tx_descs_max == 0)
         return NETDEV_EDEVICE;
-    net->has_control = offers(net, VIRTIO_NET_F_CTRL_VQ) && descs_max(net, VIRTIO_NET_CONTROL) > 0;
     if ((error = virtio_net_read_pairs(net)))
         return error;
     return virtio_reset(net->transport);
@@ -169,6 +168,11 @@ static int configure(struct netdev *dev, const struct netdev_conf *conf)
 {
     struct virtio_net *net = net_of(dev);
 
+    int error = virtio_reset(net->transport);
+
+    if (error)
+        return error;
+    virtio_net_empty(net); /* of what it kept when it was stopped */
     net->offloads = conf->offloads;
     net->promisc = PROMISC_UNSET;
     for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
@@ -176,7 +180,7 @@ static int configure(struct netdev *dev, const struct netdev_conf *conf)
         virtio_net_clear_queue(&net->tx[q]);
     }
     virtio_net_clear_queue(&net->control);
-    return virtio_reset(net->transport);
+    return 0;
 }
 
 static int rxq_setup(struct netdev *dev, uint16_t q, const struct netdev_rxq_conf *conf)
@@ -209,7 +213,7 @@ static uint64_t wanted_features(const struct virtio_net *net)
         wanted |= VIRTIO_BIT(VIRTIO_NET_F_CSUM);
     if (net->offloads & NETDEV_OFFLOAD_RX_CSUM)
         wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
-    if (net->has_control)
+    if (offers(net, VIRTIO_NET_F_CTRL_VQ))
         wanted |= FEATURES_CONTROL;
     if (virtio_net_rings != VIRTIO_NET_RINGS_SPLIT)
         wanted |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
@@ -244,13 +248,21 @@ static int negotiate(struct virtio_net *net)
     return error;
 }
 
+/* The device can't be used: tells it so, unless it is still at its reset. */
+static int give_up(struct virtio_net *net, int error)
+{
+    if (error != NETDEV_ETIMEOUT)
+        virtio_give_up(net->transport);
+    return error;
+}
+
 static int start(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
     int error = negotiate(net);
 
     if (error)
-        return error;
+        return give_up(net, error);
     dev->ops = net->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED) ? &ops_packed : &ops_split;
     /* A device that isn't told of several pairs (VIRTIO_NET_F_MQ) has queues 0 and 1 and the
      * control queue 2, whatever it could have; else the control queue comes after all its pairs,
@@ -264,22 +276,32 @@ static int start(struct netdev *dev)
         rx->header_counts = rx->mergeable || (net->offloads & NETDEV_OFFLOAD_RX_CSUM);
         tx->frame_max_bytes = frame_max(net);
     }
-    return virtio_net_begin(net);
+    error = virtio_net_begin(net);
+    return error ? give_up(net, error) : 0;
 }
 
+static bool stop_dma(struct virtio_transport *t)
+{
+    return t->ops->stop_dma && t->ops->stop_dma(t);
+}
+
+/* A device that doesn't say that it is reset may still write to the buffers that it has (section
+ * 3.3.1). It keeps them, unless its transport can keep it from memory: configure insists on a
+ * reset, and takes them back then. */
 static void stop(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
 
     for (uint16_t q = 0; q < dev->queue_pairs && dev->rxq[q]; q++)
         virtio_net_rx_intr(dev, q, false);
-    /* Also if the device doesn't reset, the app gets its buffers back: whoever runs the device can
-     * write to all of this machine's memory anyway. The next configure fails unless it resets. */
-    if (virtio_reset(net->transport))
-        print("%s: the device didn't reset; its buffers are taken back all the same.\n",
-              net->transport->where);
-    virtio_net_empty(net);
     net->lost = (struct virtio_net_lost){0};
+    if (virtio_reset(net->transport) && !stop_dma(net->transport)) {
+        virtio_net_stand_still(net);
+        print("%s: the device didn't reset; it keeps the buffers that it has until it does.\n",
+              net->transport->where);
+        return;
+    }
+    virtio_net_empty(net);
 }
 
 static bool recover(struct netdev *dev)
@@ -338,7 +360,8 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *t)
         net->rx[q].index = (uint16_t)(2 * q + VIRTIO_NET_RX);
         net->tx[q].index = (uint16_t)(2 * q + VIRTIO_NET_TX);
     }
-    return examine(net);
+    int error = examine(net);
+    return error ? give_up(net, error) : 0;
 }
 
 void virtio_net_add(struct virtio_transport *t)

@@ -98,7 +98,6 @@ struct virtio_net {
     uint16_t mtu_bytes, mtu_max_bytes;
     uint16_t rx_descs_max, tx_descs_max;
     uint8_t mac[6];
-    bool has_control;                                        /* the device takes commands */
     enum { PROMISC_UNSET, PROMISC_OFF, PROMISC_ON } promisc; /* what the app set since configure */
     uint16_t pairs_device;                                   /* queue pairs that the device has */
     uint16_t pairs_max;                                      /* that we can use */
@@ -137,11 +136,16 @@ int virtio_net_reserve_ring(struct virtio_net_queue *q, uint16_t descs);
 /* What a queue begins with; its memory stays. */
 void virtio_net_clear_queue(struct virtio_net_queue *q);
 
-/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error. */
+/* The device took our features: hands it the rings, empty, and lets it begin. 0 or an error: then
+ * it may have begun, and what was handed over is its own until it is reset. */
 int virtio_net_begin(struct virtio_net *net);
 
+/* No queue is used from here on, whatever app or driver ask for, until virtio_net_begin. */
+void virtio_net_stand_still(struct virtio_net *net);
+
 /* The device is reset: gives all that is in flight back to its pools. Returns how many packets were
- * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now. */
+ * lost with it, which are counted as NETDEV_DROP_STOP. There are no rings now, and the queues stand
+ * still. */
 uint32_t virtio_net_empty(struct virtio_net *net);
 
 /* --- several queue pairs, in virtio_net_pairs.c ----------------------------------------------- */
@@ -168,6 +172,13 @@ uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base);
 
 /* Fills the receive ring as far as the pool goes and tells the device. */
 void virtio_net_refill(struct virtio_net_queue *q);
+
+/* For a queue of a device that was reset, whether it has a ring or not: frees what was sent. */
+void virtio_net_reclaim(struct virtio_net_queue *q);
+
+/* For a queue of a device that was reset, whether it has a ring or not: frees the good packets that
+ * came and weren't asked for; returns how many. */
+uint32_t virtio_net_take_unread(struct virtio_net_queue *q);
 
 /* Publishes what was posted and tells the device, if it wants to be told. */
 void virtio_net_publish(struct virtio_net_queue *q);

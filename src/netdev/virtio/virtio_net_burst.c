@@ -32,7 +32,9 @@ union header {
         uint64_t low;
         uint32_t high;
     } __attribute__((packed)) words;
-};
+} __attribute__((packed)); /* a frame may begin at any byte */
+
+_Static_assert(sizeof(union header) == VIRTIO_NET_HEADER, "two words");
 
 static inline struct virtio_net_queue *queue_of(struct netdev_queue *base)
 {
@@ -415,8 +417,32 @@ uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
 /* A burst of no packets only refills the ring; so the refill isn't compiled another time. */
 void virtio_net_refill(struct virtio_net_queue *q)
 {
+    struct netbuf *none[1];
+
     if (q->ring.kind == VRING_PACKED)
-        virtio_net_rx_burst_packed(&q->base, NULL, 0);
+        virtio_net_rx_burst_packed(&q->base, none, 0);
     else
-        virtio_net_rx_burst_split(&q->base, NULL, 0);
+        virtio_net_rx_burst_split(&q->base, none, 0);
+}
+
+void virtio_net_reclaim(struct virtio_net_queue *q)
+{
+    if (q->ring.ready)
+        reclaim(q, q->ring.kind);
+}
+
+uint32_t virtio_net_take_unread(struct virtio_net_queue *q)
+{
+    struct netbuf *packets[BULK];
+    uint32_t got, total = 0;
+    uint64_t bytes = 0;
+    struct batch b;
+
+    while (q->ring.ready && (b.count = reap(q, q->ring.kind, b.bufs, b.lens, BULK)) > 0) {
+        b.next = 0;
+        got = rx_batch(q, &b, packets, &bytes);
+        netbuf_free_bulk(packets, got);
+        total += got;
+    }
+    return total;
 }

@@ -97,6 +97,12 @@ FAKE_TEST(virtio_net_promiscuous_mode)
     fake.refuses_commands = true;
     CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_EDEVICE);
     fake_end();
+    fake.refuses_commands = false;
+    fake.hides_control = true;
+    CHECK_EQ(fake_examine(), 0);
+    CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
+    CHECK_EQ(netdev_set_promisc(fake_dev, true), 0);
+    fake_end();
     fake.features &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX);
     CHECK_EQ(fake_examine(), 0);
     CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
@@ -130,4 +136,25 @@ FAKE_TEST_ON(VRING_PACKED, virtio_net_rings_of_a_device_with_both)
     CHECK_EQ(start_with(VIRTIO_NET_RINGS_AUTO), VRING_PACKED);
     CHECK_EQ(start_with(VIRTIO_NET_RINGS_SPLIT), VRING_SPLIT);
     CHECK_EQ(start_with(VIRTIO_NET_RINGS_PACKED), VRING_PACKED);
+}
+
+FAKE_TEST(virtio_net_counts_packets_that_nobody_asked_for)
+{
+    static const struct virtio_net_hdr_v1 none = {0};
+    struct netbuf *bufs[NETDEV_MAX_BURST];
+    struct netdev_queue_stats stats;
+
+    fake_begin();
+    CHECK_EQ(fake_start(fake_small_pool(), 64, 16), 0);
+    CHECK(fake_receive(NULL, 0, 100));
+    CHECK_EQ(netdev_rx_burst(fake_dev, 0, bufs, NETDEV_MAX_BURST), 1);
+    netbuf_free(bufs[0]);
+    for (uint8_t i = 0; i < 3; i++)
+        CHECK(fake_receive(NULL, i, 1000)); /* in several buffers each */
+    CHECK(fake_receive(&none, 0, 100));
+    fake_end();
+    CHECK(netdev_rxq_stats(fake_dev, 0, &stats));
+    CHECK_EQ(stats.drops[NETDEV_DROP_STOP], 3);
+    CHECK_EQ(stats.drops[NETDEV_DROP_BAD_META], 1);
+    CHECK(stats.packets == 1 && stats.bytes == 100);
 }

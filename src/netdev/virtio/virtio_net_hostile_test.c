@@ -281,11 +281,54 @@ FAKE_TEST(virtio_net_device_that_never_resets)
     send_one();
     uint64_t start_ns = clock_ns();
     fake.never_resets = true;
-    fake_end(); /* every buffer is back all the same */
-    CHECK_EQ(netdev_configure(fake_dev, &(struct netdev_conf){.queue_pairs = 1}), NETDEV_ETIMEOUT);
+    CHECK_EQ(netdev_stop(fake_dev), 0);
+    for (uint32_t tries = 0; tries < 2; tries++) { /* it may still write to what it has */
+        CHECK_EQ(netbuf_pool_free_count(fake_pool()), FAKE_POOL - DESCS - 1);
+        CHECK_EQ(netdev_configure(fake_dev, &(struct netdev_conf){.queue_pairs = 1}),
+                 NETDEV_ETIMEOUT);
+    }
     CHECK(clock_ns() - start_ns < 20000000000ull); /* it did end */
     CHECK_EQ(fake_net.base.state, NETDEV_FOUND);
-    fake.never_resets = false;
+    CHECK_EQ(fake.given_up, 0);
+    fake_reset_at_last();
+    CHECK(netbuf_pool_whole(fake_pool()));
+    CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
+    fake_end();
+}
+
+FAKE_TEST(virtio_net_device_that_never_resets_is_kept_from_memory)
+{
+    begin();
+    send_one();
+    fake.never_resets = fake.can_stop_dma = true;
+    fake_end(); /* every buffer is back */
+    CHECK_EQ(netdev_configure(fake_dev, &(struct netdev_conf){.queue_pairs = 1}), NETDEV_ETIMEOUT);
+    fake_reset_at_last();
+    CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
+    fake_end();
+}
+
+/* As QEMU does when it can't map a ring. */
+FAKE_TEST(virtio_net_device_that_needs_a_reset_before_it_begins)
+{
+    fake_begin();
+    fake.hates_queues = true;
+    CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), NETDEV_EDEVICE);
+    CHECK_EQ(fake.given_up, 1);
+    CHECK_EQ(fake.status, 0);
+    fake.hates_queues = false;
+    CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
+    fake_end();
+}
+
+FAKE_TEST(virtio_net_features_that_went_since_it_was_examined)
+{
+    fake_begin();
+    fake.features &= ~VIRTIO_BIT(VIRTIO_NET_F_CSUM);
+    CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), NETDEV_ENOTSUP);
+    CHECK_EQ(fake.driver_features, 0);
+    CHECK_EQ(fake.given_up, 1);
+    fake.features |= VIRTIO_BIT(VIRTIO_NET_F_CSUM);
     CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
     fake_end();
 }
@@ -317,6 +360,7 @@ FAKE_TEST(virtio_net_refuses_devices_that_are_not_modern)
     fake_begin();
     fake.features &= ~VIRTIO_BIT(VIRTIO_F_VERSION_1);
     CHECK_EQ(fake_examine(), NETDEV_EDEVICE);
+    CHECK(fake.status & VIRTIO_CONFIG_S_FAILED);
     fake_end();
 }
 
@@ -365,10 +409,11 @@ FAKE_TEST(virtio_net_queue_sizes_that_can_not_be)
     fake.queue_max[VIRTIO_NET_CONTROL] = 0;
     CHECK_EQ(fake_examine(), 0);
     CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
-    CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_ENOTSUP);
+    CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_EDEVICE);
     fake_end();
     fake.queue_max[VIRTIO_NET_RX] = 0;
     CHECK_EQ(fake_examine(), NETDEV_EDEVICE);
+    CHECK(fake.status & VIRTIO_CONFIG_S_FAILED);
     fake_end();
 }
 
@@ -391,7 +436,12 @@ FAKE_TEST(virtio_net_device_that_is_gone)
     fake.status = 0xff;
     CHECK(!netdev_recover(fake_dev));
     CHECK(!netdev_recover(fake_dev));
-    send_one();
+    struct netbuf *packet = fake_packet(0, FRAME);
+    CHECK_EQ(netdev_tx_burst(fake_dev, 0, &packet, 1), 0); /* it was told to reset */
+    netbuf_free(packet);
+    CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_EDEVICE);
     CHECK_EQ(receive(), 0);
+    CHECK_EQ(netdev_stop(fake_dev), 0);
+    fake_reset_at_last();
     fake_end();
 }

@@ -27,8 +27,9 @@ enum { RSS_TABLE = 128, RSS_KEY = 40 };
      VIRTIO_NET_RSS_HASH_TYPE_UDPv4 | VIRTIO_NET_RSS_HASH_TYPE_IPv6 |                              \
      VIRTIO_NET_RSS_HASH_TYPE_TCPv6 | VIRTIO_NET_RSS_HASH_TYPE_UDPv6)
 
-#define FEATURE_MQ  VIRTIO_BIT(VIRTIO_NET_F_MQ)
-#define FEATURE_RSS VIRTIO_BIT(VIRTIO_NET_F_RSS)
+#define FEATURE_CONTROL VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ)
+#define FEATURE_MQ      VIRTIO_BIT(VIRTIO_NET_F_MQ)
+#define FEATURE_RSS     VIRTIO_BIT(VIRTIO_NET_F_RSS)
 
 /* What VIRTIO_NET_CTRL_MQ_RSS_CONFIG says. */
 struct rss_config {
@@ -49,7 +50,8 @@ _Static_assert(sizeof(struct rss_config) <= VIRTIO_NET_COMMAND_MAX, "fits a comm
 
 static bool has_pairs(const struct virtio_net *net)
 {
-    return (net->offered & FEATURE_MQ) && (net->has_control || net->transport->all_pairs);
+    return (net->offered & FEATURE_MQ) &&
+           (net->offered & FEATURE_CONTROL || net->transport->all_pairs);
 }
 
 /* The hashes that the device and we both know, in *types; 0 if its limits are below the least. */
@@ -82,7 +84,7 @@ int virtio_net_read_pairs(struct virtio_net *net)
         return 0;
     net->pairs_device = (uint16_t)pairs;
     net->pairs_max = (uint16_t)MIN(pairs, (uint32_t)NETDEV_MAX_QUEUE_PAIRS);
-    if (net->has_control && (net->offered & FEATURE_RSS))
+    if ((net->offered & FEATURE_CONTROL) && (net->offered & FEATURE_RSS))
         error = read_rss(net, &net->hash_types);
     return error;
 }

@@ -50,21 +50,39 @@ void virtio_net_clear_queue(struct virtio_net_queue *q)
     q->armed = false;
 }
 
-int virtio_net_begin(struct virtio_net *net)
+/* Whether there is a control queue the device says only now that it knows the features. One that
+ * took VIRTIO_NET_F_CTRL_VQ and has none is used without commands. */
+static int enable_control(struct virtio_net *net)
 {
-    const uint16_t pairs = net->base.queue_pairs;
+    struct virtio_net_queue *control = &net->control;
+    struct virtio_transport *t = net->transport;
     int error;
 
-    for (uint16_t q = 0; q < pairs; q++)
+    if (!(net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ)) ||
+        t->ops->queue_size_max(t, control->index) < VIRTIO_NET_DESCS_MIN)
+        return 0;
+    error = virtio_net_reserve_ring(control, VIRTIO_NET_DESCS_MIN);
+    return error ? error : enable_queue(net, control);
+}
+
+static int enable_queues(struct virtio_net *net)
+{
+    int error;
+
+    for (uint16_t q = 0; q < net->base.queue_pairs; q++)
         if ((error = enable_queue(net, &net->rx[q])) || (error = enable_queue(net, &net->tx[q])))
             return error;
-    if (net->has_control &&
-        ((error = virtio_net_reserve_ring(&net->control, VIRTIO_NET_DESCS_MIN)) ||
-         (error = enable_queue(net, &net->control))))
+    return enable_control(net);
+}
+
+int virtio_net_begin(struct virtio_net *net)
+{
+    int error = enable_queues(net);
+
+    if (error || (error = virtio_driver_ok(net->transport)))
         return error;
-    virtio_driver_ok(net->transport);
-    net->control.base.broken = false;
-    for (uint16_t q = 0; q < pairs; q++) {
+    net->control.base.broken = !net->control.ring.ready;
+    for (uint16_t q = 0; q < net->base.queue_pairs; q++) {
         net->rx[q].base.broken = net->tx[q].base.broken = false;
         net->tx[q].base.room = net->tx[q].descs;
         virtio_net_refill(&net->rx[q]);
@@ -73,6 +91,15 @@ int virtio_net_begin(struct virtio_net *net)
     if (!error && net->promisc != PROMISC_UNSET)
         error = virtio_net_send_promisc(net, net->promisc == PROMISC_ON);
     return error;
+}
+
+void virtio_net_stand_still(struct virtio_net *net)
+{
+    net->control.base.broken = true;
+    for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        net->rx[q].base.more = net->tx[q].base.room = 0;
+        net->rx[q].base.broken = net->tx[q].base.broken = true;
+    }
 }
 
 /* Frees all that a queue has in flight; returns how many. The device must be reset. */
@@ -87,34 +114,20 @@ static uint32_t take_back_all(struct virtio_net_queue *q)
     return count;
 }
 
-/* Frees what was received and never asked for, which counts as dropped. Returns how many. */
-static uint32_t drop_unread(struct virtio_net_queue *q)
-{
-    struct netbuf *nb;
-    uint32_t len, count = 0;
-
-    for (; !q->base.broken && vring_reap(&q->ring, q->ring.kind, (void **)&nb, &len, 1) == 1;
-         count++)
-        netbuf_free(nb);
-    q->base.stats.drops[NETDEV_DROP_STOP] += count;
-    return count;
-}
-
 uint32_t virtio_net_empty(struct virtio_net *net)
 {
     uint32_t lost = 0;
 
     for (uint16_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
         struct virtio_net_queue *rx = &net->rx[q], *tx = &net->tx[q];
-        if (tx->ring.ready)
-            net->base.ops->tx_reclaim(&tx->base); /* what went out in time isn't a drop */
-        if (rx->ring.ready)
-            lost += drop_unread(rx);
+        virtio_net_reclaim(tx); /* what went out in time isn't a drop */
+        const uint32_t unread = virtio_net_take_unread(rx), unsent = take_back_all(tx);
         take_back_all(rx);
-        uint32_t unsent = take_back_all(tx);
+        rx->base.stats.drops[NETDEV_DROP_STOP] += unread;
         tx->base.stats.drops[NETDEV_DROP_STOP] += unsent;
-        lost += unsent;
+        lost += unread + unsent;
     }
     net->control.ring = (struct vring_queue){0};
+    virtio_net_stand_still(net);
     return lost;
 }

@@ -3,10 +3,10 @@
  * virtio_net_recover.c - a device that goes away, or asks for a reset, while it is used (virtio
  * 1.1, section 2.1.2): the back end of a vhost-user socket was stopped, a device found an error.
  *
- * When the device can be reset, and takes the features that were in use, it gets new, empty rings
- * of the same kind. The packets that it had in flight are given back to their pools and counted. So
- * nothing that a dead device left in a ring has to be trusted or understood, and no packet is sent
- * twice.
+ * When the device was reset, the packets that it had in flight are given back to their pools and
+ * counted. When it takes the features that were in use, it gets new, empty rings of the same kind.
+ * So nothing that a dead device left in a ring has to be trusted or understood, and no packet is
+ * sent twice.
  *
  * Also here: a kick that the device may have missed is sent again (virtio_net_kick_again).
  */
@@ -17,23 +17,22 @@
 
 static int start_again(struct virtio_net *net)
 {
-    struct virtio_transport *t = net->transport;
-    int error = virtio_acknowledge(t);
+    int error = virtio_reset(net->transport);
 
-    if (error)
+    /* A device that is told to reset isn't kicked, and no queue is used until it has begun anew. */
+    if (error) {
+        virtio_net_stand_still(net);
         return error;
-    /* The device that is there now may be another one. The app's buffers and settings were made for
-     * the features in use, so those must stay as they are. */
-    if (net->features & ~t->ops->features(t))
-        return NETDEV_ENOTSUP;
-    if ((error = virtio_negotiate(t, net->features)))
-        return error;
-    net->lost.packets += virtio_net_empty(net);
-    for (uint16_t q = 0; q < net->base.queue_pairs; q++) {
-        net->rx[q].base.more = net->tx[q].base.room = 0;
-        net->rx[q].base.broken = net->tx[q].base.broken = true; /* until they have rings again */
     }
-    return virtio_net_begin(net);
+    net->lost.packets += virtio_net_empty(net);
+    /* The app's buffers and settings were made for the features in use, so those must stay. */
+    if (!(error = virtio_negotiate(net->transport, net->features)))
+        error = virtio_net_begin(net);
+    if (error) {
+        virtio_net_stand_still(net);
+        virtio_give_up(net->transport);
+    }
+    return error;
 }
 
 bool virtio_net_recover(struct virtio_net *net)

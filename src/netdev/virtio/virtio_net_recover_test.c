@@ -108,9 +108,14 @@ TEST(virtio_net_tries_to_recover_a_few_times_a_second)
 TEST(virtio_net_recovers_only_to_what_is_in_use)
 {
     begin();
+    send(3);
     fake.features &= ~VIRTIO_BIT(VIRTIO_NET_F_CSUM);
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     CHECK(!link_up());
+    CHECK(fake.status & VIRTIO_CONFIG_S_FAILED);
+    CHECK_EQ(fake_tx_drops(NETDEV_DROP_STOP), 3); /* it is reset, and has none of them any more */
+    send(1);                                      /* kicks nobody */
+    CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_EDEVICE);
     fake.features |= VIRTIO_BIT(VIRTIO_NET_F_CSUM);
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     CHECK(link_up());
@@ -133,6 +138,7 @@ TEST(virtio_net_recovers_after_it_got_no_rings)
         CHECK_EQ(netdev_rx_burst(fake_dev, 0, bufs, DESCS), 0);
         CHECK_EQ(netdev_tx_reclaim(fake_dev, 0), 0);
         CHECK_EQ(netdev_tx_room(fake_dev, 0), 0);
+        CHECK_EQ(netdev_set_promisc(fake_dev, true), NETDEV_EDEVICE);
         fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     }
     CHECK_EQ(fake_tx_drops(NETDEV_DROP_STOP), 5);
@@ -143,6 +149,27 @@ TEST(virtio_net_recovers_after_it_got_no_rings)
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     CHECK(!link_up());
     fake_end(); /* stop without rings */
+}
+
+/* It has its rings, and began; then it refuses to be as it was. */
+TEST(virtio_net_recovers_only_with_its_mode)
+{
+    struct netbuf *bufs[DESCS];
+
+    begin();
+    CHECK_EQ(netdev_set_promisc(fake_dev, true), 0);
+    fake.refuses_commands = true;
+    for (uint32_t tries = 0; tries < 3; tries++) {
+        fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        CHECK(!link_up());
+        CHECK(fake.status & VIRTIO_CONFIG_S_FAILED);
+        send(3);
+        CHECK_EQ(netdev_rx_burst(fake_dev, 0, bufs, DESCS), 0);
+    }
+    fake.refuses_commands = false;
+    CHECK(link_up());
+    check_traffic();
+    fake_end();
 }
 
 TEST(virtio_net_recovers_nothing_that_is_not_started)
