@@ -297,6 +297,13 @@ void netdev_print_drops(const char *part, const char *const *names, const uint64
 /*
  * Takes at most n received packets from queue q; the app owns them. Refills the ring with all that
  * is missing from it, as far as the pool goes. Never waits.
+ *
+ * Whatever the device or the other side does, each driver promises of each packet:
+ * - Its first piece holds a whole Ethernet header, 14 bytes, and has info.headroom_bytes before it:
+ *   it can be changed in place and sent through the same device.
+ * - No piece is empty. None begins later in its buffer than a fresh one does, so that behind `data`
+ *   there is all the room that the app asked for, whatever the length of the packet.
+ * A packet that came otherwise is moved within its buffer, or dropped and counted.
  */
 static inline uint32_t netdev_rx_burst(struct netdev *dev, uint16_t q, struct netbuf **bufs,
                                        uint32_t n)

@@ -11,7 +11,8 @@
  *   netfront_device.c    netfront_probe, and netdev.h's control calls
  *   netfront_connect.c   the handshake with the back end, and what an end of a connection undoes
  *   netfront_store.c     every node of the store that is read or written
- *   netfront.c           the data path
+ *   netfront_rx.c        the data path: receive
+ *   netfront_tx.c        transmit
  *   netfront_intr.c      receive interrupts
  *   netfront_grants.c    which pages the back end may use
  *   netfront_csum.c      checksums that are left open: finding, completing them
@@ -169,7 +170,7 @@ void netfront_probe(void);
  * error. */
 int netfront_init(struct netfront *nf, uint32_t vif);
 
-/* --- the data path, in netfront.c ------------------------------------------------------------- */
+/* --- the data path, in netfront_rx.c and netfront_tx.c ---------------------------------------- */
 
 uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
 uint32_t netfront_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);

@@ -6,6 +6,7 @@
  */
 #include "boot/boot.h"
 #include "netdev/netfront/netback_fake_test.h"
+#include "netdev/received_test.h"
 
 static uint64_t rounds, seconds, first_seed;
 BOOT_KEY_RANGE("netfront.rounds", boot_parse_u64, &rounds, "60", "",
@@ -190,14 +191,8 @@ static uint64_t received;
 
 static void check_packet(const struct netbuf *packet)
 {
-    uint32_t bytes = 0;
-
-    for (const struct netbuf *nb = packet; nb; nb = nb->next) {
-        CHECK(nb->len > 0 && nb->data >= nb->start &&
-              nb->data + nb->len <= nb->start + nb->buf_bytes);
-        bytes += nb->len;
-    }
-    CHECK(bytes >= 14 && netbuf_packet_pieces(packet) <= 18);
+    check_received(packet, 0);
+    CHECK(netbuf_packet_pieces(packet) <= 18);
     CHECK(!(packet->flags & NETBUF_CSUM_PARTIAL) ||
           packet->csum_start + packet->csum_offset + 2 <= packet->len);
     received++;
