@@ -21,10 +21,11 @@
  * Buffers: the app owns the pools. A receive queue takes buffers from the pool it was given and
  * hands them to the app with the packets; a transmit queue takes the packets it accepts and gives
  * each back to its own pool once the device is done with it: in later tx bursts, and in
- * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight.
+ * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight. Only
+ * what a device doesn't let go of in time stays where it is: netdev_recover gives it back later.
  *
  * Nothing here waits, but for the control calls, which wait for the device at most
- * netdev_control_timeout_ns, and eight times that for a netfront's handshake.
+ * netdev_control_timeout_ns, and nine times that for the begin or end of a netfront's connection.
  *
  * Several cores: each has a queue pair and a pool of its own, so that nothing is shared or locked.
  *

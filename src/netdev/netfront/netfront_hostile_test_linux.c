@@ -256,6 +256,7 @@ TEST(netfront_forgets_half_a_packet)
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 0);
     netback_say("state", "6");
     CHECK(fake_vif_link_up());
+    CHECK_EQ(fake_drops_rx(NETDEV_DROP_STOP), 1);
     CHECK(netback_send(0, 5, FRAME, 0));
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 1);
     CHECK(!bufs[0]->next && fake_counts(bufs[0]->data, 5, FRAME));

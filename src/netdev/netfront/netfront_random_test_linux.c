@@ -132,6 +132,7 @@ static void toolstack_step(void)
 {
     netback.init_wait = lies(1) ? draw_below(4) : NETBACK_FINE;
     netback.connect = lies(1) ? draw_below(4) : NETBACK_FINE;
+    netback.closing = lies(1) ? NETBACK_SILENT : NETBACK_FINE;
     netback.close = lies(1) ? NETBACK_SILENT : NETBACK_FINE;
     fake_xen.silent = lies(4);
     fake_xen.refuses = lies(4);
@@ -294,7 +295,7 @@ static void play_round(uint64_t *bad, uint64_t *lost)
     *lost += dropped(NETDEV_DROP_STOP, NETDEV_DROP_STOP);
     for (uint32_t ref = 1; ref < FAKE_GRANTS; ref++) /* it lets go at last */
         fake_xen.grants[ref].busy = 0;
-    netfront_grants_take_all(&fake_front);
+    fake_vif_link_up();
     netback_end();
 }
 

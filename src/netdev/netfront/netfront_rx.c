@@ -220,18 +220,20 @@ uint32_t netfront_rx_shut(struct netfront_rx *q)
         unread += packet != NULL;
         netbuf_free(packet);
     }
+    unread += q->partial.pieces > 0; /* its rest will never come */
+    netbuf_free(q->partial.head);
+    q->partial = (struct netfront_partial){0};
     q->base.stats.drops[NETDEV_DROP_STOP] += unread;
     q->base.broken = true;
     q->base.more = 0;
     return unread;
 }
 
-void netfront_rx_empty(struct netfront_rx *q)
+void netfront_rx_empty(struct netfront *nf, struct netfront_rx *q)
 {
-    netbuf_free(q->partial.head);
-    q->partial = (struct netfront_partial){0};
-    for (uint32_t at = 0; at < NETFRONT_RING; at++) {
-        netbuf_free(q->flight[at]);
-        q->flight[at] = NULL;
-    }
+    for (uint32_t at = 0; at < NETFRONT_RING; at++)
+        if (q->flight[at] && !netfront_grants_has(nf, q->flight[at])) {
+            netbuf_free(q->flight[at]);
+            q->flight[at] = NULL;
+        }
 }

@@ -211,12 +211,17 @@ uint32_t netfront_tx_empty(struct netfront_tx *q)
 {
     uint32_t lost = 0;
 
-    for (uint32_t id = 0; id < NETFRONT_RING; id++)
-        if (q->flight[id]) {
-            lost += q->flight[id]->driver[FIRST] != 0;
-            netbuf_free(q->flight[id]);
-            q->flight[id] = NULL;
-        }
+    for (uint32_t id = 0; id < NETFRONT_RING; id++) {
+        struct netbuf *piece = q->flight[id];
+        if (!piece)
+            continue;
+        lost += piece->driver[FIRST] != 0;
+        piece->driver[FIRST] = 0; /* counted, though it may have to stay for longer */
+        if (netfront_grants_has(q->dev, piece))
+            continue;
+        netbuf_free(piece);
+        q->flight[id] = NULL;
+    }
     q->base.stats.drops[NETDEV_DROP_STOP] += lost;
     return lost;
 }
