@@ -121,7 +121,7 @@ objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(if $(app_path),$(patsubst \
 # its kin, and of the drivers whatever finds, sets up and mends devices.
 small := $(filter-out src/boot/pvh/string.c,$(filter src/boot/%,$(lib_files))) \
 	$(filter src/netdev/netdev.c src/netdev/netdev_cores.c src/netdev/probe_%,$(lib_files)) \
-	$(filter-out %_burst.c %_intr.c %/netfront.c %/netfront_csum.c,$(filter src/netdev/virtio/%.c \
+	$(filter-out %_burst.c %_intr.c %_rx.c %_tx.c %/netfront_csum.c,$(filter src/netdev/virtio/%.c \
 	src/netdev/netfront/%.c,$(lib_files)))
 # P.general_regs names the files that run in ring 0 before the processor is set up, which may use
 # general registers only.

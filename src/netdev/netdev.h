@@ -21,12 +21,12 @@
  * Buffers: the app owns the pools. A receive queue takes buffers from the pool it was given and
  * hands them to the app with the packets; a transmit queue takes the packets it accepts and gives
  * each back to its own pool once the device is done with it: in later tx bursts, and in
- * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight, but
- * what the device could still write to or read, as it didn't confirm that it was stopped: that
- * comes back when it does, in a later netdev_configure.
+ * netdev_tx_reclaim when nothing more is sent. netdev_stop gives back everything in flight. Only
+ * what a device doesn't let go of in time stays where it is and comes back later: from Xen's back
+ * end in netdev_recover, from a virtio device, which confirms its reset late, in netdev_configure.
  *
  * Nothing here waits, but for the control calls, which wait for the device at most
- * netdev_control_timeout_ns, and eight times that for a netfront's handshake.
+ * netdev_control_timeout_ns, and nine times that for the begin or end of a netfront's connection.
  *
  * Several cores: each has a queue pair and a pool of its own, so that nothing is shared or locked.
  *
@@ -299,6 +299,13 @@ void netdev_print_drops(const char *part, const char *const *names, const uint64
 /*
  * Takes at most n received packets from queue q; the app owns them. Refills the ring with all that
  * is missing from it, as far as the pool goes. Never waits.
+ *
+ * Whatever the device or the other side does, each driver promises of each packet:
+ * - Its first piece holds a whole Ethernet header, 14 bytes, and has info.headroom_bytes before it:
+ *   it can be changed in place and sent through the same device.
+ * - No piece is empty. None begins later in its buffer than a fresh one does, so that behind `data`
+ *   there is all the room that the app asked for, whatever the length of the packet.
+ * A packet that came otherwise is moved within its buffer, or dropped and counted.
  */
 static inline uint32_t netdev_rx_burst(struct netdev *dev, uint16_t q, struct netbuf **bufs,
                                        uint32_t n)

@@ -36,8 +36,10 @@ struct netback {
     uint32_t connections;
     uint16_t domid;
     uint32_t vif;
-    enum netback_manner init_wait, connect, close; /* Initialising, Connected, Closed were seen */
-    bool keeps_pages;                              /* doesn't unmap the pages that it mapped */
+    /* What it does when it has seen Initialising, Connected, Closing, Closed. */
+    enum netback_manner init_wait, connect, closing, close;
+    bool keeps_pages;   /* doesn't unmap the pages that it mapped */
+    bool frees_closing; /* unmaps them when it sees Closing, and not if Closed comes at once */
 };
 
 extern struct netback netback;

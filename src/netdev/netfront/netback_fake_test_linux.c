@@ -132,8 +132,12 @@ void netback_react(void)
             behave(netback.init_wait, XenbusStateInitWait);
     } else if (front[0] == '0' + XenbusStateConnected && back[0] == '0' + XenbusStateInitWait) {
         behave(netback.connect, XenbusStateConnected);
-    } else if (front[0] == '0' + XenbusStateClosed && netback.close == NETBACK_FINE) {
+    } else if (front[0] == '0' + XenbusStateClosing && netback.closing == NETBACK_FINE) {
         disconnect();
+        set_state(XenbusStateClosing);
+    } else if (front[0] == '0' + XenbusStateClosed && netback.close == NETBACK_FINE) {
+        if (!netback.frees_closing)
+            disconnect();
         set_state(XenbusStateClosed);
     }
 }

@@ -44,7 +44,7 @@ static void forget_front(void)
     memcpy(fake_front.pools, old.pools, sizeof old.pools);
     for (uint32_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
         if (old.rx[q])
-            netfront_rx_empty(old.rx[q]); /* of a test that failed */
+            netfront_rx_empty(&fake_front, old.rx[q]); /* of a test that failed */
         if (old.tx[q])
             netfront_tx_empty(old.tx[q]);
     }

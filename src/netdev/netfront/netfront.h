@@ -11,7 +11,8 @@
  *   netfront_device.c    netfront_probe, and netdev.h's control calls
  *   netfront_connect.c   the handshake with the back end, and what an end of a connection undoes
  *   netfront_store.c     every node of the store that is read or written
- *   netfront.c           the data path
+ *   netfront_rx.c        the data path: receive
+ *   netfront_tx.c        transmit
  *   netfront_intr.c      receive interrupts
  *   netfront_grants.c    which pages the back end may use
  *   netfront_csum.c      checksums that are left open: finding, completing them
@@ -54,9 +55,7 @@ struct netfront_grants {
     const uint8_t *base;
     uint32_t *refs; /* one a page, 0: none */
     uint32_t pages;
-    uint32_t held;  /* references that aren't 0 */
-    uint16_t domid; /* whom they were given to */
-    bool readonly;
+    uint32_t held; /* references that aren't 0 */
 };
 
 struct netfront_pool {
@@ -120,7 +119,9 @@ enum netfront_phase {
     NETFRONT_MEETING,    /* we are Initialising; it should become InitWait */
     NETFRONT_CONNECTING, /* we are Connected; it should become so */
     NETFRONT_UP,
-    NETFRONT_CLOSING, /* we are Closed; it should become so */
+    NETFRONT_CLOSING, /* we are Closing; it should become so, or Closed at once */
+    NETFRONT_CLOSED,  /* we are Closed; it should become so and let go of our pages */
+    NETFRONT_KEPT,    /* it has had its time, and pages of ours still */
 };
 
 struct netfront {
@@ -169,7 +170,7 @@ void netfront_probe(void);
  * error. */
 int netfront_init(struct netfront *nf, uint32_t vif);
 
-/* --- the data path, in netfront.c ------------------------------------------------------------- */
+/* --- the data path, in netfront_rx.c and netfront_tx.c ---------------------------------------- */
 
 uint32_t netfront_rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
 uint32_t netfront_tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32_t n);
@@ -184,14 +185,14 @@ void netfront_tx_reset(struct netfront_tx *q);
 void netfront_rx_open(struct netfront_rx *q);
 void netfront_tx_open(struct netfront_tx *q);
 
-/* The end of a connection: the queue stands still. Packets that were received and that the app
- * never took are freed and counted as NETDEV_DROP_STOP; returns how many. */
+/* The end of a connection: the queue stands still. Packets that were received, as a whole or in
+ * part, and that the app never took are freed and counted as NETDEV_DROP_STOP; returns how many. */
 uint32_t netfront_rx_shut(struct netfront_rx *q);
 void netfront_tx_shut(struct netfront_tx *q);
 
-/* Frees all that is in flight, once the back end has let go of it or will never do. Returns how
- * many packets weren't sent, which are counted as NETDEV_DROP_STOP. */
-void netfront_rx_empty(struct netfront_rx *q);
+/* Frees all that is in flight and whose page isn't granted any more; the rest stays for the next
+ * call. Returns how many packets weren't sent, which are counted as NETDEV_DROP_STOP, once. */
+void netfront_rx_empty(struct netfront *nf, struct netfront_rx *q);
 uint32_t netfront_tx_empty(struct netfront_tx *q);
 
 /* --- interrupts, in netfront_intr.c ----------------------------------------------------------- */
@@ -211,8 +212,12 @@ int netfront_meet(struct netfront *nf);
 /* Connects queue_pairs queues that were set up. 0 or an error. */
 int netfront_connect(struct netfront *nf);
 
-/* Ends the connection, if there is one: afterwards nothing is in flight. */
+/* Ends the connection, if there is one: afterwards nothing is in flight, but for buffers in pages
+ * that the back end doesn't let go of. */
 void netfront_disconnect(struct netfront *nf);
+
+/* For a device that isn't started: gives such buffers back if the back end has let go by now. */
+void netfront_look_at_kept(struct netfront *nf);
 
 /* Goes as far in the handshake as is possible now without waiting for the back end. True if the
  * device is connected and has a carrier. */
@@ -223,8 +228,8 @@ void netfront_resumed(void *nf);
 
 /* --- grants, in netfront_grants.c ------------------------------------------------------------- */
 
-/* Grants all pages to domain `domid`, or none. Pages that are granted still are left as they are.
- * False if the table is too full, or if another domain has pages that it doesn't let go of. */
+/* Grants all pages, none of which is granted, to domain `domid`; or none, and false, if the table
+ * is too full. */
 bool netfront_grants_give(struct netfront_grants *g, uint16_t domid, bool readonly);
 
 /* Takes back all that it can. Returns how many pages the other domain keeps. */
@@ -237,8 +242,12 @@ struct netfront_pool *netfront_pool_of(struct netfront *nf, const struct netbuf_
 struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct netbuf_pool *pool,
                                             bool readonly);
 
-/* Takes back the grants of all pools and rings, and says how many pages are kept, if any are. */
-void netfront_grants_take_all(struct netfront *nf);
+/* Takes back the grants of all pools and rings, as far as that is possible. Returns how many pages
+ * the back end keeps, which nf->kept says, too. */
+uint32_t netfront_grants_take_all(struct netfront *nf);
+
+/* True if the page that the buffer lies in is granted. */
+bool netfront_grants_has(struct netfront *nf, const struct netbuf *nb);
 
 /* Forgets them all: they don't exist any more. */
 void netfront_grants_forget(struct netfront *nf);

@@ -14,16 +14,19 @@
  *        |                              <-- Connected
  *      UP
  *        | stop; or anything else in its place: Closing, Closed, no back end, another one
- *      CLOSING          Closed       -->
- *        |                              <-- Closed, or gone, or too late
- *        | grants and events taken back, what was in flight freed
+ *      CLOSING          Closing      -->
+ *        |                              <-- Closing or Closed, or gone, or too late
+ *      CLOSED           Closed       -->
+ *        |                              <-- Closed, or gone, and all grants have ended; or too late
+ *        | events and grants taken back, what was in flight freed as far as no page is kept
+ *      KEPT
+ *        |                              <-- lets go of the pages it kept; as a rule it has none
  *      DOWN
  *
  * No step waits. While a device is started, netfront_go_on takes the steps that are possible now,
  * each time that the app calls netdev_recover. netfront_meet, netfront_connect and
  * netfront_disconnect take steps, and wait for news in the store between them, until they are done
- * or a deadline has passed. Before CLOSING ends, no buffer that the back end may write to is given
- * back.
+ * or a deadline has passed. No buffer that the back end may still use is given back.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"
@@ -33,8 +36,8 @@
 #define TRY_AGAIN_NS 250000000ull /* after a handshake that failed */
 
 enum {
-    STEPS_MAX = 8,      /* taken at once */
-    HOTPLUG_FACTOR = 8, /* dom0 may be busy, its scripts and the vifs of other domains come first */
+    STEPS_MAX = 8,   /* taken at once */
+    BUSY_FACTOR = 8, /* dom0 may be busy, its scripts and the vifs of other domains come first */
 };
 
 static void enter_phase(struct netfront *nf, enum netfront_phase phase)
@@ -46,8 +49,7 @@ static void enter_phase(struct netfront *nf, enum netfront_phase phase)
 
 /* --- resources of a connection -------------------------------------------------------------- */
 
-/* The queues were shut: closes the channels, takes back the grants and frees what was in flight. */
-static void release(struct netfront *nf)
+static void close_channels(struct netfront *nf)
 {
     for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
         struct netfront_ring *rx = &nf->rx[q]->ring, *tx = &nf->tx[q]->ring;
@@ -57,11 +59,34 @@ static void release(struct netfront *nf)
             xen_event_close(rx->port);
         rx->port = tx->port = 0;
     }
-    netfront_grants_take_all(nf);
-    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
-        netfront_rx_empty(nf->rx[q]);
-        nf->lost_packets += netfront_tx_empty(nf->tx[q]);
+}
+
+/* Frees what was in flight, as far as it isn't in pages that are granted. Those may be of queues
+ * that were in use before the device was configured anew. */
+static void empty_queues(struct netfront *nf)
+{
+    for (uint32_t q = 0; q < NETDEV_MAX_QUEUE_PAIRS; q++) {
+        if (nf->rx[q])
+            netfront_rx_empty(nf, nf->rx[q]);
+        if (nf->tx[q])
+            nf->lost_packets += netfront_tx_empty(nf->tx[q]);
     }
+}
+
+/* The queues were shut: closes the channels, takes back the grants and frees what was in flight.
+ * The back end may keep pages: then there is no other connection until it has let go of them, as
+ * they can't be used for anything else. */
+static void release(struct netfront *nf)
+{
+    close_channels(nf);
+    const uint32_t kept = netfront_grants_take_all(nf);
+    empty_queues(nf);
+    enter_phase(nf, kept > 0 ? NETFRONT_KEPT : NETFRONT_DOWN);
+    if (kept > 0)
+        print(
+            "%s: domain %u doesn't let go of %u pages; until it does, they and the packets in them "
+            "stay as they are, and the link is down.\n",
+            nf->where, nf->domid, kept);
 }
 
 static int prepare_queue(struct netfront *nf, struct netfront_rx *rx, struct netfront_tx *tx)
@@ -132,7 +157,7 @@ static void lose(struct netfront *nf)
 static void begin_closing(struct netfront *nf)
 {
     shut_queues(nf);
-    netfront_write_state(nf, XenbusStateClosed); /* fails if the vif has gone, too */
+    netfront_write_state(nf, XenbusStateClosing); /* fails if the vif has gone, too */
     enter_phase(nf, NETFRONT_CLOSING);
 }
 
@@ -192,7 +217,7 @@ static bool step_meeting(struct netfront *nf)
     if (error)
         return failed(nf, error);
     enter_phase(nf, NETFRONT_CONNECTING);
-    nf->deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
+    nf->deadline_ns = clock_ns() + BUSY_FACTOR * netdev_control_timeout_ns;
     return true;
 }
 
@@ -240,9 +265,40 @@ static bool step_closing(struct netfront *nf)
 {
     int state = look_at_back(nf);
 
-    if (state != XenbusStateClosed && state != XenbusStateUnknown && clock_ns() < nf->deadline_ns)
+    if (state != XenbusStateClosing && state != XenbusStateClosed && state != XenbusStateUnknown &&
+        clock_ns() < nf->deadline_ns)
         return false;
+    netfront_write_state(nf, XenbusStateClosed);
+    enter_phase(nf, NETFRONT_CLOSED);
+    nf->deadline_ns = clock_ns() + BUSY_FACTOR * netdev_control_timeout_ns;
+    return true;
+}
+
+static bool step_closed(struct netfront *nf)
+{
+    int state = look_at_back(nf);
+    const bool over = state == XenbusStateClosed || state == XenbusStateUnknown;
+
+    if ((!over || netfront_grants_take_all(nf) > 0) && clock_ns() < nf->deadline_ns)
+        return false;
+    if (!netdev_hold_others()) {
+        nf->next_look_ns = 0;
+        return false;
+    }
     release(nf);
+    return nf->wanted && nf->phase == NETFRONT_DOWN;
+}
+
+static bool step_kept(struct netfront *nf)
+{
+    if (netfront_grants_take_all(nf) > 0)
+        return false;
+    if (!netdev_hold_others()) {
+        nf->next_look_ns = 0;
+        return false;
+    }
+    print("%s: domain %u has let go of all pages.\n", nf->where, nf->domid);
+    empty_queues(nf);
     enter_phase(nf, NETFRONT_DOWN);
     return nf->wanted;
 }
@@ -255,6 +311,8 @@ static bool take_step(struct netfront *nf)
         [NETFRONT_CONNECTING] = step_connecting,
         [NETFRONT_UP] = step_up,
         [NETFRONT_CLOSING] = step_closing,
+        [NETFRONT_CLOSED] = step_closed,
+        [NETFRONT_KEPT] = step_kept,
     };
     const bool fired = nf->watch >= 0 && store_watch_fired(nf->watch);
     /* A connection that is up waits for the watch alone. */
@@ -275,7 +333,7 @@ static bool take_step(struct netfront *nf)
  * waits for news in the store or for the time of the next look. */
 static int run_handshake(struct netfront *nf)
 {
-    const uint64_t deadline_ns = clock_ns() + HOTPLUG_FACTOR * netdev_control_timeout_ns;
+    const uint64_t deadline_ns = clock_ns() + BUSY_FACTOR * netdev_control_timeout_ns;
 
     nf->error = 0;
     nf->next_look_ns = nf->retry_ns = 0;
@@ -310,20 +368,27 @@ void netfront_disconnect(struct netfront *nf)
     nf->met = false;
     if (nf->phase == NETFRONT_UP || nf->phase == NETFRONT_CONNECTING)
         begin_closing(nf);
-    while (nf->phase == NETFRONT_CLOSING) /* step_closing ends it, at its deadline at the latest */
-        if (!take_step(nf) && nf->phase == NETFRONT_CLOSING)
+    /* Both phases end at their deadlines at the latest. */
+    while (nf->phase == NETFRONT_CLOSING || nf->phase == NETFRONT_CLOSED)
+        if (!take_step(nf) && nf->next_look_ns > 0)
             store_wait(MIN(nf->deadline_ns, nf->next_look_ns));
-    enter_phase(nf, NETFRONT_DOWN);
+    netfront_look_at_kept(nf);
+    if (nf->phase != NETFRONT_KEPT)
+        enter_phase(nf, NETFRONT_DOWN);
+}
+
+void netfront_look_at_kept(struct netfront *nf)
+{
+    if (nf->phase == NETFRONT_KEPT)
+        take_step(nf);
 }
 
 bool netfront_go_on(struct netfront *nf)
 {
     nf->error = 0;
-    /* These steps may change queues, which no other core may use meanwhile; step_up and
-     * step_meeting ask for that themselves when they get there. So a back end that isn't there
-     * stops nobody. */
-    if ((nf->phase == NETFRONT_CONNECTING || nf->phase == NETFRONT_CLOSING) &&
-        !netdev_hold_others())
+    /* This step may change queues, which no other core may use meanwhile; the others ask for that
+     * themselves when they get there. So a back end that isn't there stops nobody. */
+    if (nf->phase == NETFRONT_CONNECTING && !netdev_hold_others())
         return false;
     /* A step that changed the phase may make the next one possible at once. */
     for (uint32_t i = 0; i < STEPS_MAX && take_step(nf); i++)
@@ -352,5 +417,4 @@ void netfront_resumed(void *arg)
     shut_queues(nf);
     lose(nf);
     release(nf);
-    enter_phase(nf, NETFRONT_DOWN);
 }

@@ -59,11 +59,8 @@ static bool reserve_ring(struct netfront_ring *r, struct netfront_grants *page, 
 {
     if (!r->shared)
         r->shared = boot_alloc(PAGE_SIZE, PAGE_SIZE);
-    *page = (struct netfront_grants){.base = (const uint8_t *)r->shared,
-                                     .refs = ref,
-                                     .pages = 1,
-                                     .held = *ref != 0,
-                                     .domid = page->domid};
+    *page = (struct netfront_grants){
+        .base = (const uint8_t *)r->shared, .refs = ref, .pages = 1, .held = *ref != 0};
     return r->shared != NULL;
 }
 
@@ -124,6 +121,7 @@ static bool recover(struct netdev *dev)
 
     if (dev->state == NETDEV_STARTED)
         return netfront_go_on(nf);
+    netfront_look_at_kept(nf);
     return netfront_find_back(nf) == STORE_OK && netfront_read_carrier(nf) == STORE_OK &&
            nf->carrier;
 }

@@ -8,9 +8,9 @@
  * pools only grows, so a core reads it without the lock; it takes the lock to add a pool or to
  * grant one's pages.
  *
- * A back end may keep a page mapped for longer than it should. Then the grant stays and the console
- * says so. The next stop tries again to take it back; if the same domain connects before that, the
- * page is granted to it already. No other domain is given such a page.
+ * A back end may keep a page mapped for longer than it should. Then the grant stays, what was in
+ * flight in that page isn't given back, and there is no other connection until the grant has ended:
+ * netfront_connect.c looks again and again.
  */
 #include "boot/boot.h"
 #include "boot/xen.h"
@@ -28,17 +28,9 @@ uint32_t netfront_grants_take(struct netfront_grants *g)
 
 bool netfront_grants_give(struct netfront_grants *g, uint16_t domid, bool readonly)
 {
-    const bool same = g->domid == domid && g->readonly == readonly;
-
-    if (!same && netfront_grants_take(g) > 0)
+    if (g->held > 0 || g->pages > xen_grants_free())
         return false;
-    if (g->pages - g->held > xen_grants_free())
-        return false;
-    g->domid = domid;
-    g->readonly = readonly;
     for (uint32_t i = 0; i < g->pages; i++) {
-        if (g->refs[i])
-            continue;
         g->refs[i] = xen_grant(domid, g->base + (size_t)i * PAGE_SIZE, readonly);
         if (!g->refs[i]) {
             netfront_grants_take(g);
@@ -114,7 +106,14 @@ struct netfront_pool *netfront_pool_granted(struct netfront *nf, const struct ne
     return entry;
 }
 
-void netfront_grants_take_all(struct netfront *nf)
+bool netfront_grants_has(struct netfront *nf, const struct netbuf *nb)
+{
+    const struct netfront_pool *entry = find_pool(nf, nb->pool);
+
+    return entry && entry->grants.refs[(uint32_t)(nb->start - entry->grants.base) / PAGE_SIZE];
+}
+
+uint32_t netfront_grants_take_all(struct netfront *nf)
 {
     uint32_t kept = 0;
 
@@ -128,10 +127,8 @@ void netfront_grants_take_all(struct netfront *nf)
         if (nf->tx[q])
             kept += netfront_grants_take(&nf->tx[q]->page);
     }
-    if (kept > 0 && kept != nf->kept)
-        print("%s: domain %u doesn't let go of %u pages; they stay granted until it does.\n",
-              nf->where, nf->domid, kept);
     nf->kept = kept;
+    return kept;
 }
 
 static void forget(struct netfront_grants *g)

@@ -2,6 +2,7 @@
 /* Tests of netfront with back ends that break the protocol of the rings: it drops, counts and goes
  * on, or lets the queue stand still; every buffer comes back. */
 #include "netdev/netfront/netback_fake_test.h"
+#include "netdev/received_test.h"
 
 enum { FRAME = 100, DESCS = 64 };
 
@@ -59,6 +60,40 @@ TEST(netfront_drops_lengths_that_cannot_be)
         answer_next(bad[i].status, bad[i].offset, 0);
         check_dropped(NETDEV_DROP_BAD_LEN, i + 1);
     }
+    netback_end();
+}
+
+/* An app may write as much behind `data` as it asked for, however short the packet is. */
+TEST(netfront_moves_what_lies_late_in_its_page)
+{
+    const uint32_t headroom = netbuf_pool_conf(fake_pages())->headroom_bytes;
+    static const uint16_t offsets[] = {1, 64, 65, 100, 150, 2048, PAGE_SIZE - FRAME};
+
+    begin();
+    for (uint32_t i = 0; i < ARRAY_LEN(offsets); i++) {
+        answer_next(FRAME, offsets[i], NETRXF_more_data);
+        answer_next(FRAME, offsets[i], 0);
+        netback_publish_rx(0);
+        CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 1);
+        check_received(bufs[0], 0);
+        CHECK_EQ(netbuf_headroom(bufs[0]), MIN((uint32_t)offsets[i], headroom));
+        CHECK(bufs[0]->len == FRAME && fake_counts(bufs[0]->data, 1, FRAME));
+        CHECK(bufs[0]->next->len == FRAME && fake_counts(bufs[0]->next->data, 1, FRAME));
+        netbuf_free(bufs[0]);
+    }
+    netback_end();
+}
+
+/* Whoever changes a header does so in the first piece. */
+TEST(netfront_drops_a_header_in_pieces)
+{
+    begin();
+    answer_next(13, 0, NETRXF_more_data);
+    answer_next(FRAME, 0, 0);
+    check_dropped(NETDEV_DROP_BAD_LEN, 1);
+    answer_next(1, PAGE_SIZE - 1, NETRXF_more_data);
+    answer_next(FRAME, 0, 0);
+    check_dropped(NETDEV_DROP_BAD_LEN, 2);
     netback_end();
 }
 
@@ -221,6 +256,7 @@ TEST(netfront_forgets_half_a_packet)
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 0);
     netback_say("state", "6");
     CHECK(fake_vif_link_up());
+    CHECK_EQ(fake_drops_rx(NETDEV_DROP_STOP), 1);
     CHECK(netback_send(0, 5, FRAME, 0));
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, DESCS), 1);
     CHECK(!bufs[0]->next && fake_counts(bufs[0]->data, 5, FRAME));

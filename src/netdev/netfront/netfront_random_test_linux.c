@@ -6,6 +6,7 @@
  */
 #include "boot/boot.h"
 #include "netdev/netfront/netback_fake_test.h"
+#include "netdev/received_test.h"
 
 static uint64_t rounds, seconds, first_seed;
 BOOT_KEY_RANGE("netfront.rounds", boot_parse_u64, &rounds, "60", "",
@@ -131,6 +132,7 @@ static void toolstack_step(void)
 {
     netback.init_wait = lies(1) ? draw_below(4) : NETBACK_FINE;
     netback.connect = lies(1) ? draw_below(4) : NETBACK_FINE;
+    netback.closing = lies(1) ? NETBACK_SILENT : NETBACK_FINE;
     netback.close = lies(1) ? NETBACK_SILENT : NETBACK_FINE;
     fake_xen.silent = lies(4);
     fake_xen.refuses = lies(4);
@@ -190,14 +192,8 @@ static uint64_t received;
 
 static void check_packet(const struct netbuf *packet)
 {
-    uint32_t bytes = 0;
-
-    for (const struct netbuf *nb = packet; nb; nb = nb->next) {
-        CHECK(nb->len > 0 && nb->data >= nb->start &&
-              nb->data + nb->len <= nb->start + nb->buf_bytes);
-        bytes += nb->len;
-    }
-    CHECK(bytes >= 14 && netbuf_packet_pieces(packet) <= 18);
+    check_received(packet, 0);
+    CHECK(netbuf_packet_pieces(packet) <= 18);
     CHECK(!(packet->flags & NETBUF_CSUM_PARTIAL) ||
           packet->csum_start + packet->csum_offset + 2 <= packet->len);
     received++;
@@ -299,7 +295,7 @@ static void play_round(uint64_t *bad, uint64_t *lost)
     *lost += dropped(NETDEV_DROP_STOP, NETDEV_DROP_STOP);
     for (uint32_t ref = 1; ref < FAKE_GRANTS; ref++) /* it lets go at last */
         fake_xen.grants[ref].busy = 0;
-    netfront_grants_take_all(&fake_front);
+    fake_vif_link_up();
     netback_end();
 }
 

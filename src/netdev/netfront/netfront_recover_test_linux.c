@@ -260,21 +260,27 @@ static void let_go(void)
         fake_xen.grants[ref].busy = 0;
 }
 
+static void check_start_has_to_wait(void)
+{
+    netdev_control_timeout_ns = 1000000;
+    CHECK_EQ(netback_start(1, DESCS), NETDEV_ETIMEOUT);
+    netdev_control_timeout_ns = 1000000000;
+}
+
+/* The rings' pages can't be used for anything else, not even for the next connection. */
 TEST(netfront_keeps_grants_that_cannot_be_taken_back)
 {
     begin();
     netback.keeps_pages = true; /* both rings */
+    netdev_control_timeout_ns = 1000000;
     CHECK_EQ(netdev_stop(fake_vif), 0);
     CHECK_EQ(xen_grants_used(), 2);
     CHECK_EQ(fake_front.kept, 2);
     netback.keeps_pages = false;
-    CHECK_EQ(netback_start(1, DESCS), 0); /* the same domain has them already */
-    netback_check_traffic(DESCS);
-    CHECK_EQ(netdev_stop(fake_vif), 0);
-    CHECK_EQ(xen_grants_used(), 2); /* the first connection has them still */
+    check_start_has_to_wait();
     netback_detach();
     netback_attach(FAKE_OTHER_BACK, 0);
-    CHECK_EQ(netback_start(1, DESCS), NETDEV_ENOMEM); /* another domain doesn't get them */
+    check_start_has_to_wait();
     CHECK_EQ(xen_grants_used(), 2);
     let_go();
     CHECK_EQ(netback_start(1, DESCS), 0);
@@ -283,7 +289,8 @@ TEST(netfront_keeps_grants_that_cannot_be_taken_back)
     CHECK_EQ(fake_front.kept, 0);
 }
 
-TEST(netfront_gives_buffers_back_whose_page_is_kept)
+/* Two packets are in flight and the back end has mapped the first one's page. */
+static void begin_with_a_mapped_page(void)
 {
     struct netback_slot slot;
 
@@ -291,17 +298,92 @@ TEST(netfront_gives_buffers_back_whose_page_is_kept)
     send_to_vif(2);
     CHECK(netback_take(0, &slot));
     fake_xen.grants[slot.ref].busy++;
+    netdev_control_timeout_ns = 1000000;
+}
+
+TEST(netfront_keeps_a_buffer_whose_page_is_kept)
+{
+    begin_with_a_mapped_page();
     netback_say("state", "6");
-    CHECK(fake_vif_link_up());
+    while (fake_front.phase != NETFRONT_KEPT)
+        CHECK(!fake_vif_link_up());
     CHECK_EQ(fake_front.kept, 1);
+    CHECK_EQ(xen_grants_used(), 1);
+    CHECK_EQ(fake_drops_tx(NETDEV_DROP_STOP), 2);
+    for (uint32_t i = 0; i < 10; i++) {
+        CHECK(!fake_vif_link_up());
+        CHECK_EQ(netbuf_pool_free_count(fake_pages()), FAKE_POOL - 1);
+    }
+    let_go();
+    CHECK(fake_vif_link_up());
     CHECK_EQ(fake_drops_tx(NETDEV_DROP_STOP), 2);
     netback_check_traffic(DESCS);
-    CHECK_EQ(netdev_stop(fake_vif), 0);
-    CHECK(netbuf_pool_whole(fake_pages()));
-    CHECK_EQ(xen_grants_used(), 1);
-    let_go();
-    CHECK_EQ(netback_start(1, DESCS), 0);
     netback_end();
+}
+
+/* The same at a stop: the app's later looks bring the buffer back. */
+TEST(netfront_gives_a_kept_buffer_back_after_a_stop)
+{
+    begin_with_a_mapped_page();
+    CHECK_EQ(netdev_stop(fake_vif), 0);
+    fake_vif_link_up();
+    CHECK_EQ(netbuf_pool_free_count(fake_pages()), FAKE_POOL - 1);
+    check_start_has_to_wait(); /* configured anew, in FOUND, it keeps it still */
+    CHECK_EQ(netbuf_pool_free_count(fake_pages()), FAKE_POOL - 1);
+    let_go();
+    fake_vif_link_up();
+    CHECK(netbuf_pool_whole(fake_pages()));
+    CHECK_EQ(xen_grants_used(), 0);
+    CHECK_EQ(netback_start(1, DESCS), 0);
+    netback_check_traffic(DESCS);
+    netback_end();
+}
+
+/* --- the way down -------------------------------------------------------------------------------
+ */
+
+/* As one whose handler of Closing frees its rings: who says Closed at once finds them mapped. */
+TEST(netfront_closes_before_it_is_closed)
+{
+    begin();
+    netback.frees_closing = true;
+    CHECK_EQ(netdev_stop(fake_vif), 0);
+    CHECK_EQ(xen_grants_used(), 0);
+    CHECK_STR(OWN_NODE("state"), "6");
+    netback_end();
+}
+
+/* What a busy dom0 would do some time later. */
+static uint64_t late_ns;
+
+static void react_late(void)
+{
+    if (clock_ns() >= late_ns)
+        netback_react();
+}
+
+static void let_go_late(void)
+{
+    netback_react();
+    if (clock_ns() >= late_ns)
+        let_go();
+}
+
+TEST(netfront_stops_with_patience_for_a_busy_dom0)
+{
+    for (uint32_t round = 0; round < 2; round++) {
+        begin();
+        send_to_vif(1);
+        netdev_control_timeout_ns = 5000000;
+        late_ns = clock_ns() + 3 * netdev_control_timeout_ns;
+        fake_xen.changed = react_late;
+        fake_xen.waited = round == 0 ? react_late : let_go_late;
+        netback.keeps_pages = round == 1;
+        CHECK_EQ(netdev_stop(fake_vif), 0);
+        CHECK_EQ(xen_grants_used(), 0);
+        CHECK(netbuf_pool_whole(fake_pages()));
+        netback_end();
+    }
 }
 
 /* --- suspend and resume ----------------------------------------------------------------------- */

@@ -38,23 +38,6 @@ TEST(netfront_receives)
     netback_end();
 }
 
-TEST(netfront_receives_where_the_back_end_says)
-{
-    struct netback_slot slot;
-
-    begin();
-    CHECK(netback_next(0, &slot));
-    slot.offset = 4000;
-    slot.status = 96; /* to the last byte of the page */
-    netback_answer(0, 7, slot);
-    netback_publish_rx(0);
-    CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 4), 1);
-    CHECK_EQ(netbuf_headroom(bufs[0]), 4000);
-    CHECK(bufs[0]->len == 96 && fake_counts(bufs[0]->data, 7, 96));
-    netbuf_free(bufs[0]);
-    netback_end();
-}
-
 TEST(netfront_receives_chains_and_passes_over_hashes)
 {
     struct netback_slot slot;

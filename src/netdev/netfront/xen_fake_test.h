@@ -41,6 +41,7 @@ struct fake_xen {
     bool silent;                           /* the store doesn't answer */
     bool refuses;                          /* the store takes no writes */
     void (*changed)(void); /* called when we have changed the store: the other domains' part */
+    void (*waited)(void);  /* called when we wait for news of the store; NULL: nobody */
     void (*resume)(void *arg);
     void *resume_arg;
 };

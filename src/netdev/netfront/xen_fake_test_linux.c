@@ -348,8 +348,10 @@ bool store_watch_fired(int watch)
     return fired;
 }
 
-/* The fake changes only when it is asked: it is no use to wait. */
+/* The fake changes only when it is asked: it is no use to wait for long. */
 void store_wait(uint64_t deadline_ns)
 {
     (void)deadline_ns;
+    if (fake_xen.waited)
+        fake_xen.waited();
 }

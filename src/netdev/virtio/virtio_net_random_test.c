@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A random hostile device against a random app: nothing may be hurt, and after stop every buffer is
  * back. The same steps in every run. */
+#include "netdev/received_test.h"
 #include "netdev/virtio/virtio_fake_test.h"
 
 enum { DESCS = 16 };
@@ -78,7 +79,7 @@ static void app_step(void)
     case 0:
         n = netdev_rx_burst(fake_dev, 0, bufs, 1 + n);
         for (uint32_t i = 0; i < n; i++) {
-            CHECK(bufs[i]->len >= 14 && bufs[i]->len <= bufs[i]->buf_bytes - 64);
+            check_received(bufs[i], VIRTIO_NET_HEADER);
             CHECK(!(bufs[i]->flags & NETBUF_CSUM_PARTIAL) ||
                   bufs[i]->csum_start + bufs[i]->csum_offset + 2 <= bufs[i]->len);
         }
