@@ -53,7 +53,9 @@ extern const char boot_app[], boot_version[];
  * most some microseconds apart. Off by at most 0.1 %. */
 uint64_t clock_ns(void);
 
-/* Seconds since 1970-01-01 00:00 UTC. */
+/* Seconds since 1970-01-01 00:00 UTC, as the machine tells it: goes ahead by the whole pause after
+ * a stop, a migration or a snapshot, and goes back if the machine's date is set back. At most a
+ * second behind such a change. */
 uint64_t clock_unix_s(void);
 
 /* The processor's cycle counter, for counting cycles a packet. Not a clock: see clock_ns. */

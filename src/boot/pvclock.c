@@ -25,6 +25,13 @@ uint64_t pvclock_ns_at(const struct vcpu_time_info *time, uint64_t cycles)
     return ns;
 }
 
+/* The cycle counter, read after all loads before it: not before the version of the page. */
+static uint64_t cycles_in_order(void)
+{
+    __asm__ volatile("lfence" : : : "memory");
+    return clock_cycles();
+}
+
 uint64_t pvclock_ns(const volatile struct vcpu_time_info *page)
 {
     enum { TRIES = 1000 }; /* then the host has stopped in the middle: take what is there */
@@ -36,12 +43,29 @@ uint64_t pvclock_ns(const volatile struct vcpu_time_info *page)
                                       .system_time = page->system_time,
                                       .tsc_to_system_mul = page->tsc_to_system_mul,
                                       .tsc_shift = page->tsc_shift};
-        ns = pvclock_ns_at(&time, clock_cycles());
+        ns = pvclock_ns_at(&time, cycles_in_order());
         __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the reads above come before the next one */
         if (!(version & 1) && version == page->version)
             break;
     }
     return ns;
+}
+
+bool pvclock_is_stable(const volatile struct vcpu_time_info *page)
+{
+    enum { STABLE = 1, FLAGS = offsetof(struct vcpu_time_info, tsc_shift) + 1 };
+
+    return ((const volatile uint8_t *)page)[FLAGS] & STABLE;
+}
+
+uint64_t pvclock_forward(uint64_t *latest_ns, uint64_t ns)
+{
+    uint64_t latest = __atomic_load_n(latest_ns, __ATOMIC_RELAXED);
+
+    while (latest < ns && !__atomic_compare_exchange_n(latest_ns, &latest, ns, true,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+    return MAX(latest, ns);
 }
 
 uint64_t pvclock_cycles_hz(const volatile struct vcpu_time_info *page)

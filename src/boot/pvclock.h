@@ -21,6 +21,14 @@ uint64_t pvclock_ns(const volatile struct vcpu_time_info *page);
 /* The time that a settled copy of the page gives for a value of the cycle counter. */
 uint64_t pvclock_ns_at(const struct vcpu_time_info *time, uint64_t cycles);
 
+/* Whether the host promises that the cycle counters of all processors agree (its flag
+ * PVCLOCK_TSC_STABLE_BIT). Where it doesn't, what cores read side by side has to go through
+ * pvclock_forward. */
+bool pvclock_is_stable(const volatile struct vcpu_time_info *page);
+
+/* The later of `ns` and all times that any core brought here before, which *latest_ns keeps. */
+uint64_t pvclock_forward(uint64_t *latest_ns, uint64_t ns);
+
 /* The cycle counter's frequency; 0 if the page can't be right. */
 uint64_t pvclock_cycles_hz(const volatile struct vcpu_time_info *page);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of the clock page's arithmetic, and of pages that a host should not have left. */
+#include "boot/boot.h"
 #include "boot/pvclock.h"
 #include "boot/test.h"
 
@@ -62,4 +63,41 @@ TEST(pvclock_tells_the_frequency)
     CHECK_EQ(pvclock_cycles_hz(&t), 1000000000);
     t = page(HALF, -1);
     CHECK_EQ(pvclock_cycles_hz(&t), 4000000000);
+}
+
+TEST(pvclock_tells_whether_cores_agree)
+{
+    struct vcpu_time_info t = page(HALF, 0);
+    uint8_t *flags = (uint8_t *)&t.tsc_shift + 1;
+
+    CHECK(!pvclock_is_stable(&t));
+    *flags = 2; /* the machine was stopped */
+    CHECK(!pvclock_is_stable(&t));
+    *flags = 3;
+    CHECK(pvclock_is_stable(&t));
+}
+
+static uint64_t cores_latest_ns;
+static bool went_back[BOOT_CORES_MAX];
+
+/* Each core has a clock of its own, some behind others; together they never go back. */
+static void read_forward(uint32_t core)
+{
+    uint64_t last_ns = 0;
+
+    for (uint64_t i = 0; i < 10000; i++) {
+        uint64_t latest_ns = __atomic_load_n(&cores_latest_ns, __ATOMIC_ACQUIRE);
+        uint64_t ns = pvclock_forward(&cores_latest_ns, 10 * i + 1000 * core);
+        went_back[core] |= ns < latest_ns || ns < last_ns;
+        last_ns = ns;
+    }
+}
+
+TEST(pvclock_of_cores_that_differ_goes_forward)
+{
+    boot_run(read_forward);
+    for (uint32_t core = 0; core < boot_cores(); core++)
+        CHECK(!went_back[core]);
+    CHECK_EQ(pvclock_forward(&cores_latest_ns, 5), 99990 + 1000 * (boot_cores() - 1));
+    CHECK_EQ(pvclock_forward(&cores_latest_ns, 1 << 30), 1 << 30);
 }

@@ -48,7 +48,7 @@ static struct core *cores; /* boot_cores() of them */
 static struct netbuf_pool *pools[BOOT_CORES_MAX];
 static struct netdev *dev;
 static struct device_stats device_stats;
-static uint64_t clock_base_s;
+static uint64_t clock_base_s; /* the time when clock_ns() was 0; only grows */
 
 static const char *parse_allow(const struct boot_key *key, const char *text)
 {
@@ -62,9 +62,19 @@ static const char *parse_allow(const struct boot_key *key, const char *text)
     return expected;
 }
 
+/* The time by which items expire: the date, but where that is set back it goes on as before, so
+ * that no item lives for longer than its client wanted. A machine that was stopped finds the date
+ * ahead: then what expired meanwhile is gone. */
 static uint32_t now_s(void)
 {
-    return (uint32_t)(clock_base_s + clock_ns() / 1000000000ull);
+    const uint64_t run_s = clock_ns() / 1000000000ull, date_s = clock_unix_s();
+    uint64_t base_s = __atomic_load_n(&clock_base_s, __ATOMIC_RELAXED);
+
+    while (unlikely(date_s > base_s + run_s) &&
+           !__atomic_compare_exchange_n(&clock_base_s, &base_s, date_s - run_s, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+    return (uint32_t)MAX(base_s + run_s, date_s);
 }
 
 static RUNS_SELDOM void create_cores(void)
@@ -246,7 +256,6 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
     conf.csum_offload = info->offloads & NETDEV_OFFLOAD_TX_CSUM;
-    clock_base_s = clock_unix_s() - clock_ns() / 1000000000ull;
     conf.now_s = now_s();
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     device_stats.dev = dev;

@@ -26,7 +26,6 @@ enum apic_register {
     TIMER_DIVIDE = 0x3e0
 };
 enum { ENABLED = 1 << 8, MASKED = 1 << 16, SENDING = 1 << 12, ONE_TO_ONE = 0xb, ID_SHIFT = 24 };
-enum { PROTECTION = 13 }; /* the exception */
 enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1, PIT_CHANNEL0 = 0x40, PIT_COMMAND = 0x43, ONCE = 0x30 };
 enum { IOAPIC_VERSION = 1, IOAPIC_LINES = 0x10, MADT_IOAPIC = 1, MADT_IOAPIC_BYTES = 12 };
 
@@ -39,7 +38,7 @@ uint32_t apic_ids[BOOT_CORES_MAX];
 static uint64_t timer_hz;
 
 bool wait_halt(void);
-extern const char wait_protection[], wait_wake[], wait_timer[], wait_spurious[];
+extern const char wait_wake[], wait_timer[], wait_spurious[];
 
 static volatile uint32_t *apic(enum apic_register reg)
 {
@@ -93,7 +92,6 @@ static void start_first(void)
     outb(PIT_COMMAND, ONCE);
     outb(PIT_CHANNEL0, 0);
     outb(PIT_CHANNEL0, 0);
-    trap_gate(PROTECTION, wait_protection, STACK_TRAP);
     trap_gate(APIC_VECTOR_WAKE, wait_wake, STACK_SAME);
     trap_gate(APIC_VECTOR_TIMER, wait_timer, STACK_SAME);
     trap_gate(APIC_VECTOR_SPURIOUS, wait_spurious, STACK_SAME);

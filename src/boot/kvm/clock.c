@@ -4,7 +4,12 @@
  *   kvm    KVM's paravirtual clock: the host keeps a page with the cycle counter's scale and offset
  *   cpuid  the cycle counter's frequency as CPUID tells it (leaves 0x40000010 and 0x15)
  *   pit    the frequency measured against the 8254 timer
- * The date comes from KVM's wall clock, else from the real-time clock.
+ * The date comes from KVM's wall clock, else from the real-time clock (rtc.c).
+ *
+ * A machine that is stopped, saved, migrated or set back to a snapshot goes on with the clock where
+ * it was, so the date falls behind by the whole pause; and a host's date may be set. So the date is
+ * read anew once a second, by who asks for it; and where the host has written its clock page, as it
+ * does when a machine goes on, at once.
  */
 #include "boot/io.h"
 #include "boot/kvm/kvm.h"
@@ -14,14 +19,19 @@
 #include <asm/kvm_para.h>
 
 enum { PIT_HZ = 1193182, PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_GATE = 0x61 };
-enum { RTC_INDEX = 0x70, RTC_DATA = 0x71 };
 #define NS_PER_S 1000000000ull
 #define HZ_MIN   1000000u /* a frequency below is nonsense, and no divisor */
 
-/* Of each core: the page that the host writes at any time, and what clock_ns returned last. */
+#define LOOK_NS   NS_PER_S         /* the date is read anew after so long */
+#define AGAIN_NS  (NS_PER_S / 100) /* or after so long, if the clock page was written */
+#define NO_DATE_S 1767225600ull    /* 2026-01-01: real dates are later */
+
+/* Of each core: the page that the host writes at any time, what clock_ns returned last, and the
+ * page's version when the date was read last. */
 static struct {
     volatile struct vcpu_time_info page;
     uint64_t last_ns;
+    uint32_t date_version;
 } __attribute__((aligned(CACHE_LINE))) times[BOOT_CORES_MAX];
 static volatile struct {
     uint32_t version, sec, nsec;
@@ -30,22 +40,38 @@ static volatile struct {
 static const char *clock_name;
 static uint64_t cycles_hz;
 static uint64_t ns_per_cycle; /* times 2^32 */
-static uint64_t unix_s_at_0;  /* the date when clock_ns() was 0 */
+static bool flags_are_valid;  /* those of the pages */
+static uint64_t latest_ns;    /* of all cores, where their cycle counters may differ */
 
-static bool has_kvm_clock(void)
+static struct {
+    enum { NO_DATE, KVM_WALL_CLOCK, REAL_TIME_CLOCK } source;
+    uint32_t is_read;   /* a core is about to read it anew */
+    uint64_t at_0_ns;   /* nanoseconds from 1970 to when clock_ns() was 0 */
+    uint64_t looked_ns; /* when it was read last */
+} date;
+
+uint32_t kvm_leaves(struct cpuid (*ask)(uint32_t leaf))
 {
-    struct cpuid id = cpuid(0x40000000);
+    enum { FIRST = 0x40000000, END = 0x40010000, STEP = 0x100 };
 
-    if (!(cpuid(1).ecx & 1u << 31) || id.ebx != 0x4b4d564b || id.ecx != 0x564b4d56 ||
-        id.edx != 0x4d)
-        return false;
-    return cpuid(0x40000001).eax & 1u << KVM_FEATURE_CLOCKSOURCE2;
+    if (!(ask(1).ecx & 1u << 31)) /* no VMM */
+        return 0;
+    for (uint32_t leaf = FIRST; leaf < END; leaf += STEP) {
+        struct cpuid id = ask(leaf);
+        if (id.ebx == 0x4b4d564b && id.ecx == 0x564b4d56 && id.edx == 0x4d)
+            return leaf;
+    }
+    return 0;
 }
 
 void clock_init_ring0(void)
 {
-    if (!has_kvm_clock())
+    const uint32_t leaves = kvm_leaves(cpuid);
+    const uint32_t features = leaves ? cpuid(leaves + 1).eax : 0;
+
+    if (!(features & 1u << KVM_FEATURE_CLOCKSOURCE2))
         return;
+    flags_are_valid = features & 1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT;
     wrmsr(MSR_KVM_WALL_CLOCK_NEW, (uintptr_t)&wall_page);
     wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&times[0].page | 1);
 }
@@ -118,48 +144,107 @@ static uint64_t pit_cycles_hz(void)
     return 0;
 }
 
-static uint32_t rtc(uint8_t index, bool bcd)
-{
-    outb(RTC_INDEX, index);
-    uint32_t v = inb(RTC_DATA);
-    return bcd ? (v >> 4) * 10 + (v & 15) : v;
-}
-
-/* Days from 1970-01-01 to a date: years are counted from March, so that the leap day is the last.
+/* --- the date ---------------------------------------------------------------------------------
  */
-static uint64_t days(uint32_t year, uint32_t month, uint32_t day)
-{
-    uint64_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
 
-    return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 - 719468;
-}
-
-/* The real-time clock's date; 0 if there is none. It is read twice, as it may tick in between. */
-static uint64_t rtc_unix_s(void)
+/* What KVM's wall clock page tells: the date when its clock was 0. False if that isn't settled, or
+ * was never written. */
+static bool read_wall_page(uint64_t *at_0_ns)
 {
-    enum { TRIES = 100, STATUS_B = 11, BINARY = 4 };
-    uint64_t last = 1;
+    enum { TRIES = 1000 };
 
     for (int i = 0; i < TRIES; i++) {
-        bool bcd = !(rtc(STATUS_B, false) & BINARY);
-        uint32_t month = rtc(8, bcd), day = rtc(7, bcd);
-        if (month < 1 || month > 12 || day < 1 || day > 31)
-            return 0;
-        uint64_t d = days(2000 + rtc(9, bcd), month, day);
-        uint64_t s = ((d * 24 + rtc(4, bcd)) * 60 + rtc(2, bcd)) * 60 + rtc(0, bcd);
-        if (s == last)
-            return s;
-        last = s;
+        uint32_t version = load_acquire(&wall_page.version);
+        uint64_t ns = wall_page.sec * NS_PER_S + wall_page.nsec;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the reads above come before the next one */
+        if (version & 1 || version != wall_page.version)
+            continue;
+        *at_0_ns = ns;
+        return ns > 0;
     }
-    return 0;
+    return false;
 }
+
+uint64_t date_at_0_ns(uint64_t at_0_ns, uint64_t now_ns, uint64_t rtc_s)
+{
+    const uint64_t date_ns = at_0_ns + now_ns, first_ns = rtc_s * NS_PER_S;
+
+    if (date_ns < first_ns)
+        return first_ns - now_ns;
+    if (date_ns >= first_ns + NS_PER_S)
+        return first_ns + NS_PER_S - 1 - now_ns;
+    return at_0_ns;
+}
+
+/* Asks the machine for the date; leaves it as it is if the machine doesn't tell. */
+static RUNS_SELDOM void read_date(uint64_t now_ns)
+{
+    uint64_t at_0_ns = date.at_0_ns, rtc_s;
+
+    if (date.source == KVM_WALL_CLOCK) {
+        msr_write(MSR_KVM_WALL_CLOCK_NEW, (uintptr_t)&wall_page);
+        read_wall_page(&at_0_ns);
+    } else if (date.source == REAL_TIME_CLOCK) {
+        rtc_s = rtc_unix_s((at_0_ns + now_ns) / NS_PER_S);
+        if (rtc_s)
+            at_0_ns = date_at_0_ns(at_0_ns, now_ns, rtc_s);
+    }
+    __atomic_store_n(&date.at_0_ns, at_0_ns, __ATOMIC_RELAXED);
+}
+
+static bool date_is_due(uint64_t now_ns)
+{
+    const uint64_t looked_ns = __atomic_load_n(&date.looked_ns, __ATOMIC_RELAXED);
+    const uint32_t core = boot_core();
+
+    return now_ns >= looked_ns + LOOK_NS ||
+           (times[core].page.version != times[core].date_version && now_ns >= looked_ns + AGAIN_NS);
+}
+
+/* One core at a time; others go on with the date as it is. */
+static RUNS_SELDOM void look_at_date(uint64_t now_ns)
+{
+    const uint32_t core = boot_core();
+
+    if (__atomic_exchange_n(&date.is_read, 1, __ATOMIC_ACQUIRE))
+        return;
+    times[core].date_version = times[core].page.version;
+    read_date(now_ns);
+    __atomic_store_n(&date.looked_ns, now_ns, __ATOMIC_RELAXED);
+    store_release(&date.is_read, 0);
+}
+
+static RUNS_SELDOM void find_date(void)
+{
+    if (times[0].page.version != 0 && read_wall_page(&date.at_0_ns)) {
+        date.source = KVM_WALL_CLOCK;
+        return;
+    }
+    const uint64_t s = rtc_unix_s(0);
+    date.source = s ? REAL_TIME_CLOCK : NO_DATE;
+    date.at_0_ns = (s ? s : NO_DATE_S) * NS_PER_S - clock_ns();
+    if (!s)
+        print("clock: this machine tells no date, so it starts as 2026-01-01; with QEMU's "
+              "microvm, add rtc=on.\n");
+}
+
+uint64_t clock_unix_s(void)
+{
+    const uint64_t now_ns = clock_ns();
+
+    if (unlikely(date_is_due(now_ns)))
+        look_at_date(now_ns);
+    return (__atomic_load_n(&date.at_0_ns, __ATOMIC_RELAXED) + now_ns) / NS_PER_S;
+}
+
+/* --- the clock --------------------------------------------------------------------------------
+ */
 
 RUNS_SELDOM void clock_init(void)
 {
     if (times[0].page.version != 0) {
         clock_name = "kvm";
         cycles_hz = pvclock_cycles_hz(&times[0].page);
-        unix_s_at_0 = wall_page.sec;
     }
     if (cycles_hz < HZ_MIN) {
         clock_name = "cpuid";
@@ -174,8 +259,8 @@ RUNS_SELDOM void clock_init(void)
             "The machine has no clock: neither KVM's, nor a frequency in CPUID, nor an 8254 timer. "
             "With QEMU, leave out pit=off.");
     ns_per_cycle = (NS_PER_S << 32) / cycles_hz;
-    if (!unix_s_at_0)
-        unix_s_at_0 = rtc_unix_s() - clock_ns() / NS_PER_S;
+    trap_gate(PROTECTION, wait_protection, STACK_TRAP); /* for msr_write */
+    find_date();
 }
 
 const char *machine_clock_name(void)
@@ -188,16 +273,14 @@ uint64_t clock_ns(void)
     const uint32_t core = boot_core();
     uint64_t ns;
 
-    if (times[core].page.version != 0)
+    if (times[core].page.version != 0) {
         ns = pvclock_ns(&times[core].page);
-    else
+        if (!flags_are_valid || unlikely(!pvclock_is_stable(&times[core].page)))
+            ns = pvclock_forward(&latest_ns, ns);
+    } else {
         ns = pvclock_scale(clock_cycles(), ns_per_cycle, 0);
+    }
     return times[core].last_ns = MAX(times[core].last_ns, ns);
-}
-
-uint64_t clock_unix_s(void)
-{
-    return unix_s_at_0 + clock_ns() / NS_PER_S;
 }
 
 uint64_t clock_cycles_hz(void)

@@ -4,6 +4,7 @@
 #define BOOT_KVM_KVM_H
 
 #include "boot/lib.h"
+#include "boot/pvh/pvh.h"
 
 /* clock.c: asks the host for its clock pages (ring 0), then finds the best clock. */
 void clock_init_ring0(void);
@@ -13,6 +14,24 @@ void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 /* console.c: sets up the serial port; and is Ctrl-C among what was typed since the last look? */
 void console_init(void);
 bool console_ctrl_c(void);
+
+/* clock.c: the first of KVM's leaves of CPUID, which are behind those of other VMMs that a host
+ * plays (Linux' Documentation/virt/kvm/x86/cpuid.rst); 0 if there are none. */
+uint32_t kvm_leaves(struct cpuid (*ask)(uint32_t leaf));
+
+/* clock.c: moves a date by as little as makes it agree with a clock that tells whole seconds.
+ * at_0_ns is the date when clock_ns() was 0, now_ns is clock_ns() when that clock told rtc_s. */
+uint64_t date_at_0_ns(uint64_t at_0_ns, uint64_t now_ns, uint64_t rtc_s);
+
+/* rtc.c: the real-time clock's date, 0 if there is none. Within a second of the date that is
+ * expected it is believed at once; any other is read until two looks agree. */
+uint64_t rtc_unix_s(uint64_t expected_s);
+
+/* wait.S: what ring 3 isn't allowed, hlt in boot_wait and wrmsr in msr_write, becomes an exception,
+ * in whose handler it is carried out. All other exceptions of that vector are reported. */
+enum { PROTECTION = 13 }; /* the vector */
+extern const char wait_protection[];
+void msr_write(uint32_t msr, uint64_t value); /* either ring */
 
 /* start.c: boot_stopping looks at the hardware once in 10 ms, which takes some 100 us under KVM. So
  * that no packet waits for a look, boot_wait has it done before it sleeps, by the first of these

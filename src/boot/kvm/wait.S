@@ -26,16 +26,35 @@ wait_halt_ring3:                        /* hlt isn't allowed here: it ends up in
         hlt
         ret
 
-/* The handler of general protection faults: this hlt is carried out, all others are reported. */
+/* The handler of general protection faults: this hlt and the wrmsr of msr_write are carried out,
+ * all else is reported. */
         .globl  wait_protection
 wait_protection:                        /* on the stack: error code, rip, ... */
         cmpq    $wait_halt_ring3, 8(%rsp)
-        jne     trap_vectors + 16 * 13
+        jne     wait_is_msr
         addq    $8, %rsp
         incq    (%rsp)                  /* hlt is one byte long */
         sti
         hlt
         iretq                           /* which also turns interrupts off again */
+wait_is_msr:
+        cmpq    $msr_write_here, 8(%rsp)
+        jne     trap_vectors + 16 * 13
+        addq    $8, %rsp
+        addq    $2, (%rsp)              /* wrmsr is two bytes long */
+        wrmsr
+        iretq
+
+/* void msr_write(uint32_t msr, uint64_t value): in ring 3 wrmsr ends up in wait_protection, too. */
+        .globl  msr_write
+msr_write:
+        movl    %edi, %ecx
+        movl    %esi, %eax
+        movq    %rsi, %rdx
+        shrq    $32, %rdx
+msr_write_here:
+        wrmsr
+        ret
 
         .globl  wait_wake, wait_timer, wait_spurious
 wait_wake:
