@@ -53,7 +53,7 @@ static void run_all(struct thread *threads, const struct load_run *run, struct r
 {
     struct port *port = threads[0].load.port;
 
-    server_stats_ask(port, &report->before);
+    bool told = server_stats_ask(port, &report->before);
     report->start_unix_ms = unix_ms();
     for (uint32_t i = 0; i < options.threads; i++)
         threads[i].run = *run;
@@ -67,7 +67,9 @@ static void run_all(struct thread *threads, const struct load_run *run, struct r
     for (uint32_t i = 1; i < options.threads; i++)
         pthread_join(threads[i].id, NULL);
     report->finish_unix_ms = unix_ms();
-    server_stats_ask(port, &report->after);
+    report->after.count = 0;
+    if (told) /* without the first ones they would tell of all time */
+        server_stats_ask(port, &report->after);
     memset(&report->result, 0, sizeof report->result);
     report->foreign = 0;
     for (uint32_t i = 0; i < options.threads; i++) {
@@ -86,8 +88,11 @@ static bool run_controlled(struct thread *threads, struct report *report)
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         double seconds, rate = 0;
-        if (sscanf(line, "%lf %lf", &seconds, &rate) < 1 || seconds <= 0 || rate < 0) {
-            fprintf(stderr, "kvload: a run is SECONDS [RATE].\n");
+        if (sscanf(line, "%lf %lf", &seconds, &rate) < 1 || !(seconds > 0 && seconds <= 1e6) ||
+            !(rate >= 0 && rate <= 1e15)) {
+            line[strcspn(line, "\n")] = 0;
+            fprintf(stderr, "kvload: a run is SECONDS [RATE], up to 1e6 and 1e15, not '%s'.\n",
+                    line);
             exit(2);
         }
         struct load_run run = {

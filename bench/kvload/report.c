@@ -115,11 +115,11 @@ static double grown(const struct report *report, const char *name)
 }
 
 /* The share of time in which a polling server had no packets, from its stats; -1 if they don't
- * tell. */
+ * tell, or tell what can't be, as of a server that was restarted meanwhile. */
 static double server_idle_share(const struct report *report)
 {
-    double all = grown(report, "cycles_total");
-    return all > 0 ? 1 - grown(report, "cycles_busy") / all : -1;
+    double all = grown(report, "cycles_total"), busy = grown(report, "cycles_busy");
+    return all > 0 && busy >= 0 && busy <= all ? 1 - busy / all : -1;
 }
 
 void report_table(FILE *file, const struct report *report)
@@ -169,13 +169,14 @@ void report_table(FILE *file, const struct report *report)
 
 /* --- JSON ---------------------------------------------------------------------------------- */
 
+/* A byte beyond ASCII is told as the character of its number: a key's bytes need be no UTF-8. */
 static void json_text(FILE *file, const char *text)
 {
     fputc('"', file);
     for (; *text; text++)
         fprintf(file,
                 *text == '"' || *text == '\\' ? "\\%c"
-                : (uint8_t)*text < ' '        ? "\\u%04x"
+                : *text < ' ' || *text > '~'  ? "\\u%04x"
                                               : "%c",
                 (uint8_t)*text);
     fputc('"', file);

@@ -93,8 +93,10 @@ static RUNS_SELDOM void open_device(struct netdev_info *info)
     dev = netdev_pick();
     netdev_info(dev, info);
     if (info->mtu_bytes < SERVER_MIN_MTU)
-        panic("udpkv sends packets of up to %u bytes and the MTU of %s is %u; raise it.",
-              (unsigned)SERVER_MIN_MTU, info->where, info->mtu_bytes);
+        panic(
+            "The MTU of %s at %s is %u and udpkv needs at least %u, which every IPv4 network has; "
+            "raise it where the host sets it.",
+            info->driver, info->where, info->mtu_bytes, SERVER_MIN_MTU);
     netdev_open_cores(dev, boot_cores(), pools, POOL_COUNT, SERVER_BUF_BYTES,
                       NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
     netdev_info(dev, info);
@@ -160,6 +162,9 @@ static RUNS_SELDOM void print_serves(const struct netdev_info *info)
                               : "");
     if (boot_cores() > 1)
         print(", on %u cores", boot_cores());
+    if (conf.part_bytes < SERVER_PART_BYTES)
+        print(", answers in datagrams of %u bytes, as the MTU is %u", conf.part_bytes,
+              info->mtu_bytes);
     print(".\n");
 }
 
@@ -255,6 +260,7 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
     memcpy(conf.mac, info->mac, sizeof conf.mac);
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
+    conf.part_bytes = server_part_bytes(info->mtu_bytes);
     conf.csum_offload = info->offloads & NETDEV_OFFLOAD_TX_CSUM;
     conf.now_s = now_s();
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};

@@ -45,6 +45,7 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
     text_show_number(reply, "", "item_size_max", conf->shards.first->max_value);
     text_show_text(reply, "", "hash_algorithm", "xxh3");
     text_show_number(reply, "", "answer_datagrams_max", SERVER_MAX_PARTS);
+    text_show_number(reply, "", "answer_datagram_bytes", conf->part_bytes);
     for (uint32_t i = 0; i < conf->allow_count; i++) {
         format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
                conf->allow[i].len);
@@ -60,6 +61,10 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
     assert(conf->allow_count <= SERVER_MAX_ALLOW);
     memset(server, 0, sizeof *server);
     server->conf = *conf;
+    if (conf->part_bytes == 0)
+        server->conf.part_bytes = SERVER_PART_BYTES;
+    assert(server->conf.part_bytes >= server_part_bytes(SERVER_MIN_MTU) &&
+           server->conf.part_bytes <= SERVER_PART_BYTES);
     if (conf->allow_count == 0) {
         server->conf.allow_count = 1;
         server->conf.allow[0] = conf->ip;
@@ -100,12 +105,12 @@ static uint8_t *part_header(struct netbuf *nb)
     return nb->data + INET_UDP_HEADROOM;
 }
 
-static void add_part(struct answer *answer, struct netbuf *nb)
+static inline void add_part(struct answer *answer, struct netbuf *nb)
 {
     assert(netbuf_headroom(nb) + INET_UDP_HEADROOM + SERVER_PART_BYTES <= nb->buf_bytes);
     answer->parts[answer->count++] = nb;
     answer->reply.at = part_header(nb) + SERVER_HEADER_BYTES;
-    answer->reply.end = part_header(nb) + SERVER_PART_BYTES;
+    answer->reply.end = part_header(nb) + answer->server->conf.part_bytes;
 }
 
 static bool more_parts(struct reply *reply)
@@ -149,7 +154,7 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
 
     for (uint32_t i = 0; i < answer->count; i++) {
         uint8_t *header = part_header(answer->parts[i]);
-        uint32_t len = SERVER_PART_BYTES;
+        uint32_t len = server->conf.part_bytes;
         if (i + 1 == answer->count)
             len = (uint32_t)(answer->reply.at - header);
         store_be16(header, request_id);

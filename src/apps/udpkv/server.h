@@ -5,8 +5,8 @@
  * the image, in a unit test and under a fuzzer.
  *
  * A request is one datagram: a frame header and text.h's commands. Its answer is one message of 1
- * to SERVER_MAX_PARTS datagrams, or nothing if all commands said noreply. protocol.txt, "UDP
- * protocol", has the header; its fields are big endian:
+ * to SERVER_MAX_PARTS datagrams, all but the last of server_part_bytes, or nothing if all commands
+ * said noreply. protocol.txt, "UDP protocol", has the header; its fields are big endian:
  *
  *      0            2            4            6            8
  *      +------------+------------+------------+------------+----------------
@@ -37,12 +37,13 @@
 
 enum {
     SERVER_HEADER_BYTES = 8,
-    SERVER_PART_BYTES = 1400, /* of a datagram's payload, header included: memcached's size */
+    SERVER_PART_BYTES = 1400, /* of a datagram's payload at most, header included: memcached's */
     SERVER_MAX_PARTS = 64,    /* datagrams of an answer: one small request brings at most 88 KiB */
     SERVER_MAX_ALLOW = 16,
     SERVER_BATCH = 32,       /* requests whose cache misses are waited for side by side */
     SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read in the first stage */
-    SERVER_MIN_MTU = SERVER_PART_BYTES + 28,
+    SERVER_MIN_MTU = 576,    /* which every host of IPv4 takes (RFC 791) */
+    SERVER_IP_UDP_BYTES = 28,
     SERVER_BUF_BYTES = 1518, /* a request may fill an Ethernet frame, VLAN tag included */
 };
 
@@ -62,10 +63,17 @@ enum server_drop {
 
 extern const char *const server_drop_names[SERVER_DROP_REASONS];
 
+/* Bytes of an answer's datagram, header included, on a device with this MTU. */
+static inline uint16_t server_part_bytes(uint32_t mtu_bytes)
+{
+    return (uint16_t)MIN(mtu_bytes - SERVER_IP_UDP_BYTES, (uint32_t)SERVER_PART_BYTES);
+}
+
 struct server_conf {
     struct ipv4_prefix ip; /* own address and network */
     uint8_t mac[6];
     uint16_t port;
+    uint16_t part_bytes;      /* server_part_bytes of an MTU; 0: SERVER_PART_BYTES */
     bool csum_offload;        /* leave UDP checksums to the device */
     struct netbuf_pool *pool; /* with SERVER_BUF_BYTES behind the headroom of a buffer */
     struct shards shards;     /* this core's copy */

@@ -134,11 +134,14 @@ static void check_shards(const struct shards *shards)
     }
 }
 
-static void random_requests(struct shards shards)
+static void random_requests(struct shards shards, uint32_t mtu_bytes)
 {
     struct netbuf *in[IN_MAX], *out[OUT_MAX];
     struct shards_sum sum;
-    struct server_conf conf = {.ip = {0x0a00020f, 24}, .port = 11211, .now_s = TEST_NOW_S};
+    struct server_conf conf = {.ip = {0x0a00020f, 24},
+                               .port = 11211,
+                               .part_bytes = server_part_bytes(mtu_bytes),
+                               .now_s = TEST_NOW_S};
 
     state = 88172645463325252;
     keys = 600 * (shards.mask + 1);
@@ -159,7 +162,7 @@ static void random_requests(struct shards shards)
         CHECK(sent <= room);
         for (uint32_t i = 0; i < sent; i++)
             CHECK(!out[i]->next && out[i]->len > INET_UDP_HEADROOM + SERVER_HEADER_BYTES &&
-                  out[i]->len <= INET_UDP_HEADROOM + SERVER_PART_BYTES);
+                  out[i]->len <= INET_UDP_HEADROOM + conf.part_bytes);
         netbuf_free_bulk(out, sent);
         CHECK(netbuf_pool_whole(pool));
         if (round % 64 == 0)
@@ -175,10 +178,15 @@ static void random_requests(struct shards shards)
 
 TEST(server_random_requests)
 {
-    random_requests(test_shards(1, STORE_MIN_BYTES));
+    random_requests(test_shards(1, STORE_MIN_BYTES), 1500);
 }
 
 TEST(server_random_requests_over_shards)
 {
-    random_requests(test_shards(2, STORE_MIN_BYTES));
+    random_requests(test_shards(2, STORE_MIN_BYTES), 1500);
+}
+
+TEST(server_random_requests_at_a_small_mtu)
+{
+    random_requests(test_shards(1, STORE_MIN_BYTES), SERVER_MIN_MTU);
 }
