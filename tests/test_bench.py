@@ -258,7 +258,7 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "boot", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "xen",
+    ["account", "boot", "console", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "xen",
      "zero-loss"],
 )
 def test_help_and_usage(script):
