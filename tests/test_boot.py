@@ -101,10 +101,14 @@ def test_selftest_without_a_test_fails():
     "keys, sentence",
     [
         ("nonsense=1", r"no key 'nonsense' in this image\. Keys: .*\bring\b"),
+        ("rign=3", r"no key 'rign' in this image\. The nearest: ring\. Keys: help .*\bring\b"),
+        ("quiet Ring=3", r"no key 'Ring' in this image\. The nearest: ring\. "),
+        ("ring.=3", r"no key 'ring\.' in this image\. The nearest: ring\. "),
         ("ring=1", r"ring=1 can't be used: expected 0, 3 or auto"),
         ("ring=", r"ring= can't be used: expected 0, 3 or auto"),
         ("ring=3 ring=3", r"ring is given twice"),
-        ("ring", r"'ring' isn't of the form key=value"),
+        ('ring="3 "', r"ring=3  can't be used"),
+        ("ring", r"'ring' isn't of the form key=value\. The nearest: ring\. The word help"),
         ("=3", r"no key '' in this image"),
         ("helpme", r"'helpme' isn't of the form key=value\. The word help alone explains the keys\.$"),
         ("nonsense=" + "x" * 3000, r"no key 'nonsense' in this image"),
@@ -116,6 +120,27 @@ def test_a_wrong_command_line_stops_the_image(keys, sentence):
         vm.expect(sentence)
         assert vm.exit_code() == 64
         assert "Hello" not in vm.console()
+
+
+FIRECRACKERS = (
+    "reboot=k panic=1 pci=off nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"
+)
+
+
+def test_words_that_vmms_write_for_linux_are_passed_over():
+    line = f"{FIRECRACKERS} console=ttyS0\tring=3 init=\"/bin/sh -c\" root=/dev/vda ro"
+    with boot("hello", line, machine="microvm") as vm:
+        told = vm.expect("^command line: passed over, as these words are for Linux: (.*)\\.$")[1]
+        assert told == f"{FIRECRACKERS} console=ttyS0 init=/bin/sh -c root=/dev/vda ro"
+        assert vm.expect(BOOT_LINE.format(app="hello"))[1] == "3", "ring= after a tab"
+        assert vm.exit_code() == 0
+
+
+def test_a_word_of_linux_hides_no_mistake():
+    with boot("udpkv", f"{FIRECRACKERS} udpvk.mem=16M", machine="microvm") as vm:
+        vm.expect(r"^command line: there is no key 'udpvk\.mem' in this image\. The nearest: udpkv\.mem\.")
+        assert vm.exit_code() == 64
+        assert "passed over" not in vm.console()
 
 
 def line_of(length):

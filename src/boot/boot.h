@@ -190,8 +190,9 @@ const char *boot_parse_string(const struct boot_key *key, const char *text); /* 
 /*
  * Called by a platform once, with its command line; the text must stay. `text_len` is how long the
  * whole line is, of which `text` may have the first BOOT_COMMAND_LINE_MAX bytes only: a longer line
- * is refused. Sets every key. `help` prints all keys and exits with 0; anything wrong prints a
- * sentence and exits with BOOT_EXIT_USAGE.
+ * is refused. Sets every key. `help` prints all keys and exits with 0; words that are Linux' are
+ * passed over with a line that names them; anything wrong prints a sentence and exits with
+ * BOOT_EXIT_USAGE. boot/words.h tells what a word is, and which are Linux'.
  */
 void boot_command_line(const char *text, size_t text_len);
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * command_line.c - sets the keys of this image from `key=value` words.
+ * command_line.c - sets the keys of this image from `key=value` words. Words that are Linux' are
+ * passed over, as VMMs and boot loaders add some by themselves; any other word that isn't a key
+ * stops the image.
  *
  * The linker gathers every BOOT_KEY of the files that are linked in into the section boot_keys.
  */
 #include "boot/boot.h"
+#include "boot/words.h"
 
 enum { MAX_KEYS = 128, MAX_VALUE = 256 };
 
@@ -51,12 +54,52 @@ _Noreturn static void help(void)
     boot_exit(BOOT_EXIT_OK);
 }
 
-_Noreturn static void unknown(const char *word, size_t len)
+/* How far a name is from a key's, or from what stands behind the key's last dot: net.ip is as near
+ * to `ip` as to itself. */
+static unsigned key_distance(const struct boot_key *key, const struct word *word)
 {
-    print("command line: there is no key '%.*s' in this image. Keys: help", (int)len, word);
+    const char *part = key->name, *end = key->name + name_len(key);
+    unsigned whole = word_distance(word->name, word->name_len, part, name_len(key));
+
+    for (const char *at = part; at < end; at++)
+        if (*at == '.')
+            part = at + 1;
+    return MIN(whole, word_distance(word->name, word->name_len, part, (size_t)(end - part)));
+}
+
+/* Names the keys that the word most likely means: with one letter in three wrong at most. */
+RUNS_SELDOM static void print_nearest(const struct word *word)
+{
+    unsigned nearest = (unsigned)word->name_len / 3, count = 0;
+
     for (size_t i = 0; i < key_count(); i++)
-        print(" %.*s", (int)name_len(&__start_boot_keys[i]), __start_boot_keys[i].name);
-    print(". The word help alone explains the keys.\n");
+        nearest = MIN(nearest, key_distance(&__start_boot_keys[i], word));
+    for (size_t i = 0; i < key_count(); i++) {
+        const struct boot_key *key = &__start_boot_keys[i];
+        if (word->name_len > 0 && key_distance(key, word) == nearest)
+            print("%s %.*s", count++ == 0 ? " The nearest:" : "", (int)name_len(key), key->name);
+    }
+    if (count > 0)
+        print(".");
+}
+
+/* A word that is neither a key of ours with a value nor Linux'. */
+_Noreturn static void refuse_word(const struct word *word)
+{
+    int len = (int)word->name_len;
+
+    if (word->value)
+        print("command line: there is no key '%.*s' in this image.", len, word->name);
+    else
+        print("command line: '%.*s' isn't of the form key=value.", len, word->name);
+    print_nearest(word);
+    if (word->value) {
+        print(" Keys: help");
+        for (size_t i = 0; i < key_count(); i++)
+            print(" %.*s", (int)name_len(&__start_boot_keys[i]), __start_boot_keys[i].name);
+        print(".");
+    }
+    print(" The word help alone explains the keys.\n");
     boot_exit(BOOT_EXIT_USAGE);
 }
 
@@ -74,38 +117,43 @@ static void set_key(const struct boot_key *key, const char *value)
     boot_exit(BOOT_EXIT_USAGE);
 }
 
-/* One word. Values are copied to memory of our own, as the keys keep pointers to them. */
-static void take_word(const char *word, size_t len, bool *given)
+/* Values are copied to memory of our own, as the keys keep pointers to them. */
+static void take_value(const struct boot_key *key, const struct word *word, bool *seen)
 {
-    const char *equals = memchr(word, '=', len);
-    if (len == 4 && strncmp(word, "help", 4) == 0)
-        help();
-    if (!equals) {
-        print("command line: '%.*s' isn't of the form key=value"
-              ". The word help alone explains the keys.\n",
-              (int)len, word);
+    if (word->value_len >= MAX_VALUE) {
+        print("command line: the value of %.*s is longer than %d bytes.\n", (int)word->name_len,
+              word->name, MAX_VALUE - 1);
         boot_exit(BOOT_EXIT_USAGE);
     }
-    size_t klen = (size_t)(equals - word), vlen = len - klen - 1;
-    const struct boot_key *key = find_key(word, klen);
-    if (!key)
-        unknown(word, klen);
-    if (vlen >= MAX_VALUE) {
-        print("command line: the value of %.*s is longer than %d bytes.\n", (int)klen, word,
-              MAX_VALUE - 1);
-        boot_exit(BOOT_EXIT_USAGE);
-    }
-    char *value = boot_alloc(vlen + 1, 1);
+    char *value = boot_alloc(word->value_len + 1, 1);
     if (!value)
         panic("The machine has no memory for its command line; give it more.");
-    memcpy(value, equals + 1, vlen);
+    memcpy(value, word->value, word->value_len);
     set_key(key, value);
-    bool *seen = &given[key - __start_boot_keys];
     if (*seen && !repeats(key)) {
-        print("command line: %.*s is given twice.\n", (int)klen, word);
+        print("command line: %.*s is given twice.\n", (int)word->name_len, word->name);
         boot_exit(BOOT_EXIT_USAGE);
     }
     *seen = true;
+}
+
+/* Is the word one to pass over: Linux', and no key of this image? */
+static bool is_foreign(const struct word *word)
+{
+    bool ours = word->value && find_key(word->name, word->name_len);
+
+    return !ours && word_is_linux(word);
+}
+
+/* One line names what was passed over, so that nobody believes that it has done something. */
+RUNS_SELDOM static void print_foreign(const char *text)
+{
+    print("command line: passed over, as these words are for Linux:");
+    for (struct word word; word_next(&text, &word);)
+        if (is_foreign(&word))
+            print(" %.*s%s%.*s", (int)word.name_len, word.name, word.value ? "=" : "",
+                  (int)word.value_len, word.value);
+    print(".\n");
 }
 
 RUNS_SELDOM void boot_command_line(const char *text, size_t text_len)
@@ -125,16 +173,21 @@ RUNS_SELDOM void boot_command_line(const char *text, size_t text_len)
         if (key->def)
             set_key(key, key->def);
     }
-    while (*text) {
-        size_t len = 0;
-        while (*text == ' ' || *text == '\t' || *text == '\n')
-            text++;
-        while (text[len] && text[len] != ' ' && text[len] != '\t' && text[len] != '\n')
-            len++;
-        if (len > 0)
-            take_word(text, len, given);
-        text += len;
+    const char *left = text;
+    bool foreign = false;
+    for (struct word word; word_next(&left, &word);) {
+        const struct boot_key *key = find_key(word.name, word.name_len);
+        if (!word.value && word.name_len == 4 && strncmp(word.name, "help", 4) == 0)
+            help();
+        if (is_foreign(&word))
+            foreign = true;
+        else if (key && word.value)
+            take_value(key, &word, &given[key - __start_boot_keys]);
+        else
+            refuse_word(&word);
     }
+    if (foreign)
+        print_foreign(text);
 }
 
 static bool in_range(const struct boot_key *key, uint64_t v)

@@ -5,6 +5,7 @@
  * slower. So the app runs in ring 3 where ring 0 turns out to be slow, and in ring 0 elsewhere.
  */
 #include "boot/pvh/pvh.h"
+#include "boot/words.h"
 
 enum { RING_AUTO = -1 };
 
@@ -21,10 +22,10 @@ BOOT_KEY("ring", parse_ring, NULL, "auto", "",
 /* The ring is needed before the command line is parsed. */
 static int ring_forced(const char *command_line)
 {
-    for (const char *word = command_line; word; word = strchr(word, ' ')) {
-        word += *word == ' ';
-        if (strncmp(word, "ring=", 5) == 0 && (word[5] == '0' || word[5] == '3'))
-            return word[5] - '0';
+    for (struct word word; word_next(&command_line, &word);) {
+        bool ours = word.name_len == 4 && strncmp(word.name, "ring", 4) == 0;
+        if (ours && word.value_len == 1 && (*word.value == '0' || *word.value == '3'))
+            return *word.value - '0';
     }
     return RING_AUTO;
 }
