@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How an image ends on machines of every kind, and how the power button is noticed."""
+"""How an image ends on machines of every kind, how the power button is noticed, what interrupts it."""
 
 import re
 import socket
@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+import lost_wakeups
 from vm import Vm, image, qemu_command
 
 # --- ACPI tables of other VMMs, in the memory of a microvm that has none of its own ---------------
@@ -77,8 +78,9 @@ def exit_port(port):
     return ["-device", f"isa-debug-exit,iobase={port:#x},iosize=1"]
 
 
-def boot(app, keys="", machine="microvm,acpi=off", debug_exit=False, **more):
-    return Vm(qemu_command(image(app), keys, machine=machine, debug_exit=debug_exit, **more))
+def boot(app, keys="", acpi="off", debug_exit=False, more=(), **options):
+    more = ["-M", f"acpi={acpi}", *more]
+    return Vm(qemu_command(image(app), keys, machine="microvm", debug_exit=debug_exit, more=more, **options))
 
 
 # --- the end ------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def test_the_power_button_of_a_microvm_ends_udpkv(accel, mode, tmp_path):
     monitor = str(tmp_path / "monitor")
     more = ["-monitor", f"unix:{monitor},server=on,wait=off"]
     keys = f"idle.mode={mode} udpkv.mem=4M"
-    with boot("udpkv", keys, machine="microvm", accel=accel, netdev="user,id=n0", more=more,
+    with boot("udpkv", keys, acpi="on", accel=accel, netdev="user,id=n0", more=more,
               debug_exit=True) as vm:
         vm.expect("^udpkv: serves")
         with socket.socket(socket.AF_UNIX) as button:
@@ -135,3 +137,18 @@ def test_a_button_that_reads_as_all_ones_isnt_pressed(tmp_path, fields):
         vm.expect(r"^Ringloop: exit 0\.$")
         shown = [int(ns) for ns in re.findall(r"^clock (\d+) ", vm.console(), re.M)]
         assert shown[-1] - shown[0] > 0.8e9, vm.console()
+
+
+# --- interrupts ---------------------------------------------------------------------------------
+
+
+def test_without_acpi_a_device_wakes_an_idle_image(accel):
+    """By the line that the command line names."""
+    result = lost_wakeups.run_image("microvm", accel, "intr", packets=200, more=["-M", "acpi=off"])
+    assert result.waits > result.packets / 10, result  # it did sleep
+    assert 0 < result.interrupts <= result.waits + 1, result
+
+
+def test_without_acpi_lines_and_messages_wake():
+    with boot("selftest", "only=apic_") as vm:
+        vm.expect(r"^\d+ passed, 0 failed, 0 skipped$")
