@@ -94,11 +94,11 @@ def end(app, port):
                 pass
 
 
-def run_image(machine, accel, mode, packets, seed=1):
+def run_image(machine, accel, mode, packets, seed=1, more=()):
     port = free_udp_port()
     keys = f"idle.mode={mode} idle.us={IDLE_US} idle.wake={WAKE_S * 1000} udpkv.mem=4M"
     command = qemu_command(image("udpkv"), keys, machine=machine, accel=accel,
-                           netdev=user_netdev(port))
+                           netdev=user_netdev(port), more=more)
     with Vm(command) as app:
         app.expect("udpkv: serves")
         slowest_us = pairs(port, packets, seed)

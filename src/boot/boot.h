@@ -18,8 +18,8 @@ int app_main(void);
 
 /*
  * Exit codes that don't come from the app. On a QEMU with isa-debug-exit, QEMU's own status is
- * twice the code plus one; elsewhere an image switches the machine off and the code is only in the
- * closing line on the console.
+ * twice the code plus one; elsewhere an image switches the machine off, or resets one that can't be
+ * switched off, and the code is only in the closing line on the console.
  */
 enum boot_exit {
     BOOT_EXIT_OK = 0,

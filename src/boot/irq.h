@@ -19,9 +19,10 @@ struct boot_msi {
 struct boot_msi boot_msi(uint32_t core);
 
 /*
- * Lets the interrupt line `line`, numbered as ACPI does, wake core 0 when it rises. So a device
- * that holds its line until it is told to let go (virtio-mmio) interrupts once, and its driver
- * tells it when it wants the next one. Called on core 0. False if the machine has no such line.
+ * Lets the interrupt line `line`, numbered as ACPI does, or without ACPI as the I/O APIC does, wake
+ * core 0 when it rises. So a device that holds its line until it is told to let go (virtio-mmio)
+ * interrupts once, and its driver tells it when it wants the next one. Called on core 0. False if
+ * the machine has no such line.
  */
 bool boot_irq_line(uint32_t line);
 

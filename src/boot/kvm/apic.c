@@ -28,6 +28,11 @@ enum apic_register {
 enum { ENABLED = 1 << 8, MASKED = 1 << 16, SENDING = 1 << 12, ONE_TO_ONE = 0xb, ID_SHIFT = 24 };
 enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1, PIT_CHANNEL0 = 0x40, PIT_COMMAND = 0x43, ONCE = 0x30 };
 enum { IOAPIC_VERSION = 1, IOAPIC_LINES = 0x10, MADT_IOAPIC = 1, MADT_IOAPIC_BYTES = 12 };
+enum { IOAPIC_ROUTE = MASKED | 0xff };
+/* Without ACPI: the one controller of a PC, where all its lines begin (MP
+ * specification 1.4, 3.6.5). No MP table is read: microvm has none, and the ones of other VMMs say
+ * nothing else. */
+#define IOAPIC_DEFAULT 0xfec00000u
 
 static struct core {
     uint64_t interrupts;
@@ -192,26 +197,34 @@ static void ioapic_write(volatile uint32_t *ioapic, uint32_t reg, uint32_t value
     ioapic[4] = value;
 }
 
+/* Has the controller there, whose first line is `first`, send the line's rising edge to core 0.
+ * What it was told is read back: where no controller is, reads give zeros or ones. */
+static bool route_line(uint32_t address, uint32_t first, uint32_t line)
+{
+    if (address < PAGE_SIZE)
+        return false;
+    volatile uint32_t *ioapic = boot_map_device(address, PAGE_SIZE);
+    uint32_t lines = (ioapic_read(ioapic, IOAPIC_VERSION) >> 16 & 0xff) + 1;
+    if (line - first >= lines)
+        return false;
+    uint32_t reg = IOAPIC_LINES + 2 * (line - first);
+    ioapic_write(ioapic, reg + 1, apic_ids[0] << ID_SHIFT);
+    ioapic_write(ioapic, reg, APIC_VECTOR_WAKE);
+    return (ioapic_read(ioapic, reg) & IOAPIC_ROUTE) == APIC_VECTOR_WAKE;
+}
+
 bool boot_irq_line(uint32_t line)
 {
     uint8_t entry[MADT_IOAPIC_BYTES];
-    uint32_t address, first;
+    uint32_t address, first, n = 0;
 
     assert(boot_core() == 0);
     apic_start();
-    for (unsigned n = 0; acpi_madt_entry(MADT_IOAPIC, n, entry, sizeof entry); n++) {
+    for (; acpi_madt_entry(MADT_IOAPIC, n, entry, sizeof entry); n++) {
         memcpy(&address, entry + 4, sizeof address);
         memcpy(&first, entry + 8, sizeof first);
-        if (address < PAGE_SIZE)
-            continue;
-        volatile uint32_t *ioapic = boot_map_device(address, PAGE_SIZE);
-        uint32_t lines = (ioapic_read(ioapic, IOAPIC_VERSION) >> 16 & 0xff) + 1;
-        if (line - first >= lines)
-            continue;
-        uint32_t reg = IOAPIC_LINES + 2 * (line - first);
-        ioapic_write(ioapic, reg + 1, apic_ids[0] << ID_SHIFT);
-        ioapic_write(ioapic, reg, APIC_VECTOR_WAKE); /* on the rising edge */
-        return true;
+        if (route_line(address, first, line))
+            return true;
     }
-    return false;
+    return n == 0 && route_line(IOAPIC_DEFAULT, 0, line);
 }

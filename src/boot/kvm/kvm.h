@@ -40,8 +40,9 @@ void msr_write(uint32_t msr, uint64_t value); /* either ring */
 bool stopping_before_sleep(void);
 void stopping_woke(void);
 
-/* acpi.c: reads the tables that the root pointer leads to; 0 searches for it as on a PC. */
-void acpi_init(uint64_t rsdp);
+/* acpi.c: reads the tables that the root pointer leads to; where there is none, searches for one as
+ * on a PC. */
+void acpi_init(uint64_t rsdp_phys);
 
 /* acpi.c: copies `len` bytes of the n-th entry of this type, from 0 on, in the table of interrupt
  * controllers (MADT, ACPI 6.4, 5.2.12). False if there are no more. For start-up only: the table
@@ -51,7 +52,9 @@ bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len);
 /* acpi.c: has the power button been pressed? */
 bool acpi_power_button(void);
 
-/* acpi.c: switches the machine off, or else resets it. Returns if neither works. */
-void acpi_power_off(void);
+/* acpi.c: asks the machine to switch itself off, or to reset itself. True: the VMM may take a
+ * moment to act. False: the machine has no register for that. */
+bool acpi_power_off(void);
+bool acpi_reset(void);
 
 #endif

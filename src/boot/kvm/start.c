@@ -8,6 +8,7 @@
 #include "boot/pvh/pvh.h"
 
 enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff };
+enum { KEYBOARD_COMMAND = 0x64, RESET_LINE = 0xfe };
 
 const char boot_platform[] = "kvm";
 
@@ -66,13 +67,33 @@ void stopping_woke(void)
         last_wake = clock_cycles();
 }
 
+/* The VMM may take a moment to act. */
+static void give_it_time(void)
+{
+    uint64_t end = clock_cycles() + clock_cycles_hz() / 10;
+
+    while (clock_cycles() < end)
+        __asm__ volatile("pause");
+}
+
+/* Switches the machine off. What can't be switched off is reset, by ever ruder means, the order
+ * that Linux has, too: a VMM that was told not to start the machine anew ends then. */
+_Noreturn static void end_machine(void)
+{
+    if (acpi_power_off())
+        give_it_time();
+    if (acpi_reset())
+        give_it_time();
+    outb(KEYBOARD_COMMAND, RESET_LINE);
+    give_it_time();
+    traps_triple_fault();
+}
+
 void boot_exit(int code)
 {
     print("Ringloop: exit %d.\n", code);
     console_flush();
     if (inb(DEBUG_EXIT_PORT) != PORT_ABSENT)
         outb(DEBUG_EXIT_PORT, (uint8_t)code);
-    acpi_power_off();
-    for (;;)
-        __asm__ volatile("pause"); /* nothing can be switched off: stand still */
+    end_machine();
 }

@@ -87,6 +87,10 @@ enum trap_stack { STACK_SAME, STACK_TRAP, STACK_DOUBLE };
  */
 void trap_gate(unsigned vector, const void *handler, enum trap_stack stack);
 
+/* Either ring: a fault that no vector takes, whereupon a PC resets itself, and a VMM does that or
+ * ends. In a VMM that does neither, the processor stays shut down. */
+_Noreturn void traps_triple_fault(void);
+
 /* What the processor and trap_common in entry.S leave on the trap stack. */
 struct trap_frame {
     uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How an image ends on machines of every kind, how the power button is noticed, what interrupts it."""
+
+import re
+import socket
+import struct
+
+import pytest
+
+import lost_wakeups
+from vm import Vm, image, qemu_command
+
+# --- ACPI tables of other VMMs, in the memory of a microvm that has none of its own ---------------
+
+TABLES = 0xE0000  # where an image looks for a root pointer; with qboot nothing else is there
+LOW_IO, MEMORY = 1, 0  # address spaces
+S5_IS_5 = b"\x08_S5_\x12\x04\x01\x0a\x05"  # Name (_S5, Package () {5})
+HARDWARE_REDUCED = 1 << 20
+NOWHERE = 0xAF00  # a port that nothing answers at: it reads as all ones
+# OperationRegion (EREG, SystemIO, 0xaf00, 1), If (Local0 == 8) {Notify (PWRB, 0x80)}, and the devices
+EVENTS_NOWHERE = (
+    b"\x5b\x80EREG\x01\x0b\x00\xaf\x01\xa0\x0c\x93\x60\x0a\x08\x86PWRB\x0a\x80"
+    b"\x08_HID\x0dACPI0013\x00\x5b\x82\x13PWRB\x08_HID\x0dPNP0C0C\x00"
+)
+
+
+def table(signature, body):
+    return signature + struct.pack("<IBB6s8sI4sI", 36 + len(body), 6, 0, b"RINGLP", b"TEST", 1, b"TEST", 1) + body
+
+
+def register(space, address):
+    return struct.pack("<BBBBQ", space, 8, 0, 1, address)
+
+
+def fadt(dsdt, flags=0, pm1_event=0, pm1_control=0, sleep_control=bytes(12)):
+    """Of ACPI 6, whose 32-bit DSDT field is 0, as cloud-hypervisor leaves it."""
+    fields = bytearray(276 - 36)
+    for offset, value in (
+        (56, struct.pack("<I", pm1_event)),
+        (64, struct.pack("<I", pm1_control)),
+        (88, b"\x04\x02"),
+        (112, struct.pack("<I", flags)),
+        (140, struct.pack("<Q", dsdt)),
+        (244, sleep_control),
+    ):
+        fields[offset - 36 : offset - 36 + len(value)] = value
+    return table(b"FACP", bytes(fields))
+
+
+def acpi(aml=S5_IS_5, more=(), **fields):
+    """The bytes from TABLES on: root pointer, XSDT, DSDT, FADT and further tables, with nothing
+    below 4 GiB that ACPI 1.0 would know."""
+    parts, at = [], TABLES + 64 + 36 + 8 * (1 + len(more))
+    dsdt_at = at
+    listed = [table(b"DSDT", aml)]
+    listed += [fadt(dsdt_at, **fields), *more]
+    places = []
+    for part in listed:
+        places.append(at)
+        parts.append(part)
+        at += len(part)
+    xsdt = table(b"XSDT", struct.pack(f"<{len(places) - 1}Q", *places[1:]))
+    root = bytearray(struct.pack("<8sB6sBIIQ4x", b"RSD PTR ", 0, b"RINGLP", 2, 0, 36, TABLES + 64))
+    root[8] = -sum(root[:20]) & 0xFF
+    root[32] = -sum(root) & 0xFF
+    return bytes(root).ljust(64, b"\0") + xsdt + b"".join(parts)
+
+
+def with_tables(tmp_path, tables):
+    """QEMU's words for a microvm,acpi=off that has these tables."""
+    file = tmp_path / "acpi"
+    file.write_bytes(tables)
+    return ["-bios", "qboot.rom", "-device", f"loader,file={file},addr={TABLES:#x},force-raw=on"]
+
+
+def exit_port(port):
+    """A device at a port that ends QEMU with a status that tells what was written to it."""
+    return ["-device", f"isa-debug-exit,iobase={port:#x},iosize=1"]
+
+
+def boot(app, keys="", acpi="off", debug_exit=False, more=(), **options):
+    more = ["-M", f"acpi={acpi}", *more]
+    return Vm(qemu_command(image(app), keys, machine="microvm", debug_exit=debug_exit, more=more, **options))
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+def test_without_acpi_an_image_ends(accel):
+    with boot("hello", accel=accel) as vm:
+        vm.expect(r"^Ringloop: exit 0\.$")
+        assert vm.status() == 0
+
+
+@pytest.mark.parametrize("ring", ["0", "3"])
+def test_without_acpi_a_fault_on_another_core_ends_it(ring):
+    with boot("selftest", f"ring={ring} cores=2 fault=ud fault.core=1", cpus=2) as vm:
+        vm.expect(r"^Ringloop: exit 71\.$")
+        assert vm.status() == 0
+
+
+def test_on_tables_of_cloud_hypervisor_the_sleep_register_is_written(tmp_path, accel):
+    """Hardware-reduced, X_DSDT only, sleep control at port 0x3c0: type 5 and the enable bit."""
+    tables = acpi(flags=HARDWARE_REDUCED, pm1_control=NOWHERE, sleep_control=register(LOW_IO, 0x3C0))
+    more = with_tables(tmp_path, tables) + exit_port(0x3C0)
+    with boot("hello", accel=accel, more=more) as vm:
+        vm.expect(r"^Ringloop: exit 0\.$")
+        assert vm.status() == 0x34 << 1 | 1
+
+
+# --- the power button ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["poll", "auto"])
+def test_the_power_button_of_a_microvm_ends_udpkv(accel, mode, tmp_path):
+    """Also asleep: nobody sends anything."""
+    monitor = str(tmp_path / "monitor")
+    more = ["-monitor", f"unix:{monitor},server=on,wait=off"]
+    keys = f"idle.mode={mode} udpkv.mem=4M"
+    with boot("udpkv", keys, acpi="on", accel=accel, netdev="user,id=n0", more=more,
+              debug_exit=True) as vm:
+        vm.expect("^udpkv: serves")
+        with socket.socket(socket.AF_UNIX) as button:
+            button.connect(monitor)
+            button.sendall(b"system_powerdown\n")
+            vm.expect(r"^udpkv: every pool is whole\.$")
+            assert vm.exit_code() == 0
+
+
+@pytest.mark.parametrize("fields", [
+    {"pm1_event": NOWHERE},
+    {"flags": HARDWARE_REDUCED, "aml": EVENTS_NOWHERE},
+])
+def test_a_button_that_reads_as_all_ones_isnt_pressed(tmp_path, fields):
+    """The clock is shown for a second, unless the image is asked to end."""
+    with boot("selftest", "clock=1", more=with_tables(tmp_path, acpi(**fields))) as vm:
+        vm.expect(r"^Ringloop: exit 0\.$")
+        shown = [int(ns) for ns in re.findall(r"^clock (\d+) ", vm.console(), re.M)]
+        assert shown[-1] - shown[0] > 0.8e9, vm.console()
+
+
+# --- interrupts ---------------------------------------------------------------------------------
+
+
+def test_without_acpi_a_device_wakes_an_idle_image(accel):
+    """By the line that the command line names."""
+    result = lost_wakeups.run_image("microvm", accel, "intr", packets=200, more=["-M", "acpi=off"])
+    assert result.waits > result.packets / 10, result  # it did sleep
+    assert 0 < result.interrupts <= result.waits + 1, result
+
+
+def test_without_acpi_lines_and_messages_wake():
+    with boot("selftest", "only=apic_") as vm:
+        vm.expect(r"^\d+ passed, 0 failed, 0 skipped$")
