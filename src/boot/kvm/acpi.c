@@ -144,6 +144,18 @@ RUNS_SELDOM void acpi_init(uint64_t rsdp)
         outw((uint16_t)(acpi.pm1a_event + fadt[FADT_PM1_EVENT_LEN] / 2), POWER_BUTTON);
 }
 
+RUNS_SELDOM const uint8_t *acpi_table(const char *signature, size_t *len)
+{
+    const uint8_t *fadt = find_table("FACP");
+    const uint8_t *t = find_table(signature);
+
+    if (memcmp(signature, "DSDT", 4) == 0 && fadt && field(fadt, 4, 4) >= FADT_RESET_REG)
+        t = table_at(field(fadt, FADT_DSDT, 4), "DSDT");
+    if (t)
+        *len = field(t, 4, 4);
+    return t;
+}
+
 RUNS_SELDOM bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len)
 {
     const uint8_t *madt = find_table("APIC");
