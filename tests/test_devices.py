@@ -65,7 +65,7 @@ def test_an_ethernet_device_without_a_driver_is_told(machine):
     more = nics("e1000", MACS[:1]) + ["-device", "virtio-net-pci,mac=" + MACS[1]]
     with boot(machine, more) as vm:
         vm.expect(
-            r"^pci 00:0\d\.0 is an Ethernet device 8086:100e, which Ringloop has no driver for; "
+            r"^pci 00:0\d\.0 is a network device 8086:100e, which Ringloop has no driver for; "
             r"use -device virtio-net-pci\.$"
         )
         assert listed(vm) == MACS[1:2]

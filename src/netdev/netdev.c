@@ -61,6 +61,18 @@ struct netdev *netdev_get(uint32_t index)
     return index < device_count ? devices[index] : NULL;
 }
 
+static bool any_unusable;
+
+void netdev_unusable(void)
+{
+    any_unusable = true;
+}
+
+bool netdev_any_unusable(void)
+{
+    return any_unusable;
+}
+
 bool netdev_register(struct netdev *dev)
 {
     if (device_count == NETDEV_MAX)

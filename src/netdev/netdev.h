@@ -199,6 +199,12 @@ struct netdev *netdev_pick(void);
 /* For drivers: adds a device while netdev_probe runs. False if NETDEV_MAX are there already. */
 bool netdev_register(struct netdev *dev);
 
+/* For probes: a network device was found that can't be used, and the console says why. */
+void netdev_unusable(void);
+
+/* Was there one? */
+bool netdev_any_unusable(void);
+
 /* For drivers, where nobody gives an address: random, of one host, locally administered. */
 void netdev_random_mac(uint8_t mac[6]);
 

@@ -51,12 +51,15 @@ struct netdev *netdev_pick(void)
 {
     const uint32_t count = netdev_probe();
 
+    if (count == 0 && netdev_any_unusable())
+        panic("%s needs a network device and this machine has none that it could use: the lines "
+              "above name what it has, and why that can't be used.",
+              boot_app);
     if (count == 0)
-        panic(
-            "%s needs a network device and this machine has none that it could use; with QEMU add "
-            "-netdev user,id=n0 -device virtio-net-pci,netdev=n0 (with -M microvm: "
-            "virtio-net-device).",
-            boot_app);
+        panic("%s needs a network device and this machine has none that it could use; with QEMU "
+              "add -netdev user,id=n0 -device virtio-net-pci,netdev=n0 (with -M microvm: "
+              "virtio-net-device).",
+              boot_app);
     const uint32_t index = wanted_index(count);
     if (index < count) {
         if (count > 1) {

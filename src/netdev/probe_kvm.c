@@ -7,7 +7,9 @@
 
 void netdev_probe_platform(void)
 {
-    bool pci = virtio_pci_probe(&pci_ports);
+    const struct pci_access *pci = pci_machine();
 
-    virtio_mmio_probe(!pci, boot_irq_line);
+    if (pci)
+        virtio_pci_probe(pci);
+    virtio_mmio_probe(!pci || !pci->host->has_ports, boot_irq_line);
 }

@@ -88,6 +88,13 @@ RUNS_SELDOM void acpi_init(uint64_t rsdp_phys)
     write_register(machine.pm1_enable, PM1_POWER_BUTTON); /* else its status stays clear */
 }
 
+RUNS_SELDOM const uint8_t *acpi_machine_table(const char *signature, size_t *len)
+{
+    if (memcmp(signature, "DSDT", 4) == 0)
+        return acpi_dsdt(&tables, len);
+    return acpi_table(&tables, signature, 0, len);
+}
+
 bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len)
 {
     return acpi_tables_madt_entry(&tables, type, n, entry, len);

@@ -140,15 +140,14 @@ static void read_pm1(const uint8_t *fadt, size_t len, struct acpi_machine *m)
             PM1_BYTES);
 }
 
-/* DSDT and all SSDTs. */
-RUNS_SELDOM static const uint8_t *nth_description(const struct acpi_tables *tables,
-                                                  const uint8_t *fadt, size_t fadt_len, unsigned n,
-                                                  size_t *len)
+RUNS_SELDOM const uint8_t *acpi_dsdt(const struct acpi_tables *tables, size_t *len)
 {
-    uint64_t extended = table_number(fadt, fadt_len, FADT_X_DSDT, 8);
+    size_t fadt_len;
+    const uint8_t *fadt = acpi_table(tables, "FACP", 0, &fadt_len);
 
-    if (n > 0)
-        return acpi_table(tables, "SSDT", n - 1, len);
+    if (!fadt || fadt_len < FADT_V1_BYTES)
+        return NULL;
+    uint64_t extended = table_number(fadt, fadt_len, FADT_X_DSDT, 8);
     return table_at(tables, extended ? extended : table_number(fadt, fadt_len, FADT_DSDT, 4),
                     "DSDT", len);
 }
@@ -182,7 +181,7 @@ RUNS_SELDOM void acpi_read_machine(const struct acpi_tables *tables, struct acpi
         m->reset = generic_register(fadt, fadt_len, FADT_RESET, 1);
     m->reset_value = (uint8_t)table_number(fadt, fadt_len, FADT_RESET_VALUE, 1);
     for (unsigned n = 0; n <= LISTED_MAX; n++) {
-        aml = nth_description(tables, fadt, fadt_len, n, &len);
+        aml = n == 0 ? acpi_dsdt(tables, &len) : acpi_table(tables, "SSDT", n - 1, &len);
         if (!aml && n > 0)
             return;
         if (!aml)

@@ -32,6 +32,9 @@ void acpi_open(struct acpi_tables *tables, const uint8_t *rsdp);
 const uint8_t *acpi_table(const struct acpi_tables *tables, const char *signature, unsigned n,
                           size_t *len);
 
+/* The machine's description in AML (DSDT, 5.2.11.1), to which the FADT points; or NULL. */
+const uint8_t *acpi_dsdt(const struct acpi_tables *tables, size_t *len);
+
 /* Copies `len` bytes of the n-th entry of this type in the table of interrupt controllers (MADT,
  * 5.2.12). False if there are no more. */
 bool acpi_tables_madt_entry(const struct acpi_tables *tables, uint8_t type, unsigned n, void *entry,

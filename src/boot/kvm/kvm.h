@@ -49,6 +49,10 @@ void acpi_init(uint64_t rsdp_phys);
  * is searched for at each call. */
 bool acpi_madt_entry(uint8_t type, unsigned n, void *entry, size_t len);
 
+/* acpi.c: the table of this signature ("DSDT", too), and its length, which was checked against the
+ * table's header and a limit only. NULL if there is none. For start-up only. */
+const uint8_t *acpi_machine_table(const char *signature, size_t *len);
+
 /* acpi.c: has the power button been pressed? */
 bool acpi_power_button(void);
 

@@ -2,17 +2,15 @@
 /* pci.c - PCI configuration space, by PCI Local Bus Specification 3.0, chapter 6. */
 #include "netdev/virtio/pci.h"
 #include "boot/boot.h"
+#include "netdev/virtio/pci_space.h"
 
 enum {
-    BUSES = 256,
     CAPABILITIES_MAX = 48, /* 192 bytes of 4 each: more can only be a loop */
-    BARS = 6,
     CAPABILITY_MSIX = 0x11,
     CAPABILITY_MSIX_LEN = 12,
 };
 
 #define STATUS_HAS_CAPABILITIES (1u << 20) /* in PCI_COMMAND_STATUS */
-#define HEADER_MULTIFUNCTION    0x80
 
 /* MSI-X: the first word of the capability, the second, and an entry's last. */
 #define MSIX_COUNT(word)     (((word) >> 16 & 0x7ff) + 1)
@@ -21,73 +19,9 @@ enum {
 #define MSIX_TABLE_BAR(word) ((word)&7)
 #define MSIX_ENTRY_MASKED    1u
 
-/*
- * Where BARs go that the firmware left without an address. On both pc and q35, 0xe0000000 is the
- * first address that memory never reaches (pc puts at most 3.5 GiB below 4 GiB, q35 at most 2.75),
- * q35 keeps its configuration window below it (0xb0000000 to 0xbfffffff), and SeaBIOS and qboot
- * fill the hole from its other end, 0xfec00000, or in q35 from 0xc0000000 on. Only on bus 0: behind
- * a bridge an address is no use without a window of the bridge.
- */
-static uint64_t hole_next = 0xe0000000;
-static const uint64_t hole_end = 0xf0000000;
-
 uint8_t pci_read8(const struct pci_access *pci, uint16_t function, uint32_t offset)
 {
     return (uint8_t)(pci->read(function, offset & ~3u) >> (offset & 3) * 8);
-}
-
-static bool function_present(const struct pci_access *pci, uint16_t function)
-{
-    return (pci->read(function, PCI_VENDOR_DEVICE) & 0xffff) != 0xffff;
-}
-
-bool pci_present(const struct pci_access *pci)
-{
-    return pci->read(PCI_FUNCTION(0, 0, 0), PCI_VENDOR_DEVICE) != UINT32_MAX;
-}
-
-/* --- scanning ------------------------------------------------------------------------------- */
-
-/* Buses to look at: each is entered once, so that a bridge that leads back ends nowhere. */
-struct scan {
-    uint8_t buses[BUSES];
-    uint32_t count;
-    bool entered[BUSES];
-};
-
-static void scan_function(const struct pci_access *pci, struct scan *scan, uint16_t function,
-                          void (*visit)(const struct pci_access *pci, uint16_t function))
-{
-    uint8_t type = pci_read8(pci, function, PCI_HEADER_TYPE + 2) & 0x7f;
-
-    if (type == 0) {
-        visit(pci, function);
-    } else if (type == 1) {
-        uint8_t secondary = pci_read8(pci, function, PCI_BUS_NUMBERS + 1);
-        if (!scan->entered[secondary]) {
-            scan->entered[secondary] = true;
-            scan->buses[scan->count++] = secondary;
-        }
-    }
-}
-
-void pci_scan(const struct pci_access *pci,
-              void (*visit)(const struct pci_access *pci, uint16_t function))
-{
-    struct scan scan = {.count = 1, .entered = {[0] = true}};
-
-    for (uint32_t i = 0; i < scan.count; i++) {
-        for (uint32_t device = 0; device < 32; device++) {
-            uint16_t first = PCI_FUNCTION(scan.buses[i], device, 0);
-            if (!function_present(pci, first))
-                continue;
-            uint32_t functions =
-                pci_read8(pci, first, PCI_HEADER_TYPE + 2) & HEADER_MULTIFUNCTION ? 8 : 1;
-            for (uint32_t f = 0; f < functions; f++)
-                if (f == 0 || function_present(pci, (uint16_t)(first | f)))
-                    scan_function(pci, &scan, (uint16_t)(first | f), visit);
-        }
-    }
 }
 
 /* --- one function --------------------------------------------------------------------------- */
@@ -103,6 +37,11 @@ void pci_enable(const struct pci_access *pci, uint16_t function)
     write_command(pci, function,
                   pci->read(function, PCI_COMMAND_STATUS) | PCI_COMMAND_MEMORY |
                       PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);
+    /* What a bridge passes up from its bus needs the bridge's own bit. */
+    for (uint32_t depth = 0; pci_bridge_of(function, &function) && depth < PCI_DEPTH_MAX; depth++)
+        write_command(pci, function,
+                      pci->read(function, PCI_COMMAND_STATUS) | PCI_COMMAND_MEMORY |
+                          PCI_COMMAND_MASTER);
 }
 
 bool pci_stop_master(const struct pci_access *pci, uint16_t function)
@@ -122,20 +61,9 @@ bool pci_next_capability(const struct pci_access *pci, uint16_t function, uint32
     return *offset >= 0x40 && (*steps)++ < CAPABILITIES_MAX;
 }
 
-static bool place_bar(uint16_t function, struct pci_bar *bar)
-{
-    uint64_t base = ALIGN_UP(hole_next, bar->len);
-
-    if (function >> 8 != 0 || bar->len > hole_end - hole_next || base > hole_end - bar->len)
-        return false;
-    hole_next = base + bar->len;
-    bar->base = base;
-    return true;
-}
-
 /* Reads and measures a BAR of one or two words: writes ones and sees which address bits stick. */
-static void measure_bar(const struct pci_access *pci, uint16_t function, uint32_t at, bool is_64,
-                        struct pci_bar *bar)
+static void measure_words(const struct pci_access *pci, uint16_t function, uint32_t at, bool is_64,
+                          struct pci_bar *bar)
 {
     const uint32_t command = pci->read(function, PCI_COMMAND_STATUS);
     const uint32_t low = pci->read(function, at), high = is_64 ? pci->read(function, at + 4) : 0;
@@ -155,25 +83,38 @@ static void measure_bar(const struct pci_access *pci, uint16_t function, uint32_
     bar->len = 0 - mask;
 }
 
+bool pci_measure_bar(const struct pci_access *pci, uint16_t function, uint32_t index,
+                     struct pci_bar *bar)
+{
+    const uint32_t at = PCI_BAR0 + index * 4;
+
+    *bar = (struct pci_bar){0};
+    if (index >= PCI_BARS)
+        return false;
+    const uint32_t low = pci->read(function, at), type = low >> 1 & 3;
+    const bool is_64 = type == 2;
+    if ((low & 1) || (type != 0 && !is_64) || (is_64 && index + 1 == PCI_BARS))
+        return false; /* ports, a reserved type, or no room for the upper half */
+    measure_words(pci, function, at, is_64, bar);
+    return IS_POWER_OF_2(bar->len) && bar->len >= 16;
+}
+
 bool pci_bar(const struct pci_access *pci, uint16_t function, uint32_t index, struct pci_bar *bar)
 {
     const uint32_t at = PCI_BAR0 + index * 4;
 
-    if (index >= BARS)
+    if (!pci_measure_bar(pci, function, index, bar)) {
+        *bar = (struct pci_bar){0};
         return false;
-    const uint32_t low = pci->read(function, at), type = low >> 1 & 3;
-    const bool is_64 = type == 2;
-    if ((low & 1) || (type != 0 && !is_64) || (is_64 && index + 1 == BARS))
-        return false; /* ports, a reserved type, or no room for the upper half */
-    measure_bar(pci, function, at, is_64, bar);
-    if (!IS_POWER_OF_2(bar->len) || bar->len < 16)
-        return false;
+    }
     if (bar->base == 0) {
-        if (!place_bar(function, bar))
+        if (!pci_space_place(pci, function, index, bar))
             return false;
         pci->write(function, at, (uint32_t)bar->base);
-        if (is_64)
-            pci->write(function, at + 4, 0);
+        if (pci->read(function, at) >> 1 & 2)
+            pci->write(function, at + 4, (uint32_t)(bar->base >> 32));
+    } else {
+        pci_space_claim(function, index, bar);
     }
     return bar->base % bar->len == 0 && bar->base <= BOOT_ADDRESS_END &&
            bar->len <= BOOT_ADDRESS_END - bar->base;

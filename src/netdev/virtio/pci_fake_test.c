@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pci_fake_test.c - a bus in memory; see pci_fake_test.h. */
 #include "netdev/virtio/pci_fake_test.h"
+#include "netdev/virtio/pci_space.h"
 
 #include <linux/virtio_pci.h>
 
@@ -68,12 +69,17 @@ static struct boot_msi message(uint32_t core)
     return (struct boot_msi){0xfee00000ull | core << 12, 0x40 + core};
 }
 
-const struct pci_access pci_fake = {read_word, write_word, map_registers, message};
+struct pci_host pci_fake_host;
+const struct pci_access pci_fake = {read_word, write_word, map_registers, message, &pci_fake_host};
 
 void pci_fake_begin(void)
 {
+    count = 0;
     memset(functions, 0, sizeof functions);
     memset(pci_fake_registers, 0, sizeof pci_fake_registers);
+    pci_space_forget();
+    pci_fake_host = (struct pci_host){.window = 0xe0000000, .window_end = 0xf0000000};
+    pci_scan(&pci_fake, NULL); /* forgets what the test before had */
     count = reads = 0;
     pci_fake_mapped = 0;
 }

@@ -21,6 +21,7 @@ struct pci_fake_function {
 };
 
 extern const struct pci_access pci_fake;
+extern struct pci_host pci_fake_host; /* a window from 0xe0000000 to 0xf0000000, no ACPI */
 
 /* Behind BAR 4. What lies further up in a longer BAR is here, too, by its remainder. */
 extern uint8_t pci_fake_registers[PCI_FAKE_BAR_LEN];

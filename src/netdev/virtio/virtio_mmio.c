@@ -179,10 +179,12 @@ static enum virtio_mmio_found probe_place(uint64_t phys, struct virtio_mmio **ne
     volatile uint8_t *regs = boot_map_device(phys, VIRTIO_MMIO_LEN_MIN);
     enum virtio_mmio_found found = virtio_mmio_identify(regs);
 
-    if (found == VIRTIO_MMIO_LEGACY)
+    if (found == VIRTIO_MMIO_LEGACY) {
+        netdev_unusable();
         print("mmio 0x%lx: this virtio-net device is of the legacy kind; start QEMU with "
               "-global virtio-mmio.force-legacy=false.\n",
               phys);
+    }
     if (found != VIRTIO_MMIO_NET)
         return found;
     struct virtio_mmio *dev = boot_alloc(sizeof *dev, CACHE_LINE);

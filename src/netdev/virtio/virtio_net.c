@@ -371,9 +371,10 @@ void virtio_net_add(struct virtio_transport *t)
     if (!net)
         panic("There is no memory for the network device at %s; give the machine more.", t->where);
     int error = virtio_net_init(net, t);
-    if (error)
+    if (error) {
+        netdev_unusable();
         print("%s: this virtio-net device can't be used: %s.\n", t->where, netdev_strerror(error));
-    else if (!netdev_register(&net->base))
+    } else if (!netdev_register(&net->base))
         print("%s: left out, as an image drives at most %d network devices.\n", t->where,
               NETDEV_MAX);
 }

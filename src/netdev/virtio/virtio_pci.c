@@ -23,7 +23,7 @@ enum {
     VENDOR_VIRTIO = 0x1af4,
     DEVICE_NET = 0x1041,              /* 0x1040 + device id 1 */
     DEVICE_NET_TRANSITIONAL = 0x1000, /* has the legacy interface as well */
-    CLASS_ETHERNET = 0x0200,
+    CLASS_NETWORK = 0x02,             /* Ethernet and others */
     CAPABILITY_VENDOR = 0x09,
     DEVICE_LEN_MAX = 256, /* mapped of the device's configuration */
 };
@@ -184,31 +184,38 @@ static const struct virtio_transport_ops ops = {
 
 /* The address and length of the structure that the capability at `cap` describes. False if it has
  * fewer than min_len bytes, isn't aligned or isn't inside its BAR. */
-static bool find_structure(const struct pci_access *pci, uint16_t function, uint32_t cap,
-                           uint32_t min_len, uint32_t align, uint64_t *phys, uint32_t *len)
+static bool find_structure(struct virtio_pci *dev, uint32_t cap, uint32_t min_len, uint32_t align,
+                           uint64_t *phys, uint32_t *len)
 {
+    const struct pci_access *pci = dev->pci;
+    const uint16_t function = dev->function;
     uint32_t index = pci_read8(pci, function, cap + VIRTIO_PCI_CAP_BAR);
     uint32_t offset = pci->read(function, cap + VIRTIO_PCI_CAP_OFFSET);
     struct pci_bar bar;
 
     *len = pci->read(function, cap + VIRTIO_PCI_CAP_LENGTH);
-    if (*len < min_len || offset % align != 0 || !pci_bar(pci, function, index, &bar))
+    if (*len < min_len || offset % align != 0)
         return false;
+    if (!pci_bar(pci, function, index, &bar)) {
+        if (bar.base == 0)
+            dev->unplaced_bytes = MAX(dev->unplaced_bytes, bar.len);
+        return false;
+    }
     *phys = bar.base + offset;
     return (uint64_t)offset + *len <= bar.len;
 }
 
 /* Maps at most max_len bytes of a structure of registers. NULL if there isn't one. */
-static void *map_structure(const struct pci_access *pci, uint16_t function, uint32_t cap,
-                           uint32_t min_len, uint32_t max_len, uint32_t *mapped_len)
+static void *map_structure(struct virtio_pci *dev, uint32_t cap, uint32_t min_len, uint32_t max_len,
+                           uint32_t *mapped_len)
 {
     uint64_t phys;
     uint32_t len;
 
-    if (!find_structure(pci, function, cap, min_len, sizeof(uint32_t), &phys, &len))
+    if (!find_structure(dev, cap, min_len, sizeof(uint32_t), &phys, &len))
         return NULL;
     *mapped_len = MIN(len, max_len);
-    return pci->map(phys, *mapped_len);
+    return dev->pci->map(phys, *mapped_len);
 }
 
 /* The notification area may be long, and a doorbell anywhere in it (sections 4.1.4.4 and
@@ -218,8 +225,7 @@ static void take_notification_area(struct virtio_pci *dev, uint32_t cap)
     uint64_t phys;
     uint32_t len;
 
-    if (!find_structure(dev->pci, dev->function, cap, sizeof(uint16_t), sizeof(uint16_t), &phys,
-                        &len))
+    if (!find_structure(dev, cap, sizeof(uint16_t), sizeof(uint16_t), &phys, &len))
         return;
     dev->notify_phys = phys;
     dev->notify_len = len;
@@ -237,28 +243,23 @@ static void take_capability(struct virtio_pci *dev, const struct pci_access *pci
     if (cap_len < sizeof(struct virtio_pci_cap) || cap + cap_len > 256)
         return;
     if (type == VIRTIO_PCI_CAP_COMMON_CFG && !dev->common) {
-        dev->common = map_structure(pci, function, cap, common_len, common_len, &len);
+        dev->common = map_structure(dev, cap, common_len, common_len, &len);
     } else if (type == VIRTIO_PCI_CAP_DEVICE_CFG && !dev->device) {
-        dev->device = map_structure(pci, function, cap, 1, DEVICE_LEN_MAX, &dev->device_len);
+        dev->device = map_structure(dev, cap, 1, DEVICE_LEN_MAX, &dev->device_len);
     } else if (type == VIRTIO_PCI_CAP_NOTIFY_CFG && dev->notify_len == 0 &&
                cap_len >= sizeof(struct virtio_pci_notify_cap)) {
         take_notification_area(dev, cap);
     }
 }
 
-/* "pci 00:02.0" */
-static void write_place(char *text, size_t size, uint16_t function)
-{
-    format(text, size, "pci %02x:%02x.%x", function >> 8, function >> 3 & 31, function & 7);
-}
-
 bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uint16_t function)
 {
     uint32_t cap = 0, steps = 0;
+    char place[PCI_PLACE_BYTES];
 
     *dev = (struct virtio_pci){
         .base = {.ops = &ops, .driver = "virtio-net over PCI"}, .pci = pci, .function = function};
-    write_place(dev->base.where, sizeof dev->base.where, function);
+    format(dev->base.where, sizeof dev->base.where, "pci %s", pci_place_text(place, function));
     while (pci_next_capability(pci, function, &cap, &steps))
         if (pci_read8(pci, function, cap) == CAPABILITY_VENDOR)
             take_capability(dev, pci, function, cap);
@@ -276,10 +277,34 @@ enum virtio_pci_found virtio_pci_identify(uint32_t vendor_device, uint32_t class
 
     if (vendor == VENDOR_VIRTIO && (device == DEVICE_NET || device == DEVICE_NET_TRANSITIONAL))
         return VIRTIO_PCI_NET;
-    return class_revision >> 16 == CLASS_ETHERNET ? VIRTIO_PCI_ETHERNET : VIRTIO_PCI_OTHER;
+    return class_revision >> 24 == CLASS_NETWORK ? VIRTIO_PCI_NETWORK : VIRTIO_PCI_OTHER;
 }
 
-static void add_device(const struct pci_access *pci, uint16_t function)
+/* Says why a device of virtio's can't be used. */
+static void tell_unusable(const struct virtio_pci *dev, uint32_t id)
+{
+    const uint32_t vendor = id & 0xffff, device = id >> 16;
+    char place[PCI_PLACE_BYTES];
+    uint16_t bridge;
+
+    netdev_unusable();
+    if (dev->unplaced_bytes == 0)
+        print("%s: the virtio-net device %04x:%04x has no usable modern interface; start it with "
+              "disable-modern=off.\n",
+              dev->base.where, vendor, device);
+    else if (pci_bridge_of(dev->function, &bridge))
+        print("%s: the virtio-net device %04x:%04x can't be used: the firmware gave its registers "
+              "no address, and for %u KiB there is no room behind the bridge %s; put it on another "
+              "bus.\n",
+              dev->base.where, vendor, device, (uint32_t)(dev->unplaced_bytes >> 10),
+              pci_place_text(place, bridge));
+    else
+        print("%s: the virtio-net device %04x:%04x can't be used: the firmware gave its registers "
+              "no address, and the host bridge passes on none for %u KiB.\n",
+              dev->base.where, vendor, device, (uint32_t)(dev->unplaced_bytes >> 10));
+}
+
+static void add_device(const struct pci_access *pci, uint16_t function, uint32_t id)
 {
     struct virtio_pci *dev = boot_alloc(sizeof *dev, CACHE_LINE);
     if (!dev)
@@ -287,9 +312,7 @@ static void add_device(const struct pci_access *pci, uint16_t function)
     if (virtio_pci_attach(dev, pci, function))
         virtio_net_add(&dev->base);
     else
-        print("%s: this virtio-net device has no usable modern interface; start it with "
-              "disable-modern=off.\n",
-              dev->base.where);
+        tell_unusable(dev, id);
 }
 
 static void probe_function(const struct pci_access *pci, uint16_t function)
@@ -297,22 +320,19 @@ static void probe_function(const struct pci_access *pci, uint16_t function)
     const uint32_t id = pci->read(function, PCI_VENDOR_DEVICE);
     const enum virtio_pci_found found =
         virtio_pci_identify(id, pci->read(function, PCI_CLASS_REVISION));
-    char where[24];
+    char place[PCI_PLACE_BYTES];
 
     if (found == VIRTIO_PCI_NET) {
-        add_device(pci, function);
-    } else if (found == VIRTIO_PCI_ETHERNET) {
-        write_place(where, sizeof where, function);
-        print("%s is an Ethernet device %04x:%04x, which Ringloop has no driver for; use -device "
+        add_device(pci, function, id);
+    } else if (found == VIRTIO_PCI_NETWORK) {
+        netdev_unusable();
+        print("pci %s is a network device %04x:%04x, which Ringloop has no driver for; use -device "
               "virtio-net-pci.\n",
-              where, id & 0xffff, id >> 16);
+              pci_place_text(place, function), id & 0xffff, id >> 16);
     }
 }
 
-bool virtio_pci_probe(const struct pci_access *pci)
+void virtio_pci_probe(const struct pci_access *pci)
 {
-    if (!pci_present(pci))
-        return false;
     pci_scan(pci, probe_function);
-    return true;
 }

@@ -11,13 +11,13 @@
 #include <linux/virtio_pci.h>
 
 /* Finds the network devices on PCI, in the order of buses and slots, and hands them to
- * virtio_net_add. Says so of an Ethernet device that isn't virtio's. False if there is no PCI. */
-bool virtio_pci_probe(const struct pci_access *pci);
+ * virtio_net_add. Says why of one that can't be used. */
+void virtio_pci_probe(const struct pci_access *pci);
 
 /* What a function is. */
 enum virtio_pci_found {
     VIRTIO_PCI_NET,
-    VIRTIO_PCI_ETHERNET, /* another maker's */
+    VIRTIO_PCI_NETWORK, /* another maker's network device */
     VIRTIO_PCI_OTHER,
 };
 
@@ -28,7 +28,8 @@ struct virtio_pci {
     struct virtio_transport base;
     const struct pci_access *pci;
     uint16_t function;
-    bool dma_stopped; /* bus mastering is off */
+    bool dma_stopped;        /* bus mastering is off */
+    uint64_t unplaced_bytes; /* of a BAR for which there is no address; 0: that isn't so */
     volatile struct virtio_pci_common_cfg *common;
     volatile uint8_t *device; /* the device's own configuration */
     uint32_t device_len;

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""PCI as machines have it: several host bridges, bridges that the firmware left as they were, and
+devices that come and go while an image runs."""
+
+import re
+
+import pytest
+
+from vm import Vm, image, qemu_command
+
+QBOOT = ("-bios", "qboot.rom")  # numbers some buses, and gives no bridge a window
+MODERN = ("-global", "virtio-mmio.force-legacy=false")
+PCIE = "microvm,pcie=on"  # no ports, and no firmware that knows of PCI
+
+
+def devices(*texts):
+    return [word for text in texts for word in ("-device", text)]
+
+
+def nic(number, more=""):
+    """QEMU's words for a device whose MAC address tells its number."""
+    properties = f"netdev=d{number},mac=52:54:00:00:01:0{number}{more}"
+    return ["-netdev", f"user,id=d{number}", *devices(f"virtio-net-pci,{properties}")]
+
+
+def boot(machine, more, app="selftest", keys="only=devices_"):
+    return Vm(qemu_command(image(app), keys, machine=machine, more=more))
+
+
+def found(vm):
+    """Each device's number and bus. All have sent a frame then."""
+    vm.expect("^2 passed, 0 failed, 0 skipped$")
+    pairs = re.findall(r"^device \d+: [0-9a-f:]{16}(\d), .* at pci (\w\w):\w\w\.\w$", vm.console(), re.M)
+    return {int(number): bus for number, bus in pairs}
+
+
+# --- where devices are --------------------------------------------------------------------------
+
+ON_PC = [
+    *devices("pxb,id=px,bus_nr=128,bus=pci.0", "pci-bridge,id=b,chassis_nr=2,bus=pci.0"),
+    *nic(1, ",bus=px,addr=1"),
+    *nic(2, ",bus=b,addr=3"),
+    *nic(3, ",bus=pci.0"),
+]
+ON_Q35 = [
+    *devices("pxb-pcie,id=px,bus_nr=128,bus=pcie.0", "pcie-root-port,id=r1,bus=px,chassis=1"),
+    *devices("pcie-root-port,id=r2,bus=pcie.0,chassis=2", "x3130-upstream,id=up,bus=r2"),
+    *devices("xio3130-downstream,id=down1,bus=up,chassis=5", "xio3130-downstream,id=down2,bus=up,chassis=6"),
+    *nic(1, ",bus=r1"),
+    *nic(2, ",bus=down1"),
+    *nic(3, ",bus=down2"),
+    *nic(4, ",bus=pcie.0"),
+]
+
+
+@pytest.mark.parametrize("firmware", [(), QBOOT], ids=["seabios", "qboot"])
+def test_devices_on_all_buses_of_pc(firmware):
+    with boot("pc", [*firmware, *ON_PC]) as vm:
+        assert found(vm) == {1: "81", 2: "01", 3: "00"}
+
+
+@pytest.mark.parametrize("firmware", [(), QBOOT], ids=["seabios", "qboot"])
+def test_devices_on_all_buses_of_q35(firmware):
+    with boot("q35", [*firmware, *ON_Q35]) as vm:
+        buses = found(vm)
+        assert {buses[2], buses[3]} == {"03", "04"}
+        assert (buses[1], buses[4]) == ("81", "00")
+
+
+@pytest.mark.parametrize("words", ["", ",auto-kernel-cmdline=off"])
+def test_devices_on_pci_of_microvm(words):
+    """Beside one on virtio-mmio, which comes last."""
+    mmio = [*MODERN, "-netdev", "user,id=m", *devices("virtio-net-device,netdev=m,mac=52:54:00:00:01:09")]
+    port = devices("pcie-root-port,id=r1,chassis=1")
+    with boot(PCIE + words, [*mmio, *port, *nic(1, ",bus=r1"), *nic(2)]) as vm:
+        assert found(vm) == {1: "01", 2: "00"}
+        assert re.search(r"^device 2: 52:54:00:00:01:09, .* at mmio ", vm.console(), re.M)
+
+
+# --- devices that can't be used -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "machine, device, sentence",
+    [
+        ("q35", "e1000", r"pci 00:0\d\.0 is a network device 8086:100e, which Ringloop has no driver for; use"),
+        (PCIE, "e1000e,bus=r1", r"pci 01:00\.0 is a network device 8086:10d3, which Ringloop has no driver"),
+        (
+            PCIE,
+            "virtio-net-pci,disable-modern=on,disable-legacy=off",
+            r"pci 00:0\d\.0: the virtio-net device 1af4:1000 has no usable modern interface; start it with",
+        ),
+    ],
+)
+def test_what_can_not_be_used_is_named(machine, device, sentence):
+    port = devices("pcie-root-port,id=r1,chassis=1")
+    with boot(machine, [*port, "-netdev", "user,id=n", *devices(f"{device},netdev=n")], "udpkv", "") as vm:
+        vm.expect(f"^{sentence}")
+        vm.expect("has none that it could use: the lines above name what it has")
+        assert vm.exit_code() == 70
+
+
+def test_a_machine_without_a_network_device():
+    with boot(PCIE, devices("virtio-rng-pci"), "udpkv", "") as vm:
+        vm.expect("has none that it could use; with QEMU add -netdev")
+        assert vm.exit_code() == 70
