@@ -40,6 +40,7 @@ void machine_init(const struct hvm_start_info *info)
 {
     (void)info;
     console_connect();
+    balloon_start();
 }
 
 bool xen_suspend(void)
