@@ -36,8 +36,10 @@ uint32_t boot_cores(void)
 void cores_loop(uint32_t core)
 {
     for (uint32_t done = 0;; done++) {
-        while (load_acquire(&runs) == done) /* what was written before boot_run is seen */
+        while (load_acquire(&runs) == done) { /* what was written before boot_run is seen */
             core_sleep(clock_ns() + IDLE_NS);
+            boot_stopping(); /* where cores meet if the platform wants them to */
+        }
         work(core);
         /* Core 0 sees what this core wrote once it sees that all have returned. */
         if (__atomic_sub_fetch(&cores_running, 1, __ATOMIC_ACQ_REL) == 0)

@@ -88,7 +88,7 @@ class Domain:
     def __init__(self, bed, name, config, paused=False, echo=None):
         self.name, self._bed, self._echo = name, bed, echo
         self._log = bed.share / "console" / f"guest-{name}.log"
-        self._shown = self._next = 0
+        self._shown = self._next = self._saves = 0
         self.reason = self._domid = None
         self.config = config
         (bed.share / f"{name}.cfg").write_text(config)
@@ -186,8 +186,10 @@ class Domain:
 
     def save_and_restore(self):
         """Puts it away and gets it back, as another domain with the same name and console file."""
-        file = f"/run/{self.name}.saved"
-        self._bed.run(f"xl save {self.name} {file}")
+        self._saves += 1  # a file of its own: that of the time before goes when its domain has ended
+        file = f"/run/{self.name}.saved{self._saves}"
+        # It looks at a million page numbers, however small the domain is.
+        self._bed.run(f"xl save {self.name} {file}", deadline_s=4 * DEADLINE_S)
         self._job.wait()  # xl sees the old one off
         self._domid = self.reason = None
         self._job = self._bed.start(f"xl restore -F {file}; s=$?; rm {file}; exit $s")

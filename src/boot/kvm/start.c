@@ -6,14 +6,18 @@
 #include "boot/io.h"
 #include "boot/kvm/kvm.h"
 #include "boot/pvh/pvh.h"
+#include "boot/xen/domain.h"
 
-enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff };
+enum { DEBUG_EXIT_PORT = 0x501, UART_LSR = 0x3fd, PORT_ABSENT = 0xff };
 enum { KEYBOARD_COMMAND = 0x64, RESET_LINE = 0xfe };
 
 const char boot_platform[] = "kvm";
 
 void machine_init_ring0(void)
 {
+    if (inb(UART_LSR) == PORT_ABSENT) /* as in a domain that xl made, where nothing here works */
+        xen_refuse("This image is for KVM and other VMMs, and xl has started it as a domain of "
+                   "Xen; build it with PLAT=xen.\n");
     clock_init_ring0();
 }
 

@@ -108,6 +108,32 @@ bool memory_region(unsigned i, struct memory_region *region)
     return true;
 }
 
+bool memory_take_end(uint64_t bytes, struct memory_region *piece)
+{
+    for (unsigned i = region_count; i-- > 0;) {
+        struct memory_region *r = &regions[i];
+        uint64_t start = ALIGN_UP(r->next, (uint64_t)PAGE_SIZE);
+        if (start >= r->end)
+            continue;
+        bytes = MIN(ALIGN_UP(bytes, (uint64_t)PAGE_SIZE), r->end - start);
+        *piece = (struct memory_region){r->end - bytes, r->end};
+        r->end -= bytes;
+        memory_bytes -= bytes;
+        return true;
+    }
+    return false;
+}
+
+void memory_give_end(const struct memory_region *piece)
+{
+    for (unsigned i = 0; i < region_count; i++)
+        if (regions[i].end == piece->next) {
+            regions[i].end = piece->end;
+            memory_bytes += piece->end - piece->next;
+            return;
+        }
+}
+
 void memory_is_mapped(void)
 {
     mapped_end = UINT64_MAX;

@@ -152,6 +152,12 @@ unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count
 /* For paging.c: the i-th free region, from 0 on; false if there are no more. */
 bool memory_region(unsigned i, struct memory_region *region);
 
+/* For a platform whose memory comes and goes: takes up to `bytes`, in whole pages, off the end of
+ * the last region that has any free, and tells which. False if nothing is free. The other one
+ * gives a region the piece back that was taken off its end last, or the beginning of it. */
+bool memory_take_end(uint64_t bytes, struct memory_region *piece);
+void memory_give_end(const struct memory_region *piece);
+
 /* For paging.c: all regions are mapped now. */
 void memory_is_mapped(void);
 

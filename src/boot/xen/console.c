@@ -6,9 +6,10 @@
  *      out: we write at out_prod         in: the tools write at in_prod
  *           the tools read at out_cons       we read at in_cons
  *
- * What comes before the ring is known, or is left at the end with nobody reading, goes to port
- * 0xe9: a Xen that is built or told to show it has it on its own console. The tools' daemon may
- * pause for 200 ms when much is written.
+ * last_words.c writes to the ring before it is known here. What is left at the end with nobody
+ * reading goes to port 0xe9: a Xen that is built or told to show it has it on its own console. The
+ * tools' daemon may pause for 200 ms when much is written. Without Xen, all goes to port 0xe9 and
+ * to the first serial port.
  */
 #include "boot/console.h"
 #include "boot/io.h"
@@ -18,10 +19,12 @@
 #include <xen/io/console.h>
 
 enum { PORT_E9 = 0xe9, CTRL_C = 3 };
+enum { UART_DATA = 0x3f8, UART_LSR = 0x3fd, LSR_EMPTY = 0x20, LSR_ABSENT = 0xff };
 #define NS_PER_MS 1000000ull
 
 static struct xencons_interface *ring;
 static uint64_t port;
+static bool nobody_reads;                  /* at the end */
 static XENCONS_RING_IDX out_prod, in_cons; /* ours; what the page says of them is never read back */
 
 void console_connect(void)
@@ -53,11 +56,29 @@ static size_t put_what_fits(const char *text, size_t len)
     return len;
 }
 
+/* Without Xen: the first serial port, which other VMMs show, if there is one. */
+static void write_serial(const char *text, size_t len)
+{
+    enum { LOOKS = 10000 };
+
+    for (size_t i = 0; i < len && inb(UART_LSR) != LSR_ABSENT; i++) {
+        for (int look = 0; look < LOOKS && !(inb(UART_LSR) & LSR_EMPTY); look++)
+            continue;
+        outb(UART_DATA, (uint8_t)text[i]);
+    }
+}
+
 size_t console_device_put(const char *text, size_t len)
 {
+    size_t done = 0;
+
     if (ring)
         return put_what_fits(text, len);
-    for (size_t i = 0; i < len; i++)
+    if (!xen_find())
+        write_serial(text, len);
+    else if (!nobody_reads)
+        done = xen_last_words(text, len);
+    for (size_t i = done; i < len; i++)
         outb(PORT_E9, (uint8_t)text[i]);
     return len;
 }
@@ -77,7 +98,8 @@ void console_end(void)
 {
     if (console_flush())
         return;
-    ring = NULL; /* nobody reads it: the rest goes to Xen's own console */
+    nobody_reads = true;
+    ring = NULL; /* the rest goes to Xen's own console */
     console_flush();
 }
 

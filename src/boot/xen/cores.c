@@ -8,14 +8,11 @@
 #include "boot/xen.h"
 #include "boot/xen/domain.h"
 
-#include <xen/event_channel.h>
 #include <xen/hvm/hvm_vcpu.h>
 #include <xen/vcpu.h>
 
 enum { CODE32 = 0xc9b, DATA32 = 0xc93, TSS32 = 0x8b, TSS_LIMIT = 0x67 }; /* as a segment's rights */
 #define TIMEOUT_NS 5000000000ull /* a host with much to do may be late in running a vcpu */
-
-static uint32_t ports[BOOT_CORES_MAX];
 
 static long vcpu_op(unsigned op, uint32_t vcpu, void *arg)
 {
@@ -28,15 +25,6 @@ _Noreturn static void too_few(uint32_t core)
           "in "
           "its configuration or ask for fewer cores.",
           core_count, core, core_count);
-}
-
-static void bind_port(uint32_t core)
-{
-    struct evtchn_bind_ipi bind = {.vcpu = core};
-
-    if (xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, (uintptr_t)&bind, 0) != 0)
-        too_few(core);
-    ports[core] = bind.port;
 }
 
 static void start_vcpu(uint32_t core)
@@ -67,7 +55,8 @@ static void start_vcpu(uint32_t core)
 RUNS_SELDOM void machine_start_cores(uint32_t count)
 {
     for (uint32_t core = 0; core < count; core++)
-        bind_port(core);
+        if (!events_add_core(core))
+            too_few(core);
     for (uint32_t core = 1; core < count; core++)
         start_vcpu(core);
 }
@@ -79,10 +68,10 @@ void machine_init_core(uint32_t core)
 
 void core_sleep(uint64_t deadline_ns)
 {
-    events_wait(ports[boot_core()], deadline_ns);
+    events_core_wait(deadline_ns);
 }
 
 void core_wake(uint32_t core)
 {
-    xen_event_notify(ports[core]);
+    events_wake_core(core);
 }

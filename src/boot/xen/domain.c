@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * domain.c - what all parts of the xen platform need of the domain: the page shared with Xen, the
- * domain's parameters, and how often it began to run on a host. start.c sets them up.
+ * domain.c - what all parts of the xen platform need of the domain: the page shared with Xen, and
+ * how often it began to run on a host. start.c sets them up.
  */
 #include "boot/xen/domain.h"
 
@@ -13,16 +13,6 @@ static union {
 
 struct shared_info *const xen_shared = &shared_page.info;
 uint32_t xen_incarnation;
-
-bool xen_hvm_param(uint32_t index, uint64_t *value)
-{
-    struct xen_hvm_param param = {.domid = DOMID_SELF, .index = index};
-
-    if (xen_hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (uintptr_t)&param, 0) != 0)
-        return false;
-    *value = param.value;
-    return param.value != 0;
-}
 
 bool xen_map(unsigned space, uint32_t index, void *page)
 {

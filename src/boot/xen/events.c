@@ -18,6 +18,7 @@ enum { POLL_PORTS_MAX = 128 };             /* Xen's limit */
 
 static xen_ulong_t wakes[BOOT_CORES_MAX][EVTCHN_2L_NR_CHANNELS / WORD_BITS]; /* a bit a port */
 static uint64_t interrupts[BOOT_CORES_MAX];
+static uint32_t core_ports[BOOT_CORES_MAX]; /* by which cores wake each other; 0: not yet */
 
 /* The word of a bitmap that has the port's bit. */
 static xen_ulong_t *word_of(xen_ulong_t *bitmap, uint32_t port)
@@ -29,6 +30,37 @@ static xen_ulong_t *word_of(xen_ulong_t *bitmap, uint32_t port)
 static xen_ulong_t bit_of(uint32_t port)
 {
     return 1ul << port % WORD_BITS;
+}
+
+static void set_wake(uint32_t core, uint32_t port, bool on)
+{
+    xen_ulong_t *word = word_of(wakes[core], port);
+
+    if (on)
+        __atomic_fetch_or(word, bit_of(port), __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(word, ~bit_of(port), __ATOMIC_RELAXED);
+}
+
+bool events_add_core(uint32_t core)
+{
+    struct evtchn_bind_ipi bind = {.vcpu = core};
+
+    if (xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, (uintptr_t)&bind, 0) != 0)
+        return false;
+    core_ports[core] = bind.port;
+    set_wake(core, bind.port, true);
+    return true;
+}
+
+void events_wake_core(uint32_t core)
+{
+    xen_event_notify(core_ports[core]);
+}
+
+void events_core_wait(uint64_t deadline_ns)
+{
+    events_wait(core_ports[boot_core()], deadline_ns);
 }
 
 /* The vector is never delivered, as interrupts stay off. It is set because the tools take a domain
@@ -46,6 +78,9 @@ void events_connect(void)
     memset(wakes, 0, sizeof wakes); /* of channels that a move has ended */
     if (xen_hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, (uintptr_t)&callback, 0) != 0)
         panic("Xen refuses an event callback by vector; use Xen 4.11 or later.");
+    for (uint32_t core = 0; core < BOOT_CORES_MAX; core++)
+        if (core_ports[core] != 0 && !events_add_core(core))
+            panic("Xen has no vcpu %u any more; the domain had it before it was moved.", core);
 }
 
 /* Waits for an event on one of the ports. */
@@ -97,16 +132,6 @@ void boot_wait(uint64_t deadline_ns)
 uint64_t boot_interrupts(void)
 {
     return interrupts[boot_core()];
-}
-
-static void set_wake(uint32_t core, uint32_t port, bool on)
-{
-    xen_ulong_t *word = word_of(wakes[core], port);
-
-    if (on)
-        __atomic_fetch_or(word, bit_of(port), __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and(word, ~bit_of(port), __ATOMIC_RELAXED);
 }
 
 uint32_t xen_event_alloc(uint16_t domid)

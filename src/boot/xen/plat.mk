@@ -3,7 +3,7 @@
 xen.dirs := pvh xen
 xen.header := /usr/include/xen/arch-x86/hvm/start_info.h
 xen.package := libxen-dev
-xen.cflags = $(kvm.cflags) -D__XEN_INTERFACE_VERSION__=0x00040e00
+xen.cflags = $(kvm.cflags)
 xen.ldflags = $(kvm.ldflags)
 xen.link_deps = $(kvm.link_deps)
 xen.general_regs := src/boot/%

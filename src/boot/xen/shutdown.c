@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * shutdown.c - what the operator asks of the domain: Ctrl-C on the console, and the commands of
+ * shutdown.c - what the operator asks of the domain: Ctrl-C on the console; the commands of
  * `xl shutdown`, `xl reboot`, `xl save` and `xl migrate`, which come as a word in the store at
- * control/shutdown and are acknowledged by making it empty (Xen's docs/misc/xenstore-paths.pandoc).
+ * control/shutdown and are acknowledged by making it empty; and memory/target, which `xl mem-set`
+ * writes (Xen's docs/misc/xenstore-paths.pandoc).
+ *
+ * Several cores meet before the domain is suspended: core 0 asks, each other one stops in its own
+ * boot_stopping, and they spin until the domain runs again and all that they use has been made
+ * anew. None of them looks at the clock meanwhile, as its page goes away.
  */
 #include "boot/console.h"
 #include "boot/xen.h"
 #include "boot/xen/domain.h"
 
 enum { RESUMES_MAX = 8, READ_TRIES = 3, LOOKS_PER_S = 100 };
+#define MEET_NS                                                                                    \
+    3000000000ull /* a core that sleeps is woken; one that computes for longer is not              \
+                   */
 
 static struct {
     void (*call)(void *arg);
@@ -16,10 +24,13 @@ static struct {
 } resumes[RESUMES_MAX];
 static unsigned resume_count;
 
-static uint32_t incarnation; /* in which the watch was set */
-static int watch;
-static int reads_left; /* of a command that we know to be there */
+static uint32_t incarnation; /* in which the watches were set */
+static int watch, target_watch;
+static uint64_t target_kib; /* memory/target; 0: not read yet */
+static int reads_left;      /* of a command that we know to be there */
 static bool stopping;
+static bool meeting; /* the other cores shall stop */
+static uint32_t stopped_cores;
 
 void xen_on_resume(void (*resume)(void *arg), void *arg)
 {
@@ -28,34 +39,69 @@ void xen_on_resume(void (*resume)(void *arg), void *arg)
     resumes[resume_count++].arg = arg;
 }
 
-/* Begins to listen, and tells the tools which commands are heeded. A domain of several cores can't
- * be suspended: nobody tells the others that what they use is gone. */
+/* Begins to listen, and tells the tools which commands are heeded. */
 static void listen(void)
 {
     static const char *const features[] = {"control/feature-poweroff", "control/feature-reboot",
                                            "control/feature-suspend"}; /* halt has none */
-    const size_t heeded = ARRAY_LEN(features) - (core_count > 1);
 
     incarnation = xen_incarnation;
     reads_left = 0;
+    target_kib = 0; /* it is read when its new watch has fired */
     watch = store_watch("control/shutdown");
-    for (size_t i = 0; i < heeded && watch >= 0; i++)
+    target_watch = store_watch("memory/target");
+    for (size_t i = 0; i < ARRAY_LEN(features) && watch >= 0; i++)
         if (store_write(0, features[i], "1") == STORE_ETIMEOUT)
             break;
 }
 
+/* On another core: stops until core 0 lets it go on. */
+static void meet(void)
+{
+    if (likely(!load_acquire(&meeting)))
+        return;
+    __atomic_fetch_add(&stopped_cores, 1, __ATOMIC_ACQ_REL);
+    while (load_acquire(&meeting)) /* what core 0 did meanwhile is seen */
+        xen_yield();
+    __atomic_fetch_sub(&stopped_cores, 1, __ATOMIC_ACQ_REL);
+}
+
+/* On core 0: true once all the others have stopped, false if one doesn't. */
+static bool stop_others(void)
+{
+    const uint64_t deadline_ns = clock_ns() + MEET_NS;
+
+    store_release(&meeting, true);
+    for (uint32_t core = 1; core < core_count; core++)
+        events_wake_core(core);
+    while (load_acquire(&stopped_cores) < core_count - 1 && clock_ns() < deadline_ns)
+        xen_yield();
+    return load_acquire(&stopped_cores) == core_count - 1;
+}
+
+/* Returns once they all have gone on, so that the next meeting counts none of this one. */
+static void let_others_go(void)
+{
+    store_release(&meeting, false);
+    while (load_acquire(&stopped_cores) > 0)
+        xen_yield();
+}
+
 static void suspend(void)
 {
-    if (xen_suspend())
+    if (!stop_others())
+        print("xen: the domain isn't suspended, as only %u of its %u other cores came to "
+              "boot_stopping within %llu s.\n",
+              load_acquire(&stopped_cores), core_count - 1, MEET_NS / 1000000000);
+    else if (xen_suspend())
         for (unsigned i = 0; i < resume_count; i++)
             resumes[i].call(resumes[i].arg);
+    let_others_go();
 }
 
 static void obey(const char *command)
 {
-    if (strcmp(command, "suspend") == 0 && core_count > 1) {
-        print("xen: a domain with cores=%u can't be suspended.\n", core_count);
-    } else if (strcmp(command, "suspend") == 0) {
+    if (strcmp(command, "suspend") == 0) {
         suspend();
     } else if (strcmp(command, "poweroff") == 0 || strcmp(command, "halt") == 0) {
         stopping = true;
@@ -65,6 +111,21 @@ static void obey(const char *command)
     }
 }
 
+static void look_for_target(void)
+{
+    char text[24];
+    uint64_t kib;
+
+    if (target_watch < 0 || !store_watch_fired(target_watch))
+        return;
+    int len = store_read(0, "memory/target", text, sizeof text);
+    if (len <= 0 || !parse_u64(text, (size_t)len, UINT64_MAX / 1024, &kib) || kib == 0)
+        return;
+    if (target_kib != 0)
+        balloon_follow(kib, target_kib);
+    target_kib = kib;
+}
+
 static void look_for_command(void)
 {
     char command[16];
@@ -72,6 +133,7 @@ static void look_for_command(void)
     if (incarnation != xen_incarnation)
         listen();
     console_turn();
+    look_for_target();
     stopping = console_ctrl_c() || stopping;
     if (watch >= 0 && store_watch_fired(watch))
         reads_left = READ_TRIES;
@@ -89,6 +151,8 @@ bool boot_stopping(void)
 {
     static uint64_t next_look;
 
+    if (boot_core() != 0)
+        meet();
     if (stopping || clock_cycles() < next_look || boot_core() != 0)
         return stopping;
     look_for_command();

@@ -4,34 +4,13 @@
  * (Xen's docs/misc/pvh.pandoc). Hypercalls are for ring 0, so that is where the app runs.
  */
 #include "boot/console.h"
+#include "boot/io.h"
 #include "boot/xen/domain.h"
 
-#include <xen/arch-x86/cpuid.h>
+enum { DEBUG_EXIT_PORT = 0x501, PORT_ABSENT = 0xff }; /* boot.h; of a QEMU that plays no Xen */
 
 const char boot_platform[] = "xen";
 unsigned xen_end_reason = SHUTDOWN_poweroff;
-static bool found; /* Xen */
-
-/* Xen's leaf isn't the first if it also plays another hypervisor. */
-static bool on_xen(void)
-{
-    for (uint32_t leaf = XEN_CPUID_FIRST_LEAF; leaf < XEN_CPUID_FIRST_LEAF + 0x10000;
-         leaf += 0x100) {
-        struct cpuid id = cpuid(leaf);
-        if (id.ebx == XEN_CPUID_SIGNATURE_EBX && id.ecx == XEN_CPUID_SIGNATURE_ECX &&
-            id.edx == XEN_CPUID_SIGNATURE_EDX)
-            return true;
-    }
-    return false;
-}
-
-/* Which of the two instructions a processor has, its vendor tells. */
-static bool has_vmmcall(void)
-{
-    uint32_t vendor = cpuid(0).ebx;
-
-    return vendor == 0x68747541 || vendor == 0x6f677948; /* "Auth"enticAMD, "Hygo"nGenuine */
-}
 
 /* At the start, and when the domain goes on on another host. */
 static void connect_to_xen(void)
@@ -46,10 +25,8 @@ static void connect_to_xen(void)
 
 void machine_init_ring0(void)
 {
-    found = on_xen();
-    if (!found)
+    if (!xen_find())
         panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
-    xen_has_vmmcall = has_vmmcall();
     connect_to_xen();
 }
 
@@ -63,19 +40,13 @@ void machine_init(const struct hvm_start_info *info)
 {
     (void)info;
     console_connect();
-}
-
-static long schedop_shutdown(unsigned reason)
-{
-    struct sched_shutdown how = {reason};
-
-    return xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&how, 0);
+    balloon_start();
 }
 
 bool xen_suspend(void)
 {
     console_flush(); /* where it goes on, the console's ring is a new one */
-    if (schedop_shutdown(SHUTDOWN_suspend) != 0)
+    if (xen_shutdown(SHUTDOWN_suspend) != 0)
         return false;
     connect_to_xen();
     console_connect();
@@ -87,10 +58,12 @@ void boot_exit(int code)
     bool crash = code == BOOT_EXIT_PANIC || code == BOOT_EXIT_FAULT;
 
     print("Ringloop: exit %d.\n", code);
-    if (found) {
+    if (xen_find()) {
         console_end();
-        schedop_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
+        xen_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
     }
+    if (inb(DEBUG_EXIT_PORT) != PORT_ABSENT)
+        outb(DEBUG_EXIT_PORT, (uint8_t)code);
     for (;;)
         __asm__ volatile("cli; hlt"); /* there is no Xen: stand still */
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * balloon.c - how much of its memory the domain has (Xen's memory.h). What boot_alloc hasn't given
+ * out can go back to Xen, from the end of the last region on, and come again.
+ *
+ *     a region of RAM    | given out by boot_alloc | free | with Xen |
+ *
+ * At start: with `maxmem` above `memory` the memory map promises maxmem, and Xen looks for a page
+ * when it is first used; when it has given as many as `memory` says it crashes the domain. So the
+ * difference goes back before any of it was used.
+ * Later: `xl mem-set` changes memory/target in the store, and the free memory follows it.
+ */
+#include "boot/xen/domain.h"
+
+enum { BATCH = 512, LARGE_ORDER = 9 };
+#define LARGE_BYTES ((uint64_t)PAGE_SIZE << LARGE_ORDER)
+
+/* Pages that the domain was given beside its RAM: console, store and their like. The difference
+ * between map and reservation lacks them. */
+enum { SPECIAL_PAGES_MAX = 32 };
+
+static struct memory_region with_xen[MEMORY_REGIONS_MAX]; /* the last one is the next to come */
+static unsigned with_xen_count;
+static uint64_t with_xen_bytes, wanted_bytes; /* what should be with Xen; not all of it is free */
+
+static uint64_t reserved_pages(void)
+{
+    domid_t self = DOMID_SELF;
+    long pages =
+        xen_hypercall(__HYPERVISOR_memory_op, XENMEM_current_reservation, (uintptr_t)&self, 0);
+
+    return pages < 0 ? 0 : (uint64_t)pages;
+}
+
+/* One hypercall, of a batch at most. Returns where it stopped. */
+static uint64_t move_some(unsigned op, unsigned order, uint64_t start, uint64_t end)
+{
+    static xen_pfn_t frames[BATCH];
+    const uint64_t count = MIN((end - start) / PAGE_SIZE >> order, (uint64_t)BATCH);
+    struct xen_memory_reservation what = {
+        .nr_extents = count, .extent_order = order, .domid = DOMID_SELF};
+
+    for (uint64_t i = 0; i < count; i++)
+        frames[i] = start / PAGE_SIZE + (i << order);
+    set_xen_guest_handle(what.extent_start, frames);
+    long done = xen_hypercall(__HYPERVISOR_memory_op, op, (uintptr_t)&what, 0);
+    return start + (done > 0 ? MIN((uint64_t)done, count) * PAGE_SIZE << order : 0);
+}
+
+/* Gives pages to Xen or gets them, by 2 MiB where that can be. Returns where it stopped: at `end`,
+ * or where Xen refused. */
+static uint64_t move(unsigned op, uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        uint64_t to = start, small_end = MIN(end, ALIGN_DOWN(start, LARGE_BYTES) + LARGE_BYTES);
+        if (start % LARGE_BYTES == 0 && end - start >= LARGE_BYTES)
+            to = move_some(op, LARGE_ORDER, start, end);
+        if (to == start)
+            to = move_some(op, 0, start, small_end);
+        if (to == start)
+            break;
+        start = to;
+    }
+    return start;
+}
+
+static void give(uint64_t bytes)
+{
+    const uint64_t end_bytes = with_xen_bytes + bytes;
+    struct memory_region piece;
+
+    while (with_xen_bytes < end_bytes && memory_take_end(end_bytes - with_xen_bytes, &piece)) {
+        struct memory_region *last = with_xen_count ? &with_xen[with_xen_count - 1] : NULL;
+        move(XENMEM_decrease_reservation, piece.next, piece.end);
+        if (last && last->next == piece.end)
+            last->next = piece.next;
+        else
+            with_xen[with_xen_count++] = piece;
+        with_xen_bytes += piece.end - piece.next;
+    }
+}
+
+static void get(uint64_t bytes)
+{
+    bytes = ALIGN_DOWN(bytes, (uint64_t)PAGE_SIZE);
+    while (bytes > 0 && with_xen_count > 0) {
+        struct memory_region *last = &with_xen[with_xen_count - 1];
+        uint64_t want = last->next + MIN(bytes, last->end - last->next);
+        uint64_t got = move(XENMEM_populate_physmap, last->next, want);
+        memory_give_end(&(struct memory_region){last->next, got});
+        bytes -= got - last->next;
+        with_xen_bytes -= got - last->next;
+        last->next = got;
+        if (got < want)
+            return; /* Xen has no more; it is asked again when the target changes again */
+        if (got == last->end)
+            with_xen_count--;
+    }
+}
+
+void balloon_start(void)
+{
+    const uint64_t given = reserved_pages(), told = boot_memory_bytes() / PAGE_SIZE;
+
+    if (told <= given)
+        return;
+    wanted_bytes = (told - given + SPECIAL_PAGES_MAX) * PAGE_SIZE;
+    give(wanted_bytes);
+    if (with_xen_bytes < wanted_bytes)
+        panic("Xen has given this domain %lu KiB, too few for the image; set memory in its "
+              "configuration to 8 or more.",
+              given * (PAGE_SIZE / 1024));
+}
+
+void balloon_follow(uint64_t target_kib, uint64_t before_kib)
+{
+    const uint64_t more = (target_kib - before_kib) * 1024, less = (before_kib - target_kib) * 1024;
+
+    if (target_kib > before_kib)
+        wanted_bytes -= MIN(more, wanted_bytes);
+    else
+        wanted_bytes += less;
+    if (wanted_bytes < with_xen_bytes)
+        get(with_xen_bytes - wanted_bytes);
+    else
+        give(wanted_bytes - with_xen_bytes);
+    if (with_xen_bytes < wanted_bytes)
+        print("xen: this image has no memory free that it could give back; %lu KiB of what the "
+              "operator wants stay in use.\n",
+              (wanted_bytes - with_xen_bytes) / 1024);
+}

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What becomes of a domain on a real Xen: wrong images, memory that comes and goes, moves, reboots."""
+
+import contextlib
+import re
+
+import pytest
+
+from vm import GUEST_IP, Vm, image, qemu_command
+from xen.bed import packets_told
+
+MAC = "00:16:3e:00:00:02"
+VIF = f"mac={MAC}"
+ANNOUNCEMENT = b"\xff" * 6 + bytes.fromhex(MAC.replace(":", "")) + b"\x08\x06"
+
+
+# --- images and command lines that can't be right ---------------------------------------------------
+
+
+def test_an_image_for_other_vmms_says_so_to_who_gives_it_to_xl(xen):
+    with xen.domain(image("hello", "kvm")) as hello:
+        hello.expect(r"xl has started it as a domain of Xen; build it with PLAT=xen\.$")
+        assert hello.wait() == "poweroff"
+
+
+def test_an_image_for_xen_says_so_to_who_gives_it_to_qemu():
+    with Vm(qemu_command(image("hello", "xen"), machine="microvm")) as hello:
+        hello.expect(r"^panic: This image is for Xen, and there is none; build it with PLAT=kvm ")
+        assert hello.exit_code() == 70
+
+
+def test_what_goes_wrong_before_there_is_a_console_is_told(xen):
+    """xl puts what it tells an image behind the RAM disk, where an image may not reach at its start."""
+    xen.run("dd if=/dev/zero of=/run/zeros bs=1M count=16")
+    with xen.domain(image("hello", "xen"), memory=64, more='ramdisk="/run/zeros"') as hello:
+        hello.expect(r"outside of the first 16 MiB|^Hello from Ringloop on xen\.$")
+        assert (hello.exit_code(), hello.reason) in [(0, "poweroff"), (70, "crash")]
+    xen.run("rm /run/zeros")
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def has_mib(xen, domain, mib):
+    """Waits until xl tells that the domain has so much memory; xl rounds down."""
+    size = rf"^{domain.name} +{domain.domid} +({mib}|{mib - 1}) "
+    xen.run(f"until xl list {domain.name} | grep -qE '{size}'; do usleep 50000; done")
+
+
+def test_no_more_memory_is_used_than_was_given(xen):
+    """Without udpkv.mem it takes, and writes to, all that there is; one page more, and Xen would end
+    the domain."""
+    with xen.domain(image("udpkv", "xen"), vif=VIF, memory=12, more="maxmem=48") as domain:
+        assert re.search(", 12 MiB, ", domain.expect("^Ringloop: ").string)
+        domain.expect("^udpkv: serves .* which is all that this machine has left")
+        domain.shutdown()
+        domain.expect(r"^udpkv: every pool is whole\.$")
+        assert (domain.exit_code(), domain.reason) == (0, "poweroff")
+
+
+# --- moves ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_queues(xen):
+    """netback offers two queues while this lasts."""
+    file = "/sys/module/xen_netback/parameters/max_queues"
+    before = xen.run(f"cat {file}").strip()
+    xen.run(f"echo 2 >{file}")
+    yield
+    xen.run(f"echo {before} >{file}")
+
+
+@contextlib.contextmanager
+def captured(xen):
+    """What leaves dom0 for the network outside, as a function that gives the bytes so far."""
+    file = xen.share / "capture"
+    xen._qmp.execute("object-add", **{"qom-type": "filter-dump", "id": "dump", "netdev": "n0",
+                                      "file": str(file)})
+    try:
+        yield file.read_bytes
+    finally:
+        xen._qmp.execute("object-del", id="dump")
+
+
+def test_a_domain_of_two_cores_is_moved_twice(xen, two_queues):
+    """Memory goes and comes in between, and each time the neighbours are told where the address is."""
+    with (xen.domain(image("udpkv", "xen"), "cores=2 udpkv.mem=4M", vcpus=2, vif=VIF, memory=32,
+                     more="maxmem=40") as domain, captured(xen) as frames):
+        domain.expect("^udpkv: serves ")
+        for mib in (20, 36):
+            xen.run(f"xl mem-set {domain.name} {mib}")
+            has_mib(xen, domain, mib)
+            announced = frames().count(ANNOUNCEMENT)
+            domain.save_and_restore()
+            told = packets_told(xen.run(f"packets ping {GUEST_IP} first=1", deadline_s=60))
+            assert told["received"] == 1 and told["wrong"] == 0
+            assert frames().count(ANNOUNCEMENT) > announced
+        xen.run(f"xl mem-set {domain.name} 1")
+        domain.expect("^xen: this image has no memory free that it could give back; ")
+        domain.shutdown()
+        domain.expect(r": stopped; 0 pages of this domain are still granted\.$")
+        domain.expect(r"^udpkv: every pool is whole\.$")
+        assert domain.exit_code() == 0
+
+
+def clocks_told(domain):
+    """Nanoseconds and date that selftest prints next."""
+    told = domain.expect(r"^clock (\d+) date (\d+) ")
+    return int(told[1]), int(told[2])
+
+
+def test_the_date_is_right_after_a_move_and_the_clock_goes_on(xen):
+    with xen.domain(image("selftest", "xen"), "clock=3600") as selftest:
+        clocks_told(selftest)
+        selftest.save_and_restore()
+        clock_ns = int(re.findall(r"^clock (\d+) ", selftest.console(), re.M)[-1])
+        before_s = int(xen.run("date +%s"))
+        selftest.expect("^clock ")  # one that was written to the console's ring before the move
+        while True:
+            now_ns, date_s = clocks_told(selftest)
+            if now_ns > clock_ns + 10**9:
+                break
+        assert before_s - 1 <= date_s <= int(xen.run("date +%s")) + 1
+        selftest.shutdown()
+        assert selftest.exit_code() == 0  # the clock never went back
+
+
+def test_a_rebooted_domain_starts_as_the_first_time(xen):
+    with xen.domain(image("udpkv", "xen"), vif=VIF, more='on_reboot="restart"') as domain:
+        domain.expect("^udpkv: serves ")
+        first = domain.console()
+        xen.run(f"xl reboot {domain.name}")
+        domain.expect(r"^Ringloop: exit 0\.$")
+        domain.expect("^udpkv: serves ")
+        again = domain.console()[len(first) :]
+        assert re.findall("^udpkv: serves .*$", again, re.M) == re.findall(
+            "^udpkv: serves .*$", first, re.M)
+        told = packets_told(xen.run(f"packets ping {GUEST_IP} first=1", deadline_s=60))
+        assert told["received"] == 1
+        domain.shutdown()
+        domain.expect(r"^udpkv: every pool is whole\.$")
+        assert domain.exit_code() == 0
