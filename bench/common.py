@@ -20,13 +20,13 @@ STATUS_TEXT = (
 
 
 def add_options(parser, page=False):
-    """The options that every script has; with `page` its table is one of docs/performance.md's."""
+    """The options that every script has; with `page` its table stands on a page of docs/."""
     quick = os.environ.get("QUICK", "") not in ("", "0")
     parser.add_argument("--quick", action="store_true", default=quick, help="a short look, not a result")
     add_results(parser)
     if page:
         parser.add_argument("--page", action="store_true",
-                            help="with --results bench/results: also put the table into docs/performance.md")
+                            help="with --results bench/results: also put the table into its page of docs/")
     parser.add_argument("--no-build", action="store_true", help="measure what is in build/ already")
     parser.add_argument("--no-install", action="store_true", help="if packages are missing, say so and end")
 
@@ -118,11 +118,11 @@ def plot(args, name):
     subprocess.run([vm.ROOT / "bench/plot", report.Path(args.results) / f"{name}.json"])
 
 
-def put_on_page(args, name, table, facts, notes):
-    """With --page, the part of docs/performance.md that shows this result."""
+def put_on_page(args, name, table, facts, notes, page=report.PAGE):
+    """With --page, the part of docs/performance.md, or of another page, that shows this result."""
     if args.page:
         told = " ".join([f"{facts['processor']}, {facts['date']}, {facts['ringloop']}.", *notes])
-        report.replace_between(report.PAGE, f"bench/{name}", f"{table}\n\n{told}")
+        report.replace_between(page, f"bench/{name}", f"{table}\n\n{told}")
 
 
 def run(main):

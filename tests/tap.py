@@ -99,6 +99,9 @@ class Tap:
             return None
         return self._socket.recv(65536)
 
+    def fileno(self):
+        return self._socket.fileno()
+
     def __enter__(self):
         return self
 

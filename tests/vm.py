@@ -269,6 +269,10 @@ class Link:
     def close(self):
         self._socket.close()
 
+    def fileno(self):
+        """For select: readable when a frame has come that recv() hasn't taken in yet."""
+        return self._socket.fileno()
+
     def _drain(self):
         try:
             while True:

@@ -51,11 +51,22 @@ uint64_t pvclock_ns(const volatile struct vcpu_time_info *page)
     return ns;
 }
 
+/* The flags' place; older versions of the header have no name for it. */
+enum { STABLE = 1, STOPPED = 2, FLAGS = offsetof(struct vcpu_time_info, tsc_shift) + 1 };
+
 bool pvclock_is_stable(const volatile struct vcpu_time_info *page)
 {
-    enum { STABLE = 1, FLAGS = offsetof(struct vcpu_time_info, tsc_shift) + 1 };
-
     return ((const volatile uint8_t *)page)[FLAGS] & STABLE;
+}
+
+bool pvclock_was_stopped(volatile struct vcpu_time_info *page)
+{
+    volatile uint8_t *flags = (volatile uint8_t *)page + FLAGS;
+
+    if (likely(!(*flags & STOPPED)))
+        return false;
+    *flags &= (uint8_t)~STOPPED;
+    return true;
 }
 
 uint64_t pvclock_forward(uint64_t *latest_ns, uint64_t ns)

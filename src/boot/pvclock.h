@@ -26,6 +26,10 @@ uint64_t pvclock_ns_at(const struct vcpu_time_info *time, uint64_t cycles);
  * pvclock_forward. */
 bool pvclock_is_stable(const volatile struct vcpu_time_info *page);
 
+/* True once after the host let a machine go on that was stopped (its flag PVCLOCK_GUEST_STOPPED,
+ * which the guest takes back). */
+bool pvclock_was_stopped(volatile struct vcpu_time_info *page);
+
 /* The later of `ns` and all times that any core brought here before, which *latest_ns keeps. */
 uint64_t pvclock_forward(uint64_t *latest_ns, uint64_t ns);
 

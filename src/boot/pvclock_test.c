@@ -77,6 +77,18 @@ TEST(pvclock_tells_whether_cores_agree)
     CHECK(pvclock_is_stable(&t));
 }
 
+TEST(pvclock_tells_once_that_the_machine_was_stopped)
+{
+    struct vcpu_time_info t = page(HALF, 0);
+    uint8_t *flags = (uint8_t *)&t.tsc_shift + 1;
+
+    CHECK(!pvclock_was_stopped(&t));
+    *flags = 3;
+    CHECK(pvclock_was_stopped(&t));
+    CHECK(!pvclock_was_stopped(&t));
+    CHECK_EQ(*flags, 1);
+}
+
 static uint64_t cores_latest_ns;
 static bool went_back[BOOT_CORES_MAX];
 

@@ -53,6 +53,16 @@ class Qmp:
             else:
                 return answer["return"]
 
+    def event(self):
+        """The next event."""
+        return self._read()
+
+    def running(self):
+        """Waits until the machine runs."""
+        while self.execute("query-status")["status"] != "running":
+            resumed = any(event["event"] == "RESUME" for event in self.events)
+            self.events = [] if resumed else [self._read()]
+
     def migrated(self):
         """Waits until a migration, in or out, is over."""
         while True:

@@ -8,8 +8,8 @@
  *
  * A machine that is stopped, saved, migrated or set back to a snapshot goes on with the clock where
  * it was, so the date falls behind by the whole pause; and a host's date may be set. So the date is
- * read anew once a second, by who asks for it; and where the host has written its clock page, as it
- * does when a machine goes on, at once.
+ * read anew once a second, by who asks for it; at once where the host's clock page says that the
+ * machine was stopped, and soon where the host has written that page, as it also does after a move.
  */
 #include "boot/io.h"
 #include "boot/kvm/kvm.h"
@@ -197,7 +197,7 @@ static bool date_is_due(uint64_t now_ns)
     const uint64_t looked_ns = __atomic_load_n(&date.looked_ns, __ATOMIC_RELAXED);
     const uint32_t core = boot_core();
 
-    return now_ns >= looked_ns + LOOK_NS ||
+    return now_ns >= looked_ns + LOOK_NS || pvclock_was_stopped(&times[core].page) ||
            (times[core].page.version != times[core].date_version && now_ns >= looked_ns + AGAIN_NS);
 }
 
