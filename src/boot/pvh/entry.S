@@ -73,7 +73,7 @@ enter_long:
 
 /* Clears .tables, but for the entries in use, and .bss behind it. A VMM that resets its machine
  * loads again what the file has, and leaves the rest as the image's last life did. The tables are
- * live, but nothing above the first 16 MiB is used before paging_protect_image loads cr3 again.
+ * live, but nothing above the first 16 MiB is used before paging.c loads cr3 again.
  * In 64-bit mode, as an emulator takes about as long for 4 bytes as for 8. */
 pvh_entry64:
         xorl    %eax, %eax

@@ -2,14 +2,15 @@
 /*
  * memory.c - the machine's memory: read from hvm_start_info, given out once, never taken back.
  *
- * What lies below 1 MiB belongs to the firmware and stays unused, as does the image itself. This
- * file gives out what paging.c has mapped, pages for paging.c's own tables among it, and calls
- * nothing of paging.c.
+ * What lies below 1 MiB belongs to the firmware and stays unused, as does the image itself. What
+ * the VMM wrote for the image may lie in what is given out, modules among it: by then the image has
+ * copied what it uses, and it uses no modules. This file gives out what paging.c has mapped, pages
+ * for paging.c's own tables among it, and calls nothing of paging.c.
  */
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { ENTRIES_MAX = 64 };
+enum { ENTRIES_MAX = 128 }; /* what a PC's firmware and Xen tell at most */
 
 static struct hvm_memmap_table_entry map[ENTRIES_MAX]; /* as the VMM told it */
 static uint32_t map_count;
@@ -19,28 +20,19 @@ static uint64_t memory_bytes;
 static uint64_t mapped_end = BOOT_PD_ENTRIES * (2ull << 20); /* RAM up to here is mapped */
 extern char image_end[];
 
-static void check_reach(const char *what, uint64_t address, uint64_t len)
-{
-    if (address == 0 || address >= mapped_end || len > mapped_end - address)
-        panic(
-            "The VMM has put its %s at 0x%lx, outside of the first 16 MiB; another version of the "
-            "VMM or less in its memory map may help.",
-            what, address);
-}
-
-RUNS_SELDOM void memory_read_map(const struct hvm_start_info *info)
+RUNS_SELDOM void memory_read_map(const struct hvm_start_info *info,
+                                 const struct hvm_memmap_table_entry *entries)
 {
     const uint32_t count = info->memmap_entries;
 
-    if (info->magic != XEN_HVM_START_MAGIC_VALUE || info->version < 1 || count == 0)
+    if (info->version < 1 || count == 0 || info->memmap_paddr == 0)
         panic("The VMM gives no memory map (PVH start info version %u); use QEMU 4.0, Xen 4.11 or "
               "later.",
               info->version);
     if (count > ENTRIES_MAX)
         panic("The VMM's memory map has %u entries; give the machine a simpler one, of at most %d.",
               count, ENTRIES_MAX);
-    check_reach("memory map", info->memmap_paddr, count * sizeof map[0]);
-    memcpy(map, (const void *)(uintptr_t)info->memmap_paddr, count * sizeof map[0]);
+    memcpy(map, entries, count * sizeof map[0]);
     map_count = count;
 }
 
@@ -52,49 +44,50 @@ static uint64_t end_of(const struct hvm_memmap_table_entry *entry)
     return __builtin_add_overflow(entry->addr, entry->size, &end) ? UINT64_MAX : end;
 }
 
-/* Where the memory ends that from `start` on belongs to entry `own` of the map alone: `end` at
- * most, and `start` if another entry has that place. If another entry cuts it, *next is where that
- * entry ends. */
-static uint64_t own_until(const struct hvm_memmap_table_entry *entries, uint32_t count,
-                          uint32_t own, uint64_t start, uint64_t end, uint64_t *next)
+/* Is the byte at `at` RAM, and of no other kind, too? The answer is the same up to *next. */
+static bool is_ram(const struct hvm_memmap_table_entry *entries, uint32_t count, uint64_t at,
+                   uint64_t *next)
 {
+    bool ram = false, other = false;
+
+    *next = BOOT_ADDRESS_END;
     for (uint32_t i = 0; i < count; i++) {
-        bool cuts = entries[i].type != XEN_HVM_MEMMAP_TYPE_RAM || i < own;
-        if (!cuts || end_of(&entries[i]) <= start || entries[i].addr >= end)
-            continue;
-        *next = end_of(&entries[i]);
-        end = MAX(entries[i].addr, start);
+        uint64_t start = entries[i].addr, end = end_of(&entries[i]);
+        if (start <= at && at < end) {
+            *(entries[i].type == XEN_HVM_MEMMAP_TYPE_RAM ? &ram : &other) = true;
+            *next = MIN(*next, end);
+        } else if (start > at && start < end) { /* one that is empty ends nothing */
+            *next = MIN(*next, start);
+        }
     }
-    return end;
+    return ram && !other;
 }
 
 RUNS_SELDOM unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count,
                                 uint64_t lowest, struct memory_region *result)
 {
     unsigned n = 0;
+    uint64_t next;
 
-    for (uint32_t own = 0; own < count; own++) {
-        uint64_t start = MAX(entries[own].addr, lowest), next;
-        uint64_t end = MIN(end_of(&entries[own]), BOOT_ADDRESS_END);
-        if (entries[own].type != XEN_HVM_MEMMAP_TYPE_RAM)
+    for (uint64_t at = lowest; at < BOOT_ADDRESS_END && n < MEMORY_REGIONS_MAX; at = next) {
+        if (!is_ram(entries, count, at, &next))
             continue;
-        for (; start < end && n < MEMORY_REGIONS_MAX; start = next) {
-            next = end;
-            uint64_t until = own_until(entries, count, own, start, end, &next);
-            struct memory_region r = {ALIGN_UP(start, (uint64_t)PAGE_SIZE),
-                                      ALIGN_DOWN(until, (uint64_t)PAGE_SIZE)};
-            if (r.next < r.end)
-                result[n++] = r;
-        }
+        uint64_t start = at;
+        for (at = next; at < BOOT_ADDRESS_END && is_ram(entries, count, at, &next); at = next)
+            continue;
+        struct memory_region r = {ALIGN_UP(start, (uint64_t)PAGE_SIZE),
+                                  ALIGN_DOWN(at, (uint64_t)PAGE_SIZE)};
+        if (r.next < r.end)
+            result[n++] = r;
     }
     return n;
 }
 
 RUNS_SELDOM void memory_init(void)
 {
-    for (uint32_t i = 0; i < map_count; i++)
-        if (map[i].type == XEN_HVM_MEMMAP_TYPE_RAM)
-            memory_bytes += map[i].size;
+    region_count = memory_cut(map, map_count, 0, regions);
+    for (unsigned i = 0; i < region_count; i++)
+        memory_bytes += regions[i].end - regions[i].next;
     region_count = memory_cut(map, map_count, (uintptr_t)image_end, regions);
     if (region_count == 0)
         panic("The machine has no memory above the image; give it 8 MiB or more.");

@@ -44,11 +44,61 @@ TEST(memory_map_whose_ram_overlaps_is_given_once)
     map[2] = entry(RAM, 10 * MIB, 12 * MIB);
     map[3] = entry(RAM, 30 * MIB, 40 * MIB);
     map[4] = entry(RAM, 30 * MIB, 40 * MIB);
-    CHECK_EQ(cut(5), 4);
-    check_region(0, 8 * MIB, 16 * MIB);
-    check_region(1, 4 * MIB, 8 * MIB);
-    check_region(2, 16 * MIB, 32 * MIB);
-    check_region(3, 32 * MIB, 40 * MIB);
+    CHECK_EQ(cut(5), 1);
+    check_region(0, 4 * MIB, 40 * MIB);
+}
+
+TEST(memory_map_whose_ram_is_in_parts_is_whole)
+{
+    map[0] = entry(RAM, 8 * MIB, 16 * MIB);
+    map[1] = entry(RAM, 4 * MIB, 8 * MIB - 100); /* a hole of 100 bytes */
+    map[2] = entry(RAM, 16 * MIB, 20 * MIB + 5); /* the page of the seam is there, too */
+    map[3] = entry(RAM, 20 * MIB + 5, 32 * MIB);
+    CHECK_EQ(cut(4), 2);
+    check_region(0, 4 * MIB, 8 * MIB - PAGE_SIZE);
+    check_region(1, 8 * MIB, 32 * MIB);
+}
+
+TEST(memory_map_whose_empty_entries_mean_nothing)
+{
+    map[0] = entry(RAM, 2 * MIB, 32 * MIB);
+    map[1] = entry(RESERVED, 8 * MIB + 1, 8 * MIB + 1);
+    map[2] = entry(RAM, 9 * MIB + 1, 9 * MIB + 1);
+    map[3] = entry(RESERVED, 2 * MIB, 2 * MIB);
+    map[4] = entry(RESERVED, 0, 0);
+    map[5] = entry(RESERVED, UINT64_MAX, UINT64_MAX);
+    map[6] = entry(0, 10 * MIB, 10 * MIB);
+    CHECK_EQ(cut(7), 1);
+    check_region(0, 2 * MIB, 32 * MIB);
+}
+
+/* Touching at their ends, and of one byte. */
+TEST(memory_map_whose_entries_are_at_the_limits)
+{
+    map[0] = entry(RAM, 0, 2 * MIB); /* up to the lowest address that is taken */
+    map[1] = entry(RAM, 2 * MIB, 4 * MIB);
+    map[2] = entry(RESERVED, 4 * MIB - 1, 4 * MIB);
+    map[3] = entry(RESERVED, 4 * MIB, 5 * MIB);
+    map[4] = entry(RAM, 4 * MIB, 6 * MIB);
+    map[5] = entry(RESERVED, 6 * MIB, 6 * MIB + 1);
+    map[6] = entry(RAM, 6 * MIB, 7 * MIB);
+    map[7] = entry(RAM, BOOT_ADDRESS_END - PAGE_SIZE, BOOT_ADDRESS_END);
+    map[8] = entry(RAM, BOOT_ADDRESS_END, BOOT_ADDRESS_END + PAGE_SIZE);
+    CHECK_EQ(cut(9), 4);
+    check_region(0, 2 * MIB, 4 * MIB - PAGE_SIZE);
+    check_region(1, 5 * MIB, 6 * MIB);
+    check_region(2, 6 * MIB + PAGE_SIZE, 7 * MIB);
+    check_region(3, BOOT_ADDRESS_END - PAGE_SIZE, BOOT_ADDRESS_END);
+}
+
+TEST(memory_map_without_usable_ram)
+{
+    CHECK_EQ(cut(0), 0);
+    map[0] = entry(RAM, 4 * MIB, 8 * MIB);
+    map[1] = entry(RESERVED, 0, UINT64_MAX);
+    CHECK_EQ(cut(2), 0);
+    map[1] = entry(RESERVED, 3 * MIB, 3 * MIB - 1); /* round the end of all addresses */
+    CHECK_EQ(cut(2), 0);
 }
 
 TEST(memory_map_whose_ram_is_partly_reserved)

@@ -15,7 +15,7 @@
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-enum { TABLE_ENTRIES = 512 };
+enum { TABLE_ENTRIES = 512, PEEK_PAGES = 2 };
 #define LARGE_PAGE (2ull << 20)
 #define GIB        (1ull << 30)
 #define ADDRESS    0x000ffffffffff000ull
@@ -34,6 +34,23 @@ static void fill_entries(uintptr_t start, uintptr_t end, uint64_t flags)
         table_pt[page / PAGE_SIZE] = page | flags;
 }
 
+static void load_tables(void)
+{
+    __asm__ volatile("mov %0, %%cr3" : : "r"(table_pml4) : "memory");
+}
+
+const void *paging_peek(const char *what, uint64_t phys)
+{
+    if (phys >= BOOT_ADDRESS_END)
+        panic("The VMM has put its %s at 0x%lx, beyond what an image can reach; use another VMM.",
+              what, phys);
+    for (unsigned i = 0; i < PEEK_PAGES; i++)
+        table_pd[BOOT_PD_ENTRIES + i] =
+            (ALIGN_DOWN(phys, LARGE_PAGE) + i * LARGE_PAGE) | PTE_READ | PTE_LARGE | PTE_NX;
+    load_tables();
+    return (const char *)(BOOT_PD_ENTRIES * LARGE_PAGE) + phys % LARGE_PAGE;
+}
+
 void paging_protect_image(void)
 {
     fill_entries((uintptr_t)image_start, (uintptr_t)image_rodata, PTE_READ);
@@ -47,7 +64,9 @@ void paging_protect_image(void)
         table_pd[i] = (uintptr_t)&table_pt[i * TABLE_ENTRIES] | PTE_TABLE;
     for (int i = IMAGE_TABLES; i < BOOT_PD_ENTRIES; i++)
         table_pd[i] |= PTE_NX;
-    __asm__ volatile("mov %0, %%cr3" : : "r"(table_pml4) : "memory");
+    for (int i = 0; i < PEEK_PAGES; i++)
+        table_pd[BOOT_PD_ENTRIES + i] = 0;
+    load_tables();
 }
 
 static uint64_t *table_below(uint64_t *entry)

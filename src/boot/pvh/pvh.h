@@ -45,6 +45,11 @@ _Noreturn void enter_ring3(void (*function)(uint32_t arg), uint32_t arg, const v
 
 /* --- paging.c ------------------------------------------------------------------------------- */
 
+/* Ring 0, before paging_protect_image: makes PAGING_PEEK_BYTES of memory from any address on
+ * readable where the result points, until the next call. `what` names it if that can't be. */
+enum { PAGING_PEEK_BYTES = 2 << 20 };
+const void *paging_peek(const char *what, uint64_t phys);
+
 /* Ring 0: gives every page of the image its rights; page zero and the guard pages get none. */
 void paging_protect_image(void);
 
@@ -131,8 +136,9 @@ void machine_init_core(uint32_t core);
 
 /* --- memory.c ------------------------------------------------------------------------------- */
 
-/* Ring 0, before paging_protect_image: copies the memory map, which may lie in page zero. */
-void memory_read_map(const struct hvm_start_info *info);
+/* Ring 0: copies the memory map, whose entries paging_peek has made readable. */
+void memory_read_map(const struct hvm_start_info *info,
+                     const struct hvm_memmap_table_entry *entries);
 
 /* Finds in the map what is free. Only the first 16 MiB of it can be used as yet. */
 void memory_init(void);
@@ -143,9 +149,9 @@ struct memory_region {
     uint64_t next, end; /* what is still free */
 };
 
-/* For memory_init and its tests: the RAM of a map from `lowest` on, in whole pages, and nothing of
- * it twice: where entries overlap, one of another kind wins over RAM, and of two of RAM the first.
- * Sets at most MEMORY_REGIONS_MAX regions; returns how many. */
+/* For memory_init and its tests: the RAM of a map from `lowest` on, in whole pages, by address.
+ * Where entries overlap, one of another kind wins over RAM; where RAM follows RAM they are one
+ * region. Sets at most MEMORY_REGIONS_MAX regions, the lowest; returns how many. */
 unsigned memory_cut(const struct hvm_memmap_table_entry *entries, uint32_t count, uint64_t lowest,
                     struct memory_region *result);
 

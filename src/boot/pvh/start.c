@@ -3,7 +3,7 @@
 #include "boot/pvh/layout.h"
 #include "boot/pvh/pvh.h"
 
-void pvh_start(const struct hvm_start_info *start_info);
+void pvh_start(uint32_t start_info);
 
 /* In .data, as entry.S writes it before .bss can be trusted. */
 __attribute__((section(".data"))) uint64_t pvh_first_cycle = 1;
@@ -27,8 +27,10 @@ static void check_start_info(void)
 {
     enum { VERSIONS_MAX = 255 }; /* there has been 1 */
 
-    if (info.version <= VERSIONS_MAX)
+    if (info.version <= VERSIONS_MAX && info.magic == XEN_HVM_START_MAGIC_VALUE)
         return;
+    if (info.version <= VERSIONS_MAX)
+        panic("The VMM gives no PVH start info; use QEMU 4.0, Xen 4.11 or later.");
     print("command line: it has more than %d bytes, as QEMU has overwritten what it tells an image "
           "(PVH start info version %u); use fewer or shorter words.\n",
           BOOT_COMMAND_LINE_MAX, info.version);
@@ -37,16 +39,13 @@ static void check_start_info(void)
 
 static void copy_command_line(void)
 {
-    const uint64_t reach = BOOT_PD_ENTRIES * (2ull << 20), from = info.cmdline_paddr;
-    const char *text = (const char *)(uintptr_t)from;
     size_t len = 0;
 
-    if (from == 0)
+    if (info.cmdline_paddr == 0)
         return;
-    while (from + len < reach && text[len] != 0)
+    const char *text = paging_peek("command line", info.cmdline_paddr);
+    while (len < PAGING_PEEK_BYTES && text[len] != 0)
         len++;
-    if (from + len >= reach)
-        panic("The VMM has put the command line at 0x%lx, outside of the first 16 MiB.", from);
     memcpy(command_line, text, MIN(len, (size_t)BOOT_COMMAND_LINE_MAX));
     command_line_len = len; /* too long is told of when there is a console: boot_command_line */
 }
@@ -72,14 +71,12 @@ static void pvh_main_ring3(uint32_t core)
     pvh_main();
 }
 
-void pvh_start(const struct hvm_start_info *start_info)
+void pvh_start(uint32_t start_info)
 {
-    if ((uintptr_t)start_info >= BOOT_PD_ENTRIES * (2ull << 20) - sizeof info)
-        panic("The VMM has put hvm_start_info at %p, outside of the first 16 MiB.", start_info);
-    info = *start_info;
+    memcpy(&info, paging_peek("start info", start_info), sizeof info);
     check_start_info();
     copy_command_line();
-    memory_read_map(&info);
+    memory_read_map(&info, paging_peek("memory map", info.memmap_paddr));
     paging_protect_image();
     traps_init();
     machine_init_ring0();
