@@ -177,6 +177,15 @@ def test_a_reset_after_a_failure(keys, tmp_path):
         vm.expect("^Ringloop: selftest on kvm, ")
 
 
+def test_an_image_that_can_only_end_by_a_reset_starts_anew(tmp_path):
+    """Of which QEMU's -no-reboot makes an end."""
+    with resettable(tmp_path, "hello", machine="microvm,acpi=off", debug_exit=False) as (vm, monitor):
+        for _ in range(3):
+            vm.expect("^Ringloop: hello on kvm, ")
+            vm.expect("^Hello from Ringloop on kvm.$")
+            monitor.wait_for("RESET")
+
+
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 def test_memory_that_nobody_zeroed(machine, tmp_path):
     """What the image's file has no content for isn't trusted, whatever is there."""
