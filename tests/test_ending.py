@@ -152,3 +152,28 @@ def test_without_acpi_a_device_wakes_an_idle_image(accel):
 def test_without_acpi_lines_and_messages_wake():
     with boot("selftest", "only=apic_") as vm:
         vm.expect(r"^\d+ passed, 0 failed, 0 skipped$")
+
+
+# --- processors ---------------------------------------------------------------------------------
+
+
+def processor(number, x2apic):
+    if x2apic:
+        return struct.pack("<BBHIII", 9, 16, 0, number, 1, number)
+    return struct.pack("<BBBBI", 0, 8, number, number, 1)
+
+
+@pytest.mark.parametrize("x2apic", [False, True])
+def test_processors_are_started_as_acpi_lists_them(tmp_path, x2apic):
+    """Both kinds of entries. The second of three processors isn't usable, so it is left alone; the
+    third is listed twice, and started once."""
+    entries = [processor(0, x2apic), processor(1, x2apic), processor(2, x2apic), processor(2, x2apic)]
+    unusable = bytearray(entries[1])
+    unusable[-8 if x2apic else -4] = 0
+    entries[1] = bytes(unusable)
+    madt = table(b"APIC", struct.pack("<II", 0xFEE00000, 1) + b"".join(entries))
+    more = with_tables(tmp_path, acpi(more=[madt]))
+    with boot("selftest", "cores=2 only=cores_", cpus=3, more=more) as vm:
+        vm.expect(r"^\d+ passed, 0 failed, 0 skipped$")
+    with boot("selftest", "cores=3 only=cores_", cpus=3, more=more) as vm:
+        vm.expect("^panic: cores=3 needs as many processors, and 2 came")
