@@ -32,8 +32,8 @@ enum boot_exit {
 _Noreturn void boot_exit(int code);
 
 /* True once the operator asked the image to end: Ctrl-C on the console, the power button, SIGINT
- * or SIGTERM on linux. Cheap enough for a loop: it looks at the hardware once in 10 ms, on core
- * 0 alone; on other cores it tells what core 0 saw. */
+ * or SIGTERM on linux. Cheap enough for a loop: it looks at the console once in 10 ms, at the
+ * button once in 100 ms, on core 0 alone; on other cores it tells what core 0 saw. */
 bool boot_stopping(void);
 
 /* Writes to the console. A loop that calls boot_stopping isn't held up by a console that nobody

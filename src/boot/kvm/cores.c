@@ -25,18 +25,36 @@ static bool wait_for_cores(uint32_t count, uint64_t timeout_ns)
     return cores_arrived() == count;
 }
 
-/* The local APICs' ids of other processors, at most `max`, as ACPI lists them (6.4, 5.2.12.2). */
+/* A processor's entry in ACPI's table: of the first kind, or of the second, which a VMM may use for
+ * any processor and must for ids that a local APIC of the first kind can't have (ACPI 6.4, 5.2.12.2
+ * and 5.2.12.12). */
+enum { LOCAL_APIC, LOCAL_X2APIC = 9 };
+enum { USABLE = 1, ID_MAX = 254 };
+
+static bool processor_entry(uint8_t type, unsigned n, uint32_t *id, uint32_t *flags)
+{
+    uint8_t entry[12];
+    const size_t len = type == LOCAL_APIC ? 8 : sizeof entry;
+
+    if (!acpi_madt_entry(type, n, entry, len))
+        return false;
+    memcpy(id, entry + 4, sizeof *id);
+    if (type == LOCAL_APIC)
+        *id = entry[3];
+    memcpy(flags, entry + len - 4, sizeof *flags);
+    return true;
+}
+
+/* The local APICs' ids of other processors, at most `max`, as ACPI lists them. */
 RUNS_SELDOM static uint32_t listed(uint8_t *ids, uint32_t max)
 {
-    struct {
-        uint8_t type, len, processor, id;
-        uint32_t flags; /* 1: it can be used */
-    } entry;
-    uint32_t found = 0;
+    static const uint8_t types[] = {LOCAL_APIC, LOCAL_X2APIC};
+    uint32_t found = 0, id, flags;
 
-    for (unsigned n = 0; found < max && acpi_madt_entry(0, n, &entry, sizeof entry); n++)
-        if (entry.flags & 1 && entry.id != apic_id())
-            ids[found++] = entry.id;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        for (unsigned n = 0; found < max && processor_entry(types[i], n, &id, &flags); n++)
+            if (flags & USABLE && id <= ID_MAX && id != apic_id() && !memchr(ids, (int)id, found))
+                ids[found++] = (uint8_t)id; /* once: to start a core again would end it */
     return found;
 }
 

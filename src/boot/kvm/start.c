@@ -29,16 +29,17 @@ void machine_init(const struct hvm_start_info *info)
 }
 
 static bool stopping;
-static uint64_t last_look, last_wake; /* cycles */
+static uint64_t last_look, last_button, last_wake; /* cycles */
 
 static void look_for_stop(uint64_t now)
 {
     last_look = now;
     console_turn();
-    if (console_ctrl_c())
-        stopping = true;
-    if (acpi_power_button())
-        stopping = true;
+    stopping |= console_ctrl_c();
+    if (now - last_button < clock_cycles_hz() / 10) /* a look costs as much as the console's */
+        return;
+    last_button = now;
+    stopping |= acpi_power_button();
 }
 
 static bool due(uint64_t now, uint64_t since)
