@@ -2,11 +2,14 @@
 """PCI as machines have it: several host bridges, bridges that the firmware left as they were, and
 devices that come and go while an image runs."""
 
+import contextlib
 import re
 
 import pytest
 
-from vm import Vm, image, qemu_command
+from udpkv_client import Client
+from vm import DEADLINE_S, HOST, Vm, free_udp_port, image, mac, qemu_command, user_netdev
+from xen.qmp import Qmp
 
 QBOOT = ("-bios", "qboot.rom")  # numbers some buses, and gives no bridge a window
 MODERN = ("-global", "virtio-mmio.force-legacy=false")
@@ -104,3 +107,71 @@ def test_a_machine_without_a_network_device():
     with boot(PCIE, devices("virtio-rng-pci"), "udpkv", "") as vm:
         vm.expect("has none that it could use; with QEMU add -netdev")
         assert vm.exit_code() == 70
+
+
+# --- devices that come and go -------------------------------------------------------------------
+
+NATIVE = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+PORT = devices("pcie-root-port,id=r1,chassis=1")
+BRIDGE = devices("pci-bridge,id=b,chassis_nr=2")
+
+
+class Monitor(Qmp):
+    def wait_for(self, event, **data):
+        """Takes events until one comes that has all this."""
+        while True:
+            while self.events:
+                came = self.events.pop(0)
+                if came["event"] == event and data.items() <= came["data"].items():
+                    return
+            self.events.append(self._read())
+
+    def plug(self, driver, **properties):
+        self.execute("device_add", driver=driver, **properties)
+
+    def unplug(self, ident):
+        """Asks for a device and waits until the guest has given it."""
+        self.execute("device_del", id=ident)
+        self.wait_for("DEVICE_DELETED", device=ident)
+
+
+@contextlib.contextmanager
+def pluggable(folder, machine, more, slot, keys="", cpus=1, queues=1):
+    """udpkv in a machine with a device `nic` in that slot; yields (vm, monitor, client, its words)."""
+    port = free_udp_port()
+    words = {"id": "nic", "netdev": "n0", "mac": mac(0), **slot}
+    netdev = user_netdev(port)
+    path = str(folder / "qmp")
+    device = ",".join(["virtio-net-pci", *(f"{key}={value}" for key, value in words.items())])
+    more = [*more, "-netdev", netdev, *devices(device), "-qmp", f"unix:{path},server=on,wait=off"]
+    with Vm(qemu_command(image("udpkv"), keys, machine=machine, cpus=cpus, more=more)) as vm:
+        monitor = Monitor(path, DEADLINE_S)
+        with contextlib.closing(monitor), Client(HOST, port) as client:
+            vm.expect("^udpkv: serves ")
+            yield vm, monitor, client, words
+
+
+SLOTS = {
+    "pc": ("pc", [], {"addr": "5"}),
+    "pc-qboot": ("pc", QBOOT, {"addr": "5"}),
+    "pc-bridge": ("pc", BRIDGE, {"bus": "b", "addr": "3"}),
+    "q35-acpi": ("q35", PORT, {"bus": "r1"}),
+    "q35-native": ("q35", [*NATIVE, *PORT], {"bus": "r1"}),
+    "q35-native-qboot": ("q35", [*QBOOT, *NATIVE, *PORT], {"bus": "r1"}),
+    "microvm": (PCIE, PORT, {"bus": "r1"}),
+}
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_a_device_is_unplugged_and_plugged_in_again(slot, tmp_path):
+    with pluggable(tmp_path, *SLOTS[slot]) as (vm, monitor, client, words):
+        assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
+        for _ in range(2):
+            monitor.unplug("nic")
+            vm.expect(r"^pci [\d:.]+: the device is wanted back and was given; the link is down until")
+            monitor.plug("virtio-net-pci", **words)
+            vm.expect(r"^pci [\d:.]+: the device is back; \d+ packets that were in flight are lost")
+            assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n1\r\nEND\r\n"
+        vm.interrupt()
+        vm.expect(r"^udpkv: every pool is whole\.$")
+        assert vm.exit_code() == 0

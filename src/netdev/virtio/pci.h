@@ -61,6 +61,9 @@ struct pci_access {
     /* boot_msi */
     struct boot_msi (*msi)(uint32_t core);
     const struct pci_host *host;
+    /* 32 bits of a port. NULL: there are no ports. */
+    uint32_t (*in)(uint16_t port);
+    void (*out)(uint16_t port, uint32_t value);
 };
 
 /* The machine's own, kvm only: by ports, or by memory where ACPI tells of it. NULL if it has no

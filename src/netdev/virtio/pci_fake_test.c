@@ -70,7 +70,28 @@ static struct boot_msi message(uint32_t core)
 }
 
 struct pci_host pci_fake_host;
-const struct pci_access pci_fake = {read_word, write_word, map_registers, message, &pci_fake_host};
+struct pci_fake_slots pci_fake_slots;
+
+static uint32_t port_in(uint16_t port)
+{
+    CHECK_EQ(port, PCI_FAKE_PORT + 4);
+    return pci_fake_slots.wanted[pci_fake_slots.selected];
+}
+
+static void port_out(uint16_t port, uint32_t value)
+{
+    if (port == PCI_FAKE_PORT + 16) {
+        CHECK(value < ARRAY_LEN(pci_fake_slots.wanted));
+        pci_fake_slots.selected = value;
+    } else {
+        CHECK_EQ(port, PCI_FAKE_PORT + 8);
+        pci_fake_slots.given[pci_fake_slots.selected] |= value;
+        pci_fake_slots.wanted[pci_fake_slots.selected] &= ~value;
+    }
+}
+
+const struct pci_access pci_fake = {read_word,      write_word, map_registers, message,
+                                    &pci_fake_host, port_in,    port_out};
 
 void pci_fake_begin(void)
 {
@@ -78,6 +99,7 @@ void pci_fake_begin(void)
     memset(functions, 0, sizeof functions);
     memset(pci_fake_registers, 0, sizeof pci_fake_registers);
     pci_space_forget();
+    pci_fake_slots = (struct pci_fake_slots){0};
     pci_fake_host = (struct pci_host){.window = 0xe0000000, .window_end = 0xf0000000};
     pci_scan(&pci_fake, NULL); /* forgets what the test before had */
     count = reads = 0;

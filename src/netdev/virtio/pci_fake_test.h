@@ -23,6 +23,12 @@ struct pci_fake_function {
 extern const struct pci_access pci_fake;
 extern struct pci_host pci_fake_host; /* a window from 0xe0000000 to 0xf0000000, no ACPI */
 
+/* QEMU's registers for slots, for buses with the numbers 0 and 1. */
+#define PCI_FAKE_PORT 0xae00u
+extern struct pci_fake_slots {
+    uint32_t selected, wanted[2], given[2];
+} pci_fake_slots;
+
 /* Behind BAR 4. What lies further up in a longer BAR is here, too, by its remainder. */
 extern uint8_t pci_fake_registers[PCI_FAKE_BAR_LEN];
 

@@ -57,10 +57,20 @@ static void memory_write(uint16_t function, uint32_t offset, uint32_t value)
  * puts at most 3.5 GiB below 4 GiB, q35 at most 2.75), and q35 keeps its configuration space below
  * it (0xb0000000 to 0xbfffffff). */
 static struct pci_host host = {.window = 0xe0000000, .window_end = 0xf0000000};
+static uint32_t port_in(uint16_t port)
+{
+    return inl(port);
+}
+
+static void port_out(uint16_t port, uint32_t value)
+{
+    outl(port, value);
+}
+
 static const struct pci_access by_ports = {ports_read, ports_write, boot_map_device, boot_msi,
-                                           &host};
+                                           &host,      port_in,     port_out};
 static const struct pci_access by_memory = {memory_read, memory_write, boot_map_device, boot_msi,
-                                            &host};
+                                            &host,       port_in,      port_out};
 
 static bool has_memory(void)
 {

@@ -57,6 +57,11 @@ struct virtio_transport_ops {
     /* For a device that didn't confirm its reset (section 3.3.1): keeps it from memory until its
      * status is next set to something else than 0. False if that can't be done. NULL: never can. */
     bool (*stop_dma)(struct virtio_transport *t);
+    /* Does who runs the machine want the device back? Asked at each look at a started device; true
+     * until it was given. NULL: never. */
+    bool (*wanted_back)(struct virtio_transport *t);
+    /* Gives it back. It is reset, and nothing of it is used until `present`. */
+    void (*give_back)(struct virtio_transport *t);
 };
 
 /* A device's transport. Each kind of transport has a struct of its own that begins with this one,

@@ -309,6 +309,8 @@ static bool recover(struct netdev *dev)
     struct virtio_net *net = net_of(dev);
     uint32_t status;
 
+    if (dev->state == NETDEV_STARTED && virtio_net_give_back(net))
+        return false;
     if ((virtio_needs_reset(net->transport) || net->lost.noticed) &&
         !(dev->state == NETDEV_STARTED && virtio_net_recover(net)))
         return false;

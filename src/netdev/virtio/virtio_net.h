@@ -199,6 +199,10 @@ int virtio_net_rx_intr(struct netdev *dev, uint16_t q, bool on);
  */
 bool virtio_net_recover(struct virtio_net *net);
 
+/* For a started device, at each look: if who runs the machine wants it back, takes back what is in
+ * flight and gives it. True from the wish on until that is done; the device has gone then. */
+bool virtio_net_give_back(struct virtio_net *net);
+
 /*
  * For a started device: kicks each queue into which something was posted since the last call of
  * this, wanted or not, as a queue whose kick was lost would stand still for ever. A kick is lost if

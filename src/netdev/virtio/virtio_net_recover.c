@@ -11,9 +11,32 @@
  * Also here: a kick that the device may have missed is sent again (virtio_net_kick_again).
  */
 #include "boot/boot.h"
+#include "netbuf/eth.h"
 #include "netdev/virtio/virtio_net.h"
 
 #define TRY_AGAIN_NS 250000000ull
+
+/* Another device may have been plugged in where ours was. The app's packets, and its neighbours',
+ * have the address of the one that the app knows. */
+static bool has_our_mac(struct virtio_net *net)
+{
+    uint32_t fields[6];
+    char text[ETH_MAC_TEXT_BYTES];
+    uint8_t mac[6];
+
+    if (!(net->features & VIRTIO_BIT(VIRTIO_NET_F_MAC)) ||
+        !virtio_config(net->transport, offsetof(struct virtio_net_config, mac), 1, 6, fields))
+        return true;
+    for (uint32_t i = 0; i < 6; i++)
+        mac[i] = (uint8_t)fields[i];
+    if ((mac[0] & 1) || memcmp(mac, (uint8_t[6]){0}, 6) == 0 || memcmp(mac, net->mac, 6) == 0)
+        return true;
+    if (!net->lost.lacks)
+        print("%s: a device is back, but with MAC %s; it isn't used.\n", net->transport->where,
+              eth_mac_format(text, mac));
+    net->lost.lacks = true;
+    return false;
+}
 
 static int start_again(struct virtio_net *net)
 {
@@ -25,6 +48,8 @@ static int start_again(struct virtio_net *net)
         return error;
     }
     net->lost.packets += virtio_net_empty(net);
+    if (!has_our_mac(net))
+        return NETDEV_ENOTSUP;
     /* The app's buffers and settings were made for the features in use, so those must stay. */
     if (!(error = virtio_negotiate(net->transport, net->features)))
         error = virtio_net_begin(net);
@@ -66,6 +91,27 @@ bool virtio_net_recover(struct virtio_net *net)
           lost->packets);
     *lost = (struct virtio_net_lost){.next_try_ns = lost->next_try_ns};
     net->base.arrivals++;
+    return true;
+}
+
+bool virtio_net_give_back(struct virtio_net *net)
+{
+    struct virtio_transport *t = net->transport;
+
+    if (!t->ops->wanted_back || !t->ops->wanted_back(t))
+        return false;
+    if (!netdev_hold_others())
+        return true;
+    if (virtio_reset(t) == 0) { /* else it may still write to what it has */
+        net->lost.packets += virtio_net_empty(net);
+        net->lost.noticed = true;
+        t->ops->give_back(t);
+        print("%s: the device is wanted back and was given; the link is down until it is plugged "
+              "in again.\n",
+              t->where);
+    }
+    virtio_net_stand_still(net);
+    netdev_let_go();
     return true;
 }
 

@@ -17,6 +17,7 @@
  */
 #include "netdev/virtio/virtio_pci.h"
 #include "boot/boot.h"
+#include "netdev/virtio/pci_slots.h"
 #include "netdev/virtio/virtio_net.h"
 
 enum {
@@ -25,8 +26,11 @@ enum {
     DEVICE_NET_TRANSITIONAL = 0x1000, /* has the legacy interface as well */
     CLASS_NETWORK = 0x02,             /* Ethernet and others */
     CAPABILITY_VENDOR = 0x09,
+    DRIVEN_MAX = 64,
     DEVICE_LEN_MAX = 256, /* mapped of the device's configuration */
 };
+
+#define SLOT_LOOK_NS 1000000000ull
 
 static struct virtio_pci *pci_of(struct virtio_transport *t)
 {
@@ -35,9 +39,22 @@ static struct virtio_pci *pci_of(struct virtio_transport *t)
 
 /* --- the transport -------------------------------------------------------------------------- */
 
+/* Is the device still there, and where it was? One that was plugged in anew has no address yet. */
+static bool still_there(const struct virtio_pci *dev)
+{
+    return dev->pci->read(dev->function, dev->place) == dev->bar;
+}
+
+/* A device that has gone reads as ones, or where a VMM likes it as zeroes. It is in reset for sure
+ * once that is asked for, and needs one before. */
 static uint8_t status(struct virtio_transport *t)
 {
-    return pci_of(t)->common->device_status;
+    const struct virtio_pci *dev = pci_of(t);
+    const uint8_t value = dev->common->device_status;
+
+    if ((value == UINT8_MAX || (value == 0 && dev->status != 0)) && !still_there(dev))
+        return dev->status == 0 ? 0 : UINT8_MAX;
+    return value;
 }
 
 static void set_status(struct virtio_transport *t, uint8_t value)
@@ -48,6 +65,7 @@ static void set_status(struct virtio_transport *t, uint8_t value)
         pci_enable(dev->pci, dev->function);
         dev->dma_stopped = false;
     }
+    dev->status = value;
     dev->common->device_status = value;
 }
 
@@ -166,7 +184,66 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
     return dev->interrupts[q]; /* a message is sent once and needs no acknowledgement */
 }
 
+/* --- devices that come and go -------------------------------------------------------------------
+ */
+
+static struct virtio_pci *driven[DRIVEN_MAX];
+static uint32_t driven_count;
+
+/* Is a function of the slot that begins with `first` in use, or one behind it? */
+static bool slot_in_use(uint16_t first)
+{
+    for (uint32_t i = 0; i < driven_count; i++) {
+        uint16_t function = driven[i]->function;
+        uint32_t depth = 0;
+        do {
+            if (driven[i]->status != 0 && function >> 3 == first >> 3)
+                return true;
+        } while (pci_bridge_of(function, &function) && depth++ < PCI_DEPTH_MAX);
+    }
+    return false;
+}
+
+/* A look at a slot takes some microseconds, or where ports are emulated a hundred. */
+static bool wanted_back(struct virtio_transport *t)
+{
+    struct virtio_pci *dev = pci_of(t);
+    const uint64_t now_ns = clock_ns();
+
+    if (now_ns < dev->next_slot_ns || dev->status == 0)
+        return false;
+    if (pci_slot_wanted_back(dev->pci, dev->function))
+        return true;
+    dev->next_slot_ns = now_ns + SLOT_LOOK_NS;
+    pci_slots_tidy(dev->pci, slot_in_use);
+    return false;
+}
+
+static void give_back(struct virtio_transport *t)
+{
+    struct virtio_pci *dev = pci_of(t);
+
+    dev->given = true;
+    if (!slot_in_use(dev->function)) /* of a slot's functions, whose driver is the last to let go */
+        pci_slot_give_back(dev->pci, dev->function);
+}
+
+static bool reattach(struct virtio_pci *dev);
+
+static bool present(struct virtio_transport *t)
+{
+    struct virtio_pci *dev = pci_of(t);
+
+    if (!pci_slot_has_power(dev->pci, dev->function))
+        return false;
+    if (still_there(dev))
+        return !dev->given;
+    dev->given = false;
+    return dev->pci->read(dev->function, PCI_VENDOR_DEVICE) == dev->id && reattach(dev);
+}
+
 static const struct virtio_transport_ops ops = {
+    .present = present,
     .status = status,
     .set_status = set_status,
     .features = features,
@@ -178,6 +255,8 @@ static const struct virtio_transport_ops ops = {
     .kick = kick,
     .arm = arm,
     .stop_dma = stop_dma,
+    .wanted_back = wanted_back,
+    .give_back = give_back,
 };
 
 /* --- finding the structures ----------------------------------------------------------------- */
@@ -244,6 +323,7 @@ static void take_capability(struct virtio_pci *dev, const struct pci_access *pci
         return;
     if (type == VIRTIO_PCI_CAP_COMMON_CFG && !dev->common) {
         dev->common = map_structure(dev, cap, common_len, common_len, &len);
+        dev->place = PCI_BAR0 + pci_read8(pci, function, cap + VIRTIO_PCI_CAP_BAR) * 4u;
     } else if (type == VIRTIO_PCI_CAP_DEVICE_CFG && !dev->device) {
         dev->device = map_structure(dev, cap, 1, DEVICE_LEN_MAX, &dev->device_len);
     } else if (type == VIRTIO_PCI_CAP_NOTIFY_CFG && dev->notify_len == 0 &&
@@ -265,9 +345,30 @@ bool virtio_pci_attach(struct virtio_pci *dev, const struct pci_access *pci, uin
             take_capability(dev, pci, function, cap);
     if (!dev->common || !dev->device || dev->notify_len == 0)
         return false;
+    dev->id = pci->read(function, PCI_VENDOR_DEVICE);
+    dev->bar = pci->read(function, dev->place);
     pci_enable(pci, function);
     pci_msix_enable(pci, function, &dev->msix);
     dev->common->msix_config = VIRTIO_MSI_NO_VECTOR;
+    return true;
+}
+
+/* A device was plugged in where this one was: gives its registers the addresses that those had. In
+ * all else it must be the same, as other cores may be kicking its doorbells. */
+static bool reattach(struct virtio_pci *dev)
+{
+    struct virtio_pci fresh;
+
+    if (!virtio_pci_attach(&fresh, dev->pci, dev->function) || fresh.common != dev->common ||
+        fresh.device != dev->device || fresh.device_len != dev->device_len ||
+        fresh.notify_phys != dev->notify_phys || fresh.notify_len != dev->notify_len ||
+        fresh.notify_multiplier != dev->notify_multiplier)
+        return false;
+    dev->msix = fresh.msix;
+    dev->bar = fresh.bar;
+    dev->status = 0;
+    dev->dma_stopped = false;
+    memset(dev->woken, 0, sizeof dev->woken);
     return true;
 }
 
@@ -309,10 +410,13 @@ static void add_device(const struct pci_access *pci, uint16_t function, uint32_t
     struct virtio_pci *dev = boot_alloc(sizeof *dev, CACHE_LINE);
     if (!dev)
         panic("There is no memory for the PCI device %x; give the machine more.", function);
-    if (virtio_pci_attach(dev, pci, function))
-        virtio_net_add(&dev->base);
-    else
+    if (!virtio_pci_attach(dev, pci, function)) {
         tell_unusable(dev, id);
+        return;
+    }
+    if (driven_count < DRIVEN_MAX)
+        driven[driven_count++] = dev;
+    virtio_net_add(&dev->base);
 }
 
 static void probe_function(const struct pci_access *pci, uint16_t function)
@@ -335,4 +439,5 @@ static void probe_function(const struct pci_access *pci, uint16_t function)
 void virtio_pci_probe(const struct pci_access *pci)
 {
     pci_scan(pci, probe_function);
+    pci_slots_find(pci);
 }
