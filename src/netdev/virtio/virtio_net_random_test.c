@@ -67,7 +67,8 @@ static void device_step(uint32_t honesty)
         };
         memcpy(header, &h, sizeof h);
     }
-    fake_use(q, maybe(id, honesty * 4), maybe(26 + random_below(150), honesty));
+    /* Pieces of any length, also shorter than a header. */
+    fake_use(q, maybe(id, honesty * 4), maybe(10 + random_below(166), honesty));
 }
 
 static void app_step(void)
@@ -78,7 +79,9 @@ static void app_step(void)
     case 0:
         n = netdev_rx_burst(fake_dev, 0, bufs, 1 + n);
         for (uint32_t i = 0; i < n; i++) {
-            CHECK(bufs[i]->len >= 14 && bufs[i]->len <= bufs[i]->buf_bytes - 64);
+            CHECK(bufs[i]->len >= 14); /* the first piece holds the Ethernet header */
+            for (const struct netbuf *nb = bufs[i]; nb; nb = nb->next)
+                CHECK(nb->len > 0 && nb->len <= nb->buf_bytes - 64 + (nb == bufs[i] ? 0 : 12));
             CHECK(!(bufs[i]->flags & NETBUF_CSUM_PARTIAL) ||
                   bufs[i]->csum_start + bufs[i]->csum_offset + 2 <= bufs[i]->len);
         }
