@@ -13,6 +13,7 @@ enum {
 
     ETH_TYPE_IPV4 = 0x0800,
     ETH_TYPE_ARP = 0x0806,
+    ETH_TYPE_VLAN = 0x8100, /* four bytes of a VLAN's tag stand there, then the frame's own type */
 };
 
 /* Fields of more than one byte are big endian, here and in every wire format. */

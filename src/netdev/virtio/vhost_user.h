@@ -35,9 +35,10 @@ enum vhost_user_request {
 enum { VHOST_USER_PAYLOAD_MAX = 40 }; /* bytes, of the requests above */
 
 struct vhost_user {
-    int socket;    /* -1: not connected */
-    bool answered; /* since it is connected */
-    bool acks;     /* requests that set something are acknowledged (REPLY_ACK) */
+    int socket;                     /* -1: not connected */
+    bool answered;                  /* since it is connected */
+    bool acks;                      /* requests that set something are acknowledged (REPLY_ACK) */
+    enum vhost_user_request polled; /* an answer to this comes before all others; 0: none does */
 };
 
 /* Connects to the back end that listens at `path`. NULL, or why that can't be: a static text. */
@@ -53,6 +54,10 @@ bool vhost_user_connected(struct vhost_user *v);
  * connection closed, if it wasn't answered so. */
 bool vhost_user_get(struct vhost_user *v, enum vhost_user_request request, const void *payload,
                     uint32_t len, void *reply, uint32_t reply_len);
+
+/* Asks for a number without waiting for it. True if the answer to the last such request is there:
+ * *value. Else one is sent, unless one is under way. */
+bool vhost_user_poll_u64(struct vhost_user *v, enum vhost_user_request request, uint64_t *value);
 
 /* A request that sets something, with the descriptor `fd` unless that is -1. False if the other
  * side refuses, as far as it can tell us, or if the connection is closed. */

@@ -47,12 +47,14 @@ struct back_end {
     enum back_end_manner manner;
     uint32_t refuses; /* requests of this kind */
     bool drops_features_ok;
+    bool needs_reset;
     bool keeps_call; /* takes the descriptor for interrupts */
     /* What it saw. */
     struct back_end_message log[BACK_END_LOG];
     bool had_fd[BACK_END_LOG];
     int requests;
-    bool was_bad; /* a reply was not as it should be */
+    bool was_bad;          /* a reply was not as it should be */
+    bool was_kicked_early; /* before the status was DRIVER_OK */
     uint64_t status;
     uint8_t *memory; /* its own mapping of ours */
     uint64_t memory_len;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vhost_user_fake_test_linux.c - a vhost-user back end in a thread: see vhost_user_fake_test.h. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -8,6 +9,8 @@
 #include <unistd.h>
 
 #include "netdev/virtio/vhost_user_fake_test.h"
+
+#include <linux/virtio_config.h>
 
 struct back_end back_end;
 
@@ -41,6 +44,16 @@ static void map_memory(const struct back_end_message *m, int fd)
     back_end.memory = mmap(NULL, back_end.memory_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
+/* Is one of the descriptors for kicks readable? */
+static bool is_kicked(void)
+{
+    struct pollfd fds[BACK_END_RINGS];
+
+    for (uint32_t q = 0; q < BACK_END_RINGS; q++)
+        fds[q] = (struct pollfd){.fd = back_end.kick[q], .events = POLLIN};
+    return poll(fds, BACK_END_RINGS, 0) > 0;
+}
+
 /* Makes the reply to a request in its place. False if there is none. */
 static bool make_reply(struct back_end_message *m, int fd)
 {
@@ -59,6 +72,7 @@ static bool make_reply(struct back_end_message *m, int fd)
         break;
     case 40:
         value = back_end.drops_features_ok ? back_end.status & ~8ull : back_end.status;
+        value |= load_acquire(&back_end.needs_reset) ? VIRTIO_CONFIG_S_NEEDS_RESET : 0;
         break;
     case 11:
         m->flags |= 4;
@@ -126,6 +140,8 @@ static void serve_connection(void)
 
     while (read_request(&m, &fd)) {
         int number = back_end.requests++;
+        if (!(back_end.status & VIRTIO_CONFIG_S_DRIVER_OK) && back_end.extensions)
+            back_end.was_kicked_early |= is_kicked();
         bool bad = number == back_end.bad_at;
         if (number < BACK_END_LOG) {
             back_end.log[number] = m;

@@ -121,6 +121,26 @@ static bool transmit(const struct vhost_user *v, const struct header *header, co
     return n == (ssize_t)data.iov_len; /* if the other side reads, a whole message has room */
 }
 
+/* Receives a reply, which must be one to that request and of that length. */
+static bool receive_reply(const struct vhost_user *v, enum vhost_user_request request, void *reply,
+                          uint32_t len, uint64_t deadline_ns)
+{
+    struct header h;
+
+    return receive(v, &h, sizeof h, deadline_ns) && h.request == request &&
+           (h.flags & FLAG_MASK) == (VERSION | FLAG_REPLY) && h.size == len &&
+           receive(v, reply, len, deadline_ns);
+}
+
+/* Receives the answer to vhost_user_poll_u64, if one is still to come. */
+static bool take_polled(struct vhost_user *v, uint64_t *value, uint64_t deadline_ns)
+{
+    const enum vhost_user_request request = v->polled;
+
+    v->polled = 0;
+    return !request || receive_reply(v, request, value, sizeof *value, deadline_ns);
+}
+
 /*
  * Sends a request and, if reply_len isn't 0, awaits its reply, which must be of that length. False,
  * with the connection closed, if there is none or it is not what was asked for.
@@ -131,14 +151,13 @@ static bool exchange(struct vhost_user *v, const struct header *header, const vo
     /* DPDK may look at a new connection only after a second. */
     const uint64_t patience = v->answered ? 1 : FIRST_PATIENCE;
     const uint64_t deadline_ns = clock_ns() + patience * netdev_control_timeout_ns;
-    struct header h;
+    uint64_t too_late;
 
     if (v->socket < 0)
         return false;
-    if (transmit(v, header, payload, fd, deadline_ns) &&
-        (reply_len == 0 || (receive(v, &h, sizeof h, deadline_ns) && h.request == header->request &&
-                            (h.flags & FLAG_MASK) == (VERSION | FLAG_REPLY) &&
-                            h.size == reply_len && receive(v, reply, reply_len, deadline_ns)))) {
+    if (take_polled(v, &too_late, deadline_ns) && transmit(v, header, payload, fd, deadline_ns) &&
+        (reply_len == 0 || receive_reply(v, (enum vhost_user_request)header->request, reply,
+                                         reply_len, deadline_ns))) {
         v->answered |= reply_len > 0;
         return true;
     }
@@ -173,4 +192,24 @@ bool vhost_user_set_u64(struct vhost_user *v, enum vhost_user_request request, u
                         int fd)
 {
     return vhost_user_set(v, request, &value, sizeof value, fd);
+}
+
+bool vhost_user_poll_u64(struct vhost_user *v, enum vhost_user_request request, uint64_t *value)
+{
+    const struct header header = {request, VERSION, 0};
+    uint8_t answer[sizeof header + sizeof *value];
+    const uint64_t at_once = 0;
+
+    if (v->socket < 0)
+        return false;
+    if (!v->polled) {
+        v->polled = transmit(v, &header, "", -1, at_once) ? request : 0;
+        return false;
+    }
+    if (recv(v->socket, answer, sizeof answer, MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof answer)
+        return false; /* whether the connection is gone, vhost_user_connected finds out */
+    if (take_polled(v, value, at_once))
+        return true;
+    vhost_user_close(v);
+    return false;
 }

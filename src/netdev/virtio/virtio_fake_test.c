@@ -39,6 +39,7 @@ static void set_status(struct virtio_transport *t, uint8_t value)
         fake.driver_features = 0;
         fake.pairs = 1;
         fake.rss_bytes = 0;
+        memset(fake.mac, 0, sizeof fake.mac);
     }
     if (fake.refuses_features || (fake.needs_mergeable && !(fake.driver_features & mergeable)))
         value &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
@@ -127,24 +128,42 @@ static void take_pairs(uint8_t cmd, const struct fake_piece *says)
     memcpy(&fake.pairs, says->addr, sizeof fake.pairs);
 }
 
-/* Carries out a command: the first two descriptors are to read, the third to answer in. */
+static void carry_out(uint8_t class, uint8_t cmd, const struct fake_piece *says)
+{
+    if (class == VIRTIO_NET_CTRL_MQ) {
+        take_pairs(cmd, says);
+    } else if (class == VIRTIO_NET_CTRL_MAC) {
+        CHECK(cmd == VIRTIO_NET_CTRL_MAC_ADDR_SET && says->len == sizeof fake.mac);
+        CHECK(fake.driver_features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR));
+        memcpy(fake.mac, says->addr, sizeof fake.mac);
+    } else if (class == VIRTIO_NET_CTRL_ANNOUNCE) {
+        CHECK(cmd == VIRTIO_NET_CTRL_ANNOUNCE_ACK && says->len == 0);
+        CHECK(fake.driver_features & VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE));
+        fake.announcements++;
+        if (!fake.refuses_commands)
+            fake.config.status &= (uint16_t)~VIRTIO_NET_S_ANNOUNCE;
+    } else {
+        CHECK(class == VIRTIO_NET_CTRL_RX && cmd == VIRTIO_NET_CTRL_RX_PROMISC && says->len == 1);
+        CHECK(fake.driver_features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX));
+        fake.promisc++;
+        fake.promisc_on = *says->addr;
+    }
+}
+
+/* Carries out a command: the last descriptor is to answer in, those before are to read. */
 static void answer_command(void)
 {
+    static const struct fake_piece nothing;
     struct fake_piece pieces[3];
     uint32_t id;
 
     while (!fake.silent && fake_take(control_queue(), &id)) {
-        CHECK_EQ(fake_chain(control_queue(), id, pieces, 3), 3);
-        CHECK(!pieces[0].device_writes && !pieces[1].device_writes && pieces[2].device_writes);
-        CHECK(pieces[0].len == 2 && pieces[2].len == 1);
-        if (pieces[0].addr[0] == VIRTIO_NET_CTRL_MQ) {
-            take_pairs(pieces[0].addr[1], &pieces[1]);
-        } else {
-            CHECK_EQ(pieces[1].len, 1);
-            fake.promisc++;
-            fake.promisc_on = *pieces[1].addr;
-        }
-        *pieces[2].addr = fake.refuses_commands ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
+        const uint32_t last = fake_chain(control_queue(), id, pieces, 3) - 1;
+        CHECK(last == 1 || last == 2);
+        CHECK(!pieces[0].device_writes && !pieces[last - 1].device_writes);
+        CHECK(pieces[0].len == 2 && pieces[last].len == 1 && pieces[last].device_writes);
+        carry_out(pieces[0].addr[0], pieces[0].addr[1], last == 2 ? &pieces[1] : &nothing);
+        *pieces[last].addr = fake.refuses_commands ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
         fake_use(control_queue(), id, 1);
     }
 }

@@ -6,11 +6,12 @@
  *   0x050 QueueNotify: the number of the queue that is kicked
  *   0x100 the device's own configuration, each field by its own width
  *
- *   0x064 InterruptACK: lets the device's one line fall again
+ *   0x060 InterruptStatus: why the device's one line is high
+ *   0x064 InterruptACK: which reasons were seen; without any the line falls
  *
- * All queues share one interrupt line, which the device holds high until it is told to let go
- * (InterruptACK). It isn't told so when the interrupt has come, but when a queue is armed, before
- * that queue's ring is looked at. So the line is low while somebody waits, and the next interrupt
+ * All queues share one interrupt line, which the device holds high until all its reasons are
+ * acknowledged. They aren't when the interrupt has come, but when a queue is armed, before that
+ * queue's ring is looked at. So the line is low while somebody waits, and the next interrupt
  * is its rising (boot_irq_line). The line wakes core 0; on another core the queue is polled.
  */
 #include "netdev/virtio/virtio_mmio.h"
@@ -116,6 +117,19 @@ static void kick(struct virtio_transport *t, uint16_t q)
     write_reg(t, VIRTIO_MMIO_QUEUE_NOTIFY, q);
 }
 
+/* Reads why the line is high and acknowledges that, until there is no reason: one that came between
+ * a read and its write would keep the line up, and there would be no rise any more. A device that
+ * always has one is left to it. */
+static void lower_line(struct virtio_transport *t)
+{
+    enum { ROUNDS_MAX = 4 };
+    uint32_t reasons;
+
+    for (uint32_t i = 0; i < ROUNDS_MAX && (reasons = read_reg(t, VIRTIO_MMIO_INTERRUPT_STATUS));
+         i++)
+        write_reg(t, VIRTIO_MMIO_INTERRUPT_ACK, reasons);
+}
+
 static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 {
     struct virtio_mmio_line *line = &((struct virtio_mmio *)t)->line;
@@ -127,7 +141,7 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
         line->wakes = line->use(line->numbers[0]) || line->use(line->numbers[1]);
     line->use = NULL;
     if (line->wakes)
-        write_reg(t, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
+        lower_line(t);
     return line->wakes;
 }
 

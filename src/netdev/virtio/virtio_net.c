@@ -17,7 +17,14 @@
 #include "netdev/virtio/virtio_net.h"
 #include "boot/boot.h"
 
-enum { MTU_DEFAULT = 1500, MTU_MIN = 68, RX_BUF_MIN_MERGEABLE = 64 };
+enum {
+    MTU_DEFAULT = 1500,
+    MTU_MIN = 68,
+    MTU_MAX_ONE_BUFFER = PAGE_SIZE - 2 * CACHE_LINE - VIRTIO_NET_FRAME_EXTRA,
+    /* A first buffer that holds the headers up to TCP's over IPv6: a checksum that the sender left
+     * to us must be in it (take_header). */
+    RX_BUF_MIN_MERGEABLE = 128,
+};
 
 /* What is negotiated whenever it is offered. ORDER_PLATFORM costs nothing on a processor that keeps
  * stores in order. */
@@ -26,6 +33,8 @@ enum { MTU_DEFAULT = 1500, MTU_MIN = 68, RX_BUF_MIN_MERGEABLE = 64 };
      VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) |                   \
      VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_MTU) |                                 \
      VIRTIO_BIT(VIRTIO_NET_F_STATUS))
+
+/* The same of a device that takes commands. */
 #define FEATURES_CONTROL (VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX))
 
 /* The data path is chosen by the kind of ring that start negotiates. */
@@ -83,12 +92,14 @@ static int read_mac(struct virtio_net *net)
         for (uint32_t i = 0; i < 6; i++)
             net->mac[i] = (uint8_t)fields[i];
     }
-    if ((net->mac[0] & 1) || memcmp(net->mac, zero, 6) == 0)
-        netdev_random_mac(net->mac); /* the device has none, or tells a group's address */
+    net->mac_is_made = (net->mac[0] & 1) || memcmp(net->mac, zero, 6) == 0; /* a group's, or none */
+    if (net->mac_is_made)
+        netdev_random_mac(net->mac);
     return 0;
 }
 
-/* A device with nonsense for an MTU is used as one that says nothing about it (section 5.1.4.1). */
+/* A device with nonsense for an MTU is used as one that says nothing about it (section 5.1.4.1), as
+ * is one whose frames don't fit a buffer and that can't spread them over several. */
 static int read_mtu(struct virtio_net *net)
 {
     uint32_t mtu;
@@ -99,9 +110,15 @@ static int read_mtu(struct virtio_net *net)
         return 0;
     if (!virtio_config(net->transport, CONFIG_OFFSET(mtu), 2, 1, &mtu))
         return NETDEV_EDEVICE;
-    if (mtu >= MTU_MIN && mtu <= UINT16_MAX)
-        net->mtu_bytes = net->mtu_max_bytes = (uint16_t)mtu;
-    else
+    const bool fits =
+        mtu <= (offers(net, VIRTIO_NET_F_MRG_RXBUF) ? UINT16_MAX : MTU_MAX_ONE_BUFFER);
+    if (!fits)
+        print("%s: an MTU of %u needs mergeable receive buffers, which the device hasn't (QEMU: "
+              "mrg_rxbuf=on); it is %u now, and longer frames are lost.\n",
+              net->transport->where, mtu, MTU_MAX_ONE_BUFFER);
+    if (mtu >= MTU_MIN)
+        net->mtu_bytes = net->mtu_max_bytes = (uint16_t)(fits ? mtu : MTU_MAX_ONE_BUFFER);
+    if (mtu < MTU_MIN || !fits)
         net->offered &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
     return 0;
 }
@@ -215,31 +232,69 @@ static uint64_t wanted_features(const struct virtio_net *net)
         wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
     if (offers(net, VIRTIO_NET_F_CTRL_VQ))
         wanted |= FEATURES_CONTROL;
+    if (offers(net, VIRTIO_NET_F_CTRL_VQ) && offers(net, VIRTIO_NET_F_STATUS))
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
+    if (offers(net, VIRTIO_NET_F_CTRL_VQ) && net->mac_is_made)
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
     if (virtio_net_rings != VIRTIO_NET_RINGS_SPLIT)
         wanted |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
     return wanted & net->offered;
 }
 
-/* Mergeable buffers cost a look at every packet's header, so they are negotiated only if a frame
- * may need more than one buffer, or if the device refuses to do without. */
-static int negotiate(struct virtio_net *net)
+/* Room for a frame, in bytes, that every receive queue has: in a buffer, in a ring full of them. */
+struct rx_room {
+    uint32_t buffer, ring;
+};
+
+static struct rx_room rx_room(const struct virtio_net *net)
 {
-    const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
-    uint32_t room = UINT32_MAX;
-    int error;
+    struct rx_room room = {UINT32_MAX, UINT32_MAX};
 
     for (uint16_t q = 0; q < net->base.queue_pairs; q++) {
         const struct netbuf_pool_conf *bufs = netbuf_pool_conf(net->rx[q].pool);
-        room = MIN(room, (uint32_t)bufs->buf_bytes - bufs->headroom_bytes);
+        const uint32_t buffer = (uint32_t)bufs->buf_bytes - bufs->headroom_bytes;
+        room.buffer = MIN(room.buffer, buffer);
+        room.ring = MIN(room.ring, buffer * net->rx[q].descs);
     }
+    return room;
+}
+
+/* Chooses the features. Mergeable buffers cost a look at every packet's header, so they are
+ * negotiated only if a frame may need more than one buffer. A ring that can't hold one frame would
+ * keep the device waiting for ever. A device whose MTU we take may rely on room for it, whatever
+ * netdev_set_mtu has made of it since (section 5.1.4.1). */
+static int choose_features(struct virtio_net *net)
+{
+    const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
+    const struct rx_room room = rx_room(net);
+    const uint32_t most = mergeable ? room.ring : room.buffer;
+
     net->features = wanted_features(net);
     if (virtio_net_rings == VIRTIO_NET_RINGS_PACKED && !offers(net, VIRTIO_F_RING_PACKED))
         return NETDEV_ENOTSUP;
-    if (room < frame_max(net)) {
-        if (!mergeable)
-            return NETDEV_EINVAL;
-        net->features |= mergeable;
+    if (most < frame_max(net)) {
+        print("%s: a frame takes up to %u bytes at an MTU of %u, and there is room for %u in a "
+              "receive %s; give it more, or set a lower MTU.\n",
+              net->transport->where, frame_max(net), net->mtu_bytes, most,
+              mergeable ? "ring" : "buffer");
+        return NETDEV_EINVAL;
     }
+    if (room.buffer < frame_max(net))
+        net->features |= mergeable;
+    if ((net->features & mergeable ? room.ring : room.buffer) <
+        (uint32_t)net->mtu_max_bytes + VIRTIO_NET_FRAME_EXTRA)
+        net->features &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
+    return 0;
+}
+
+/* A device may refuse to do without mergeable buffers. */
+static int negotiate(struct virtio_net *net)
+{
+    const uint64_t mergeable = VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) & net->offered;
+    int error = choose_features(net);
+
+    if (error)
+        return error;
     error = virtio_negotiate(net->transport, net->features);
     if (error == NETDEV_EDEVICE && mergeable && !(net->features & mergeable)) {
         net->features |= mergeable;
@@ -274,7 +329,7 @@ static int start(struct netdev *dev)
         rx->mergeable = net->features & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF);
         rx->offloads = tx->offloads = net->offloads;
         rx->header_counts = rx->mergeable || (net->offloads & NETDEV_OFFLOAD_RX_CSUM);
-        tx->frame_max_bytes = frame_max(net);
+        tx->frame_max_bytes = frame_max(net) - VIRTIO_NET_VLAN_TAG;
     }
     error = virtio_net_begin(net);
     return error ? give_up(net, error) : 0;
@@ -296,9 +351,10 @@ static void stop(struct netdev *dev)
         virtio_net_rx_intr(dev, q, false);
     net->lost = (struct virtio_net_lost){0};
     if (virtio_reset(net->transport) && !stop_dma(net->transport)) {
+        if (net->rx->ring.ready)
+            print("%s: the device didn't reset; it keeps the buffers that it has until it does.\n",
+                  net->transport->where);
         virtio_net_stand_still(net);
-        print("%s: the device didn't reset; it keeps the buffers that it has until it does.\n",
-              net->transport->where);
         return;
     }
     virtio_net_empty(net);
@@ -307,19 +363,21 @@ static void stop(struct netdev *dev)
 static bool recover(struct netdev *dev)
 {
     struct virtio_net *net = net_of(dev);
-    uint32_t status;
+    uint32_t status = VIRTIO_NET_S_LINK_UP;
 
     if (dev->state == NETDEV_STARTED && virtio_net_give_back(net))
         return false;
     if ((virtio_needs_reset(net->transport) || net->lost.noticed) &&
         !(dev->state == NETDEV_STARTED && virtio_net_recover(net)))
         return false;
-    if (dev->state == NETDEV_STARTED)
+    if (offers(net, VIRTIO_NET_F_STATUS) &&
+        !virtio_config(net->transport, CONFIG_OFFSET(status), 2, 1, &status))
+        return false;
+    if (dev->state == NETDEV_STARTED) {
         virtio_net_kick_again(net);
-    if (!offers(net, VIRTIO_NET_F_STATUS))
-        return true;
-    return virtio_config(net->transport, CONFIG_OFFSET(status), 2, 1, &status) &&
-           (status & VIRTIO_NET_S_LINK_UP);
+        virtio_net_heed_status(net, status);
+    }
+    return status & VIRTIO_NET_S_LINK_UP;
 }
 
 static int set_mtu(struct netdev *dev, uint16_t mtu_bytes)

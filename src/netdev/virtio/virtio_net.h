@@ -16,7 +16,7 @@
  *   virtio_net_pairs.c      how many queue pairs, and how the device chooses one
  *   virtio_net_command.c    commands over the control queue
  *   virtio_net_intr.c       receive interrupts
- *   virtio_net_burst.c      the data path
+ *   virtio_net_burst.c      the data path, with virtio_net_header.h for each packet's header
  *   vring.h                 the ring: vring_split.h or vring_packed.h, over vring_flight.h
  *   virtio.c, virtio.h      the steps of starting a device, through its transport's table
  */
@@ -37,6 +37,7 @@ enum {
     VIRTIO_NET_DESCS_MIN = 4,
     VIRTIO_NET_DESCS_MAX = 32768, /* virtio 1.1, section 2.6 and 2.7: the largest queue size */
     VIRTIO_NET_FRAME_MIN = 14,    /* an Ethernet header */
+    VIRTIO_NET_VLAN_TAG = 4,
     VIRTIO_NET_FRAME_EXTRA = 18,  /* bytes of a frame beyond its MTU: header and one VLAN tag */
     VIRTIO_NET_PIECES_MAX = 64,   /* of one packet that is sent */
     VIRTIO_NET_COMMAND_MAX = 320, /* bytes of what a command says */
@@ -59,7 +60,7 @@ struct virtio_net_queue {
     struct virtio_transport *transport;
     struct netbuf_pool *pool; /* rx: where buffers come from */
     uint32_t offloads;        /* enum netdev_offload, as negotiated */
-    uint32_t frame_max_bytes; /* tx: longest frame that may be sent */
+    uint32_t frame_max_bytes; /* tx: longest frame that may be sent without a VLAN tag */
     uint16_t index;           /* the queue's number at the device */
     uint16_t descs;
     uint16_t kicked_at; /* vring_posted when virtio_net_kick_again kicked last */
@@ -98,6 +99,8 @@ struct virtio_net {
     uint16_t mtu_bytes, mtu_max_bytes;
     uint16_t rx_descs_max, tx_descs_max;
     uint8_t mac[6];
+    bool mac_is_made; /* here, as the device has none that can be used */
+    bool announces; /* the device asked for an announcement, and can't be told that it was heard */
     enum { PROMISC_UNSET, PROMISC_OFF, PROMISC_ON } promisc; /* what the app set since configure */
     uint16_t pairs_device;                                   /* queue pairs that the device has */
     uint16_t pairs_max;                                      /* that we can use */
@@ -118,7 +121,7 @@ void virtio_net_add(struct virtio_transport *t);
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *t);
 
 /* Gives the device a command, with len bytes of what it says, and waits for its answer: 0,
- * NETDEV_EDEVICE if it refuses or the queue is broken, NETDEV_ETIMEOUT. After a
+ * NETDEV_EDEVICE if it refuses or the queue is broken, NETDEV_ETIMEOUT. len may be 0. After a
  * timeout the device may still write its answer: the next call first waits for that, and then uses
  * the command's memory again. */
 int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const void *data,
@@ -126,6 +129,13 @@ int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t cmd, const
 
 /* The command that turns promiscuous mode on or off. */
 int virtio_net_send_promisc(struct virtio_net *net, bool on);
+
+/* The device has begun: commands it to be as app and driver want it. 0 or an error. */
+int virtio_net_send_settings(struct virtio_net *net);
+
+/* Heeds what the status in the device's configuration asks for beside telling of the link: that the
+ * host's address be announced (section 5.1.6.5.4). */
+void virtio_net_heed_status(struct virtio_net *net, uint32_t status);
 
 /* --- the queues' life, in virtio_net_queues.c --------------------------------------------------
  */

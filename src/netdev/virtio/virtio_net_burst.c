@@ -16,7 +16,7 @@
  * Everything here is compiled once for each kind of ring: inline functions that take the kind, a
  * constant in the few public ones at the end.
  */
-#include "netdev/virtio/virtio_net.h"
+#include "netdev/virtio/virtio_net_header.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -24,17 +24,6 @@ enum {
     BULK = 64, /* buffers taken from a ring or a pool, or given back, at a time */
     PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
 };
-
-/* The header as two words, so that it is read once, whatever its alignment. */
-union header {
-    struct virtio_net_hdr_v1 fields;
-    struct {
-        uint64_t low;
-        uint32_t high;
-    } __attribute__((packed)) words;
-} __attribute__((packed)); /* a frame may begin at any byte */
-
-_Static_assert(sizeof(union header) == VIRTIO_NET_HEADER, "two words");
 
 static inline struct virtio_net_queue *queue_of(struct netdev_queue *base)
 {
@@ -82,38 +71,6 @@ INLINE uint32_t reap(struct virtio_net_queue *q, enum vring_kind kind, struct ne
 
 /* --- receive -------------------------------------------------------------------------------- */
 
-/* The device may write to the header at any time, so what is checked must be what is used. */
-static inline struct virtio_net_hdr_v1 read_header(const struct netbuf *nb)
-{
-    const volatile union header *at = (const void *)(nb->data - VIRTIO_NET_HEADER);
-    union header h;
-
-    h.words.low = at->words.low;
-    h.words.high = at->words.high;
-    return h.fields;
-}
-
-/* Sets the packet's flags from its header. False if the header says what can't be. */
-static inline bool take_header(const struct virtio_net_queue *q, struct netbuf *nb,
-                               const struct virtio_net_hdr_v1 *h)
-{
-    if (unlikely(h->gso_type != VIRTIO_NET_HDR_GSO_NONE))
-        return false; /* we offer no segmentation: a giant packet isn't for us */
-    if (!(q->offloads & NETDEV_OFFLOAD_RX_CSUM))
-        return true;
-    if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-        /* Whoever completes the sum writes there: it must be inside the first piece. */
-        if (h->csum_start + h->csum_offset + 2u > nb->len)
-            return false;
-        nb->flags = NETBUF_CSUM_PARTIAL;
-        nb->csum_start = h->csum_start;
-        nb->csum_offset = h->csum_offset;
-    } else if (h->flags & VIRTIO_NET_HDR_F_DATA_VALID) {
-        nb->flags = NETBUF_CSUM_GOOD;
-    }
-    return true;
-}
-
 /* Buffers taken from the ring together: bufs[next] to bufs[count - 1] are still to be looked at. */
 struct batch {
     struct netbuf *bufs[BULK];
@@ -158,27 +115,42 @@ static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t cou
     return good && total <= PACKET_MAX;
 }
 
-/* Takes the batch's next packet. NULL if it was dropped. The header is looked at also when the
- * length is wrong: it tells how many more buffers belong to the packet, which have to be taken from
- * the ring with it. The length is set before, as a checksum's place must be inside the packet. */
+/* Drops a packet whose first length can't be, with the other buffers that belong to it: those its
+ * header counts, if the device wrote one. A first piece too short for an Ethernet header is
+ * dropped, too, however long the packet is: apps rely on that header being in one piece. */
+static __attribute__((noinline)) void drop_bad_len(struct virtio_net_queue *q, struct netbuf *nb,
+                                                   uint32_t len, struct batch *b)
+{
+    nb->len = 0;
+    if (q->mergeable && len >= VIRTIO_NET_HEADER) {
+        const struct virtio_net_hdr_v1 h = read_header(nb);
+        merge(q, nb, h.num_buffers > 0 ? h.num_buffers - 1u : 0, b);
+    }
+    drop(q, NETDEV_DROP_BAD_LEN, nb);
+}
+
+/* Takes the batch's next packet. NULL if it was dropped. The length is set before the header is
+ * looked at, as a checksum's place must be inside the packet. */
 INLINE struct netbuf *rx_take(struct virtio_net_queue *q, struct batch *b)
 {
     struct netbuf *nb = b->bufs[b->next];
     const uint32_t len = b->lens[b->next++];
-    bool len_good = len >= VIRTIO_NET_HEADER + VIRTIO_NET_FRAME_MIN &&
-                    len <= VIRTIO_NET_HEADER + netbuf_tailroom(nb);
 
-    nb->len = (uint16_t)(likely(len_good) ? len - VIRTIO_NET_HEADER : 0);
-    bool meta_good = true;
+    if (unlikely(len < VIRTIO_NET_HEADER + VIRTIO_NET_FRAME_MIN ||
+                 len > VIRTIO_NET_HEADER + netbuf_tailroom(nb))) {
+        drop_bad_len(q, nb, len, b);
+        return NULL;
+    }
+    nb->len = (uint16_t)(len - VIRTIO_NET_HEADER);
     if (q->header_counts) {
         const struct virtio_net_hdr_v1 h = read_header(nb);
-        meta_good = take_header(q, nb, &h);
+        bool good = take_header(q, nb, &h);
         if (unlikely(q->mergeable && h.num_buffers != 1))
-            meta_good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, b);
-    }
-    if (unlikely(!len_good || !meta_good)) {
-        drop(q, len_good ? NETDEV_DROP_BAD_META : NETDEV_DROP_BAD_LEN, nb);
-        return NULL;
+            good &= h.num_buffers > 0 && merge(q, nb, h.num_buffers - 1u, b);
+        if (unlikely(!good)) {
+            drop(q, NETDEV_DROP_BAD_META, nb);
+            return NULL;
+        }
     }
     return nb;
 }
@@ -301,30 +273,6 @@ static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct 
         *frame_bytes += nb->len;
     }
     return count;
-}
-
-/* Writes the header before the frame. False if the packet can't be sent. */
-static inline bool put_header(const struct virtio_net_queue *q, struct netbuf *packet,
-                              uint32_t frame_bytes)
-{
-    union header want = {.words = {0, 0}}; /* no checksum, no segmentation */
-
-    if (unlikely(frame_bytes < VIRTIO_NET_FRAME_MIN || frame_bytes > q->frame_max_bytes))
-        return false;
-    if (packet->flags & NETBUF_CSUM_PARTIAL) {
-        if (!(q->offloads & NETDEV_OFFLOAD_TX_CSUM) ||
-            packet->csum_start + packet->csum_offset + 2u > frame_bytes)
-            return false;
-        want.fields.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-        want.fields.csum_start = packet->csum_start;
-        want.fields.csum_offset = packet->csum_offset;
-    }
-    /* A buffer that was sent before still has the same header, as a rule. It isn't written again:
-     * that would take the cache line away from the device's processor, which has read it. */
-    union header *at = (void *)(packet->data - VIRTIO_NET_HEADER);
-    if (at->words.low != want.words.low || at->words.high != want.words.high)
-        *at = want;
-    return true;
 }
 
 /* A packet that can't be sent is taken all the same, dropped and counted: the app could do nothing

@@ -87,10 +87,9 @@ int virtio_net_begin(struct virtio_net *net)
         net->tx[q].base.room = net->tx[q].descs;
         virtio_net_refill(&net->rx[q]);
     }
+    net->announces = false;
     error = virtio_net_use_pairs(net);
-    if (!error && net->promisc != PROMISC_UNSET)
-        error = virtio_net_send_promisc(net, net->promisc == PROMISC_ON);
-    return error;
+    return error ? error : virtio_net_send_settings(net);
 }
 
 void virtio_net_stand_still(struct virtio_net *net)

@@ -68,7 +68,8 @@ static void device_step(uint32_t honesty)
         };
         memcpy(header, &h, sizeof h);
     }
-    fake_use(q, maybe(id, honesty * 4), maybe(26 + random_below(150), honesty));
+    /* Pieces of any length, also shorter than a header. */
+    fake_use(q, maybe(id, honesty * 4), maybe(10 + random_below(166), honesty));
 }
 
 static void app_step(void)

@@ -342,23 +342,32 @@ FAKE_TEST(virtio_net_sends_chains)
 
 FAKE_TEST(virtio_net_drops_what_can_not_be_sent)
 {
-    struct netbuf *bufs[6];
+    static const uint8_t tag[] = {0x81, 0x00};
+    struct netbuf *bufs[9];
     struct netdev_queue_stats stats;
 
     fake_begin();
     CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
     bufs[0] = fake_packet(0, 0);
     bufs[1] = fake_packet(0, 13);
-    bufs[2] = fake_packet(0, 1519);
+    bufs[2] = fake_packet(0, 1515);
     bufs[3] = fake_packet(0, FRAME);
     CHECK(netbuf_prepend(bufs[3], 64 - 11) != NULL); /* 11 bytes of headroom left */
-    bufs[4] = fake_packet(0, 1518);
-    bufs[5] = fake_packet(0, 14);
-    CHECK_EQ(netdev_tx_burst(fake_dev, 0, bufs, 6), 6);
+    bufs[4] = fake_packet(0, 1519);
+    memcpy(bufs[4]->data + 12, tag, sizeof tag);
+    bufs[5] = fake_packet(0, 13); /* the tag that would be there isn't in the first piece */
+    memcpy(bufs[5]->data + 12, tag, sizeof tag);
+    netbuf_chain(bufs[5], fake_packet(0, 1505));
+    bufs[6] = fake_packet(0, 1518);
+    memcpy(bufs[6]->data + 12, tag, sizeof tag);
+    bufs[7] = fake_packet(0, 1514);
+    bufs[8] = fake_packet(0, 14);
+    CHECK(netbuf_prepend(bufs[8], 1) != NULL); /* its header begins at an odd address */
+    CHECK_EQ(netdev_tx_burst(fake_dev, 0, bufs, 9), 9);
     CHECK(netdev_txq_stats(fake_dev, 0, &stats));
-    CHECK_EQ(stats.drops[NETDEV_DROP_BAD_META], 4);
-    CHECK_EQ(stats.packets, 2);
-    CHECK_EQ(stats.bytes, 1518 + 14);
+    CHECK_EQ(stats.drops[NETDEV_DROP_BAD_META], 6);
+    CHECK_EQ(stats.packets, 3);
+    CHECK_EQ(stats.bytes, 1518 + 1514 + 15);
     fake_end();
 }
 
@@ -431,8 +440,8 @@ FAKE_TEST(virtio_net_link_and_mtu)
     CHECK_EQ(info.mtu_max_bytes, 1500);
     CHECK_EQ(fake_start(fake_pool(), 16, 16), 0);
     CHECK_EQ(netdev_set_mtu(fake_dev, 1500), NETDEV_ESTATE);
-    CHECK_EQ(send(1, 594), 1);
-    CHECK_EQ(send(1, 595), 1);
+    CHECK_EQ(send(1, 590), 1);
+    CHECK_EQ(send(1, 591), 1);
     CHECK_EQ(fake_tx_drops(NETDEV_DROP_BAD_META), 1);
     fake_end();
 }

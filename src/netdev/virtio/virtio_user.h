@@ -28,6 +28,7 @@ struct virtio_user {
     uint64_t offered;    /* features of the back end */
     uint64_t features;   /* taken by it */
     uint32_t queues;     /* that it has */
+    uint64_t ask_ns;     /* when it is asked next whether it needs a reset */
     int kick[VIRTIO_USER_QUEUES];
     int call[VIRTIO_USER_QUEUES]; /* where a queue's interrupts come; -1: never wanted as yet. Kept
                                      for good: boot_wait may wait for it while there is no back end

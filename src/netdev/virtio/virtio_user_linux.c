@@ -36,6 +36,8 @@
 enum { NO_DESCRIPTOR = 1 << 8 }; /* in SET_VRING_KICK and _CALL, beside the ring's number */
 enum { WHERE_PATH = 12 };        /* characters of the path that are shown */
 
+#define ASK_PERIOD_NS 10000000000ull /* between two questions for the back end's status */
+
 /* The bit of the features which says that there are protocol features, and those that we use. */
 #define F_PROTOCOL_FEATURES    VIRTIO_BIT(30)
 #define PROTOCOL_F_MQ          VIRTIO_BIT(0)
@@ -122,6 +124,20 @@ static bool present(struct virtio_transport *t)
     return !virtio_user_connect(user_of(t));
 }
 
+/* A back end that needs a reset can only say so when it is asked. Its answer isn't waited for, as
+ * that would hold up the loop, and it isn't asked often: DPDK's writes a line for each question. */
+static bool says_it_needs_reset(struct virtio_user *u)
+{
+    uint64_t told;
+
+    if (!(u->status & VIRTIO_CONFIG_S_DRIVER_OK) || !(u->extensions & PROTOCOL_F_STATUS) ||
+        (clock_ns() < u->ask_ns && !u->link.polled))
+        return false;
+    u->ask_ns = clock_ns() + ASK_PERIOD_NS;
+    return vhost_user_poll_u64(&u->link, VHOST_USER_GET_STATUS, &told) &&
+           (told & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 /* A device whose back end has gone needs a reset, unless it is in reset already: nobody touches our
  * memory then. */
 static uint8_t status(struct virtio_transport *t)
@@ -130,6 +146,8 @@ static uint8_t status(struct virtio_transport *t)
 
     if (!vhost_user_connected(&u->link) && u->status != 0) {
         forget_queues(u);
+        u->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    } else if (says_it_needs_reset(u)) {
         u->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     }
     return u->status;
@@ -162,19 +180,32 @@ static void reset(struct virtio_user *u)
     u->status = 0; /* also if there is no back end */
 }
 
-/* Tells the back end the status; returns it as it is then. */
+/* Tells the back end the status; returns it as it is then: it may refuse the features, or have
+ * found an error in what it was told before it begins. */
 static uint8_t tell_status(struct virtio_user *u, uint8_t value)
 {
-    const uint8_t features_ok = value & ~u->status & VIRTIO_CONFIG_S_FEATURES_OK;
+    const uint8_t added = value & (uint8_t)~u->status;
     uint64_t told = value;
 
     if (!(u->extensions & PROTOCOL_F_STATUS))
         return value;
     vhost_user_set_u64(&u->link, VHOST_USER_SET_STATUS, value, -1);
-    if (features_ok && vhost_user_get_u64(&u->link, VHOST_USER_GET_STATUS, &told) &&
-        !(told & features_ok))
-        value ^= features_ok;
-    return value;
+    if (added & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))
+        vhost_user_get_u64(&u->link, VHOST_USER_GET_STATUS, &told);
+    u->ask_ns = clock_ns() + ASK_PERIOD_NS;
+    if (added & VIRTIO_CONFIG_S_FEATURES_OK & ~told)
+        value ^= VIRTIO_CONFIG_S_FEATURES_OK;
+    return value | (told & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+static void kick(struct virtio_transport *t, uint16_t q)
+{
+    const uint64_t one = 1;
+    int fd = user_of(t)->kick[q];
+
+    /* An eventfd refuses a write only if its count is at the limit: then there are kicks enough. */
+    if (fd >= 0 && write(fd, &one, sizeof one) < 0)
+        return;
 }
 
 static void set_status(struct virtio_transport *t, uint8_t value)
@@ -190,6 +221,8 @@ static void set_status(struct virtio_transport *t, uint8_t value)
     if (!u->features)
         value &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
     u->status = tell_status(u, value); /* status() finds out if that failed */
+    for (uint16_t q = 0; q < VIRTIO_USER_QUEUES && value & VIRTIO_CONFIG_S_DRIVER_OK; q++)
+        kick(t, q); /* a ring starts at its first kick, which mustn't come before this */
 }
 
 static uint64_t features(struct virtio_transport *t)
@@ -268,23 +301,13 @@ static bool queue_enable(struct virtio_transport *t, uint16_t q,
 
     if (q >= u->queues || u->kick[q] >= 0)
         return false;
-    u->kick[q] = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* a ring starts at its first kick */
+    u->kick[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return u->kick[q] >= 0 && set_vring(u, VHOST_USER_SET_VRING_NUM, q, place->size) &&
            set_vring(u, VHOST_USER_SET_VRING_BASE, q, base) &&
            vhost_user_set(&u->link, VHOST_USER_SET_VRING_ADDR, &address, sizeof address, -1) &&
            vhost_user_set_u64(&u->link, VHOST_USER_SET_VRING_KICK, q, u->kick[q]) &&
            set_call(u, q, place->wakes) &&
            (!u->has_extensions || set_vring(u, VHOST_USER_SET_VRING_ENABLE, q, 1));
-}
-
-static void kick(struct virtio_transport *t, uint16_t q)
-{
-    const uint64_t one = 1;
-    int fd = user_of(t)->kick[q];
-
-    /* An eventfd refuses a write only if its count is at the limit: then there are kicks enough. */
-    if (fd >= 0 && write(fd, &one, sizeof one) < 0)
-        return;
 }
 
 static bool arm(struct virtio_transport *t, uint16_t q, bool on)

@@ -79,3 +79,50 @@ TEST(virtio_user_back_end_goes_and_comes_back)
     CHECK_EQ(netdev_open(user_dev, fake_pool(), 0), 0);
     user_finish();
 }
+
+/* A look at the link at a time when the back end is asked for its status. */
+static bool look_and_ask(void)
+{
+    user_front.ask_ns = 0;
+    return netdev_recover(user_dev);
+}
+
+/* It says so only when it is asked, at the start or later. */
+TEST(virtio_user_back_end_needs_a_reset)
+{
+    user_begin();
+    back_end.needs_reset = true;
+    CHECK_EQ(user_open(), NETDEV_EDEVICE);
+    store_release(&back_end.needs_reset, false);
+    CHECK_EQ(user_open(), 0);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t looks = 0; looks < 10; looks++)
+            CHECK(look_and_ask());
+        store_release(&back_end.needs_reset, true);
+        const uint64_t end_ns = clock_ns() + netdev_control_timeout_ns;
+        while (look_and_ask() && clock_ns() < end_ns)
+            continue;
+        CHECK(!netdev_link_up(user_dev));
+        store_release(&back_end.needs_reset, false);
+        user_net.lost.next_try_ns = 0;
+        CHECK(netdev_recover(user_dev));
+    }
+    user_finish();
+}
+
+/* An answer that is late holds up no look at the link, and no request that comes later. */
+TEST(virtio_user_back_end_that_is_slow_to_tell_its_status)
+{
+    user_begin();
+    CHECK_EQ(user_open(), 0);
+    back_end.manner = SILENT;
+    back_end.bad_at = back_end.requests;
+    const uint64_t start_ns = clock_ns();
+    for (uint32_t looks = 0; looks < 20; looks++)
+        CHECK(look_and_ask());
+    CHECK(clock_ns() - start_ns < netdev_control_timeout_ns);
+    netdev_control_timeout_ns = 20000000;
+    CHECK_EQ(netdev_stop(user_dev), 0); /* this one waits for it, as for its own */
+    CHECK_EQ(user_front.link.socket, -1);
+    user_finish();
+}

@@ -142,7 +142,8 @@ TEST(virtio_user_handshake_with_all_extensions)
 {
     static const uint8_t opens[] = {1,  15, 16, 17, 3,  39, 39, 39, /* examined */
                                     39, 39, 39, 39, 2,  5,  39, 40, /* negotiated */
-                                    8,  10, 9,  12, 13, 18, 8,  10, 9, 12, 13, 18, 39};
+                                    8,  10, 9,  12, 13, 18, 8,  10,
+                                    9,  12, 13, 18, 39, 40}; /* begun */
     static const uint8_t stops[] = {18, 11, 18, 11, 39};
     const uint64_t our_memory = (uintptr_t)linux_memory.start;
     uint64_t kicks;
@@ -167,6 +168,7 @@ TEST(virtio_user_handshake_with_all_extensions)
     CHECK_EQ(back_end.log[20].payload.u64, VIRTIO_NET_RX); /* interrupts come for one queue */
     CHECK_EQ(back_end.log[26].payload.u64, VIRTIO_NET_TX | 0x100);
     CHECK_EQ(back_end.status, 15);
+    CHECK(!back_end.was_kicked_early);
     for (uint32_t q = 0; q < 2; q++) /* a ring starts at its first kick */
         CHECK(read(back_end.kick[q], &kicks, sizeof kicks) == sizeof kicks && kicks >= 1);
     user_check_first_packet();
@@ -354,19 +356,19 @@ static void check_manner(enum back_end_manner manner, uint64_t extensions, int r
 
 TEST(virtio_user_back_end_that_closes_at_any_request)
 {
-    check_manner(CLOSES, ALL_EXTENSIONS, 29);
+    check_manner(CLOSES, ALL_EXTENSIONS, 30);
     check_manner(CLOSES, 0, 26);
 }
 
 TEST(virtio_user_back_end_that_falls_silent_at_any_request)
 {
-    check_manner(SILENT, ALL_EXTENSIONS, 29);
+    check_manner(SILENT, ALL_EXTENSIONS, 30);
 }
 
 TEST(virtio_user_replies_that_are_cut_or_wrong)
 {
     for (uint32_t manner = HALF; manner < BACK_END_MANNERS; manner++)
-        check_manner((enum back_end_manner)manner, ALL_EXTENSIONS, 29);
+        check_manner((enum back_end_manner)manner, ALL_EXTENSIONS, 30);
 }
 
 TEST(virtio_user_nobody_listens)
