@@ -52,17 +52,21 @@ static void add_vif(uint32_t vif)
     if (!nf)
         panic("There is no memory for the network device vif %u; give the domain more.", vif);
     netfront_vifs.at_start[netfront_vifs.count++] = nf;
-    if (netfront_init(nf, vif) == NETDEV_OK && !netdev_register(&nf->base))
+    if (netfront_init(nf, vif) != NETDEV_OK)
+        netdev_unusable();
+    else if (!netdev_register(&nf->base))
         print("vif %u: left out, as an image drives at most %d network devices.\n", vif,
               NETDEV_MAX);
 }
 
 void netfront_probe(void)
 {
-    if (!for_each_vif(add_vif))
+    if (!for_each_vif(add_vif)) {
+        netdev_unusable();
         print("The store doesn't tell this domain's network devices; xenstore-ls -fp in dom0 shows "
               "whether xenstored answers, and whether this domain may read its " NETFRONT_FOLDER
               ".\n");
+    }
     if (netfront_vifs.count > 0) {
         netfront_vifs.watch = store_watch(NETFRONT_FOLDER);
         xen_on_resume(netfront_vifs_resumed, NULL);
