@@ -100,13 +100,13 @@ def test_what_can_not_be_used_is_named(machine, device, sentence):
     with boot(machine, [*port, "-netdev", "user,id=n", *devices(f"{device},netdev=n")], "udpkv", "") as vm:
         vm.expect(f"^{sentence}")
         vm.expect("has none that it could use: the lines above name what it has")
-        assert vm.exit_code() == 70
+        assert vm.exit_code() == 64
 
 
 def test_a_machine_without_a_network_device():
     with boot(PCIE, devices("virtio-rng-pci"), "udpkv", "") as vm:
         vm.expect("has none that it could use; with QEMU add -netdev")
-        assert vm.exit_code() == 70
+        assert vm.exit_code() == 64
 
 
 # --- devices that come and go -------------------------------------------------------------------

@@ -258,7 +258,7 @@ def test_wrong_words_are_told(words, sentence):
 def test_one_core_is_what_a_tap_has(namespace):
     with namespace.app("udpkv", "tap=ring0", "cores=2") as app:
         app.expect("cores=2 needs as many queue pairs, and tap at tap ring0 has 1")
-        assert app.status() == 70
+        assert app.status() == 64
 
 
 # --- reflect --------------------------------------------------------------------------------------

@@ -80,8 +80,8 @@ def test_a_device_may_have_more_queues_than_there_are_cores(tmp_path):
 
 def test_with_too_few_queues_it_says_what_to_do(tmp_path):
     with VhostPort(tmp_path / "vhost", 1), start("microvm", tmp_path / "vhost", "", 2, 1) as app:
-        app.expect("cores=2 needs as many queue pairs, and virtio-net .* has 1; give it more ")
-        assert app.exit_code() == 70
+        app.expect("cores=2 needs as many queue pairs, and virtio-net .* has 1; with QEMU add ")
+        assert app.exit_code() == 64
 
 
 @pytest.mark.parametrize("mem, shards", [("256K", 1), ("4M", 2), ("64M", 32)])

@@ -78,8 +78,8 @@ def test_without_a_back_end_it_says_what_to_do(tmp_path):
         app.expect("vhost=.*/nobody can't be used: No such file or directory; start the back end")
         assert app.status() == 70
     with udpkv() as app:
-        app.expect("no network device; vhost=SOCK names")
-        assert app.status() == 70
+        app.expect("needs a network device and .*; vhost=SOCK names")
+        assert app.status() == 64
 
 
 @pytest.mark.parametrize(

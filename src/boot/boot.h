@@ -23,7 +23,7 @@ int app_main(void);
  */
 enum boot_exit {
     BOOT_EXIT_OK = 0,
-    BOOT_EXIT_USAGE = 64, /* the command line: a sentence on the console says what is wrong */
+    BOOT_EXIT_USAGE = 64, /* command line or machine: the console says what is wrong */
     BOOT_EXIT_PANIC = 70, /* panic or assert */
     BOOT_EXIT_FAULT = 71, /* a processor exception */
 };

@@ -193,8 +193,22 @@ uint32_t netdev_probe(void);
 struct netdev *netdev_get(uint32_t index);
 
 /* The device for an app that uses one: what the key net.dev says, by number, place or MAC address,
- * else the first. Says which it is if there are others. Panics with a sentence if there is none. */
+ * else the first. Says which it is, and which aren't used, if there are others. If there is none it
+ * ends the image as netdev_misconfigured does. */
 struct netdev *netdev_pick(void);
+
+/* What to do about it, as the end of a sentence, if the machine lacks something. In probe_<plat>.c.
+ */
+struct netdev_advice {
+    const char *device; /* it has no network device, or too few */
+    const char *pairs;  /* a device has too few queue pairs */
+};
+extern const struct netdev_advice netdev_advice;
+
+/* The machine that the image was given, or a key, isn't what the app needs: says so in a sentence,
+ * behind the app's name, and ends the image with BOOT_EXIT_USAGE. It isn't a crash: started again,
+ * it would come to the same end. */
+_Noreturn void netdev_misconfigured(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* For drivers: adds a device while netdev_probe runs. False if NETDEV_MAX are there already. */
 bool netdev_register(struct netdev *dev);
@@ -241,8 +255,8 @@ int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_r
                        const struct netdev_txq_conf *tx, uint32_t offloads);
 
 /* The same for an app whose loop runs on `cores` cores: pair q receives into a pool of core q's, of
- * `count` buffers with room_bytes for a frame, which it makes and puts into pools[q]. Panics with a
- * sentence that says what to change. */
+ * `count` buffers with room_bytes for a frame, which it makes and puts into pools[q]. If it can't,
+ * it ends the image with a sentence that says what to change. */
 void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **pools,
                        uint32_t count, uint32_t room_bytes, uint32_t offloads);
 

@@ -8,6 +8,18 @@
 
 enum { POOL_BUF_MIN = 128 };
 
+void netdev_misconfigured(const char *fmt, ...)
+{
+    char text[400];
+    va_list args;
+
+    va_start(args, fmt);
+    vformat(text, sizeof text, fmt, args);
+    va_end(args);
+    print("%s: %s\n", boot_app, text);
+    boot_exit(BOOT_EXIT_USAGE);
+}
+
 /* --- from FOUND to STARTED ------------------------------------------------------------------- */
 
 int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
@@ -44,10 +56,9 @@ void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **
 
     netdev_info(dev, &info);
     if (info.queue_pairs_max < cores)
-        panic(
-            "cores=%u needs as many queue pairs, and %s at %s has %u; give it more (QEMU: queues=, "
-            "and for a device mq=on), or ask for fewer cores.",
-            cores, info.driver, info.where, info.queue_pairs_max);
+        netdev_misconfigured(
+            "cores=%u needs as many queue pairs, and %s at %s has %u; %s, or ask for fewer cores.",
+            cores, info.driver, info.where, info.queue_pairs_max, netdev_advice.pairs);
     for (uint32_t core = 0; core < cores; core++)
         rx[core].pool = pools[core] = netdev_pool_create(&info, boot_app, count, room_bytes);
     int error = netdev_open_queues(dev, (uint16_t)cores, rx, tx, offloads);

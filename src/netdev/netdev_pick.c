@@ -37,14 +37,14 @@ static uint32_t wanted_index(uint32_t count)
     return count;
 }
 
-static void print_device(struct netdev *dev, uint32_t index)
+static void print_device(struct netdev *dev, uint32_t index, const char *used)
 {
     char mac[ETH_MAC_TEXT_BYTES];
     struct netdev_info info;
 
     netdev_info(dev, &info);
-    print("%s: device %u is %s at %s, MAC %s.\n", boot_app, index, info.driver, info.where,
-          eth_mac_format(mac, info.mac));
+    print("%s: device %u is %s at %s, MAC %s%s.\n", boot_app, index, info.driver, info.where,
+          eth_mac_format(mac, info.mac), used);
 }
 
 struct netdev *netdev_pick(void)
@@ -52,24 +52,23 @@ struct netdev *netdev_pick(void)
     const uint32_t count = netdev_probe();
 
     if (count == 0 && netdev_any_unusable())
-        panic("%s needs a network device and this machine has none that it could use: the lines "
-              "above name what it has, and why that can't be used.",
-              boot_app);
+        netdev_misconfigured(
+            "it needs a network device and this machine has none that it could use: "
+            "the lines above name what it has, and why that can't be used.");
     if (count == 0)
-        panic("%s needs a network device and this machine has none that it could use; with QEMU "
-              "add -netdev user,id=n0 -device virtio-net-pci,netdev=n0 (with -M microvm: "
-              "virtio-net-device).",
-              boot_app);
+        netdev_misconfigured(
+            "it needs a network device and this machine has none that it could use; "
+            "%s.",
+            netdev_advice.device);
     const uint32_t index = wanted_index(count);
     if (index < count) {
-        if (count > 1) {
-            print_device(netdev_get(index), index);
-            print("%s: it is used, and the other %u aren't; net.dev= chooses.\n", boot_app,
-                  count - 1);
-        }
+        for (uint32_t i = 0; i < count && count > 1; i++)
+            print_device(netdev_get(i), i,
+                         i == index ? "; it is used" : "; it isn't used, but net.dev= chooses");
         return netdev_get(index);
     }
     for (uint32_t i = 0; i < count; i++)
-        print_device(netdev_get(i), i);
-    panic("net.dev=%s is none of this machine's network devices; they are listed above.", wanted);
+        print_device(netdev_get(i), i, "");
+    netdev_misconfigured(
+        "net.dev=%s is none of this machine's network devices; they are listed above.", wanted);
 }

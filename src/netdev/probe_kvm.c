@@ -5,6 +5,12 @@
 #include "netdev/virtio/virtio_mmio.h"
 #include "netdev/virtio/virtio_pci.h"
 
+const struct netdev_advice netdev_advice = {
+    .device = "with QEMU add -netdev user,id=n0 -device virtio-net-pci,netdev=n0 (with -M microvm: "
+              "virtio-net-device)",
+    .pairs = "with QEMU add queues=N to -netdev and mq=on to -device",
+};
+
 void netdev_probe_platform(void)
 {
     const struct pci_access *pci = pci_machine();

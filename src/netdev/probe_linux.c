@@ -13,6 +13,12 @@
 #include "netdev/tap/tap.h"
 #include "netdev/virtio/virtio_user.h"
 
+const struct netdev_advice netdev_advice = {
+    .device = "vhost=SOCK names the UNIX socket of one, on which a vhost-user back end such as "
+              "dpdk-testpmd listens, or tap=NAME a tap interface of this host",
+    .pairs = "give the back end of vhost= so many queues (a tap has one)",
+};
+
 enum { MAC_BYTES = 6 };
 
 /* The words of one kind of device. */
@@ -114,10 +120,6 @@ void netdev_probe_platform(void)
 {
     check_macs(&vhost);
     check_macs(&tap);
-    if (wanted_count == 0)
-        print("This process has no network device; vhost=SOCK names the UNIX socket of one, on "
-              "which a vhost-user back end such as dpdk-testpmd listens, or tap=NAME a tap "
-              "interface of this host.\n");
     for (uint32_t i = 0; i < wanted_count; i++) {
         struct kind *kind = wanted[i].kind;
         const uint32_t number = kind->added++;

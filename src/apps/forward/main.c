@@ -25,11 +25,8 @@ static void open_devices(void)
 
     count = netdev_probe();
     if (count == 0 || count % 2 != 0)
-        panic(
-            "forward needs network devices in pairs and this machine has %u; with QEMU add "
-            "-netdev and -device virtio-net-pci (with -M microvm: virtio-net-device); ./run takes "
-            "--nics=2.",
-            count);
+        netdev_misconfigured("it needs network devices in pairs, and there are %u; %s.", count,
+                             netdev_advice.device);
     for (uint32_t i = 0; i < count; i++) {
         devices[i] = netdev_get(i);
         netdev_open_cores(devices[i], boot_cores(), pools, BUFFERS, FRAME_BYTES, 0);

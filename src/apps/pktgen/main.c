@@ -170,10 +170,9 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
         panic("csum=offload needs a device that makes checksums and %s at %s doesn't; use csum=sw.",
               info->driver, info->where);
     if (queue_pairs() > info->queue_pairs_max)
-        panic("%s=%u needs as many queue pairs and %s at %s has %u; with QEMU add queues=%u to "
-              "-netdev and mq=on to -device.",
-              options.cores > 1 ? "cores" : "queues", queue_pairs(), info->driver, info->where,
-              info->queue_pairs_max, queue_pairs());
+        netdev_misconfigured("%s=%u needs as many queue pairs, and %s at %s has %u; %s.",
+                             options.cores > 1 ? "cores" : "queues", queue_pairs(), info->driver,
+                             info->where, info->queue_pairs_max, netdev_advice.pairs);
     int error = netdev_open_queues(dev, (uint16_t)queue_pairs(), rx, tx,
                                    offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
     if (error)

@@ -56,6 +56,7 @@ void netback_begin(void)
     fake_xen.changed = netback_react;
     netdev_control_timeout_ns = 1000000000;
     netback = (struct netback){0};
+    netfront_vifs = (struct netfront_vifs){.watch = -1};
     netback_attach(FAKE_BACK, 0);
     forget_front();
     xen_on_resume(netfront_resumed, &fake_front);

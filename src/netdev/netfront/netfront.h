@@ -8,7 +8,8 @@
  *
  * What comes from where in this folder; a file calls only those below it:
  *
- *   netfront_device.c    netfront_probe, and netdev.h's control calls
+ *   netfront_vifs.c      netfront_probe; the vifs that nobody uses
+ *   netfront_device.c    netdev.h's control calls
  *   netfront_connect.c   the handshake with the back end, and what an end of a connection undoes
  *   netfront_store.c     every node of the store that is read or written
  *   netfront_rx.c        the data path: receive
@@ -150,6 +151,7 @@ struct netfront {
     struct netfront_features features;
 
     bool lost;                   /* a connection was, since start */
+    bool refused_said;           /* the console says that the vif has another address */
     bool lacks_said, short_said; /* the console says what the back end lacks; that grants do */
     uint32_t lost_packets;       /* in flight at the end of a connection */
     uint32_t kept;               /* pages that the back end didn't let go of */
@@ -162,12 +164,32 @@ struct netfront {
 
 _Static_assert(offsetof(struct netfront, base) == 0, "cast from a netdev");
 
+/* The vifs of this domain that are known, for tests to begin anew. */
+enum { NETFRONT_VIFS_MAX = 16, NETFRONT_LATE_MAX = 4 };
+struct netfront_vifs {
+    struct netfront *at_start[NETFRONT_VIFS_MAX]; /* used or not, usable or not */
+    struct netfront late[NETFRONT_LATE_MAX];      /* those that came later: where[0] is 0 if free */
+    uint32_t count;                               /* of the first */
+    int watch;                                    /* on their folder; negative: none */
+};
+extern struct netfront_vifs netfront_vifs;
+
 /* Registers every vif that the store has for this domain; says on the console why if one can't be
  * used. */
 void netfront_probe(void);
 
-/* Examines vif number `vif` and makes `nf`, which is all zeroes, a device in state FOUND. 0 or an
- * error. */
+/* Answers the back ends of vifs that nobody uses, and says which came since the last look. A few
+ * loads while nothing changes. */
+void netfront_look_at_vifs(void);
+
+/* netfront_resumed for all of them. */
+void netfront_vifs_resumed(void *unused);
+
+/* Makes `nf`, which is all zeroes, vif number `vif`: for messages and the store. */
+void netfront_name(struct netfront *nf, uint32_t vif);
+
+/* Examines vif number `vif` and makes `nf`, which is all zeroes, a device in state FOUND. 0, or an
+ * error and a sentence. */
 int netfront_init(struct netfront *nf, uint32_t vif);
 
 /* --- the data path, in netfront_rx.c and netfront_tx.c ---------------------------------------- */
@@ -218,6 +240,9 @@ void netfront_disconnect(struct netfront *nf);
 
 /* For a device that isn't started: gives such buffers back if the back end has let go by now. */
 void netfront_look_at_kept(struct netfront *nf);
+
+/* For a device that isn't started: says Closed if its back end is Closing. */
+void netfront_answer(struct netfront *nf);
 
 /* Goes as far in the handshake as is possible now without waiting for the back end. True if the
  * device is connected and has a carrier. */

@@ -32,8 +32,9 @@
 #include "boot/xen.h"
 #include "netdev/netfront/netfront_store.h"
 
-#define LOOK_NS      50000000ull  /* between two looks at the store if no watch fires */
-#define TRY_AGAIN_NS 250000000ull /* after a handshake that failed */
+#define LOOK_NS      50000000ull   /* between two looks at the store if no watch fires */
+#define TRY_AGAIN_NS 250000000ull  /* after a handshake that failed */
+#define SELDOM_NS    1000000000ull /* two looks at a vif that nobody uses, if it has no watch */
 
 enum {
     STEPS_MAX = 8,   /* taken at once */
@@ -182,10 +183,21 @@ static bool failed(struct netfront *nf, int error)
     return false;
 }
 
+/* Its toolstack waits some ten seconds for a front end that doesn't say Closed. */
+static void close_if_closing(struct netfront *nf)
+{
+    if (look_at_back(nf) == XenbusStateClosing)
+        netfront_write_state(nf, XenbusStateClosed);
+}
+
 static bool step_down(struct netfront *nf)
 {
-    if (clock_ns() < nf->retry_ns || netfront_find_back(nf) || !netfront_back_online(nf) ||
-        netfront_write_state(nf, XenbusStateInitialising))
+    if (clock_ns() < nf->retry_ns)
+        return false;
+    const int error = netfront_find_back(nf);
+    if (error == STORE_EREFUSED)
+        close_if_closing(nf);
+    if (error || !netfront_back_online(nf) || netfront_write_state(nf, XenbusStateInitialising))
         return false;
     enter_phase(nf, NETFRONT_MEETING);
     return true;
@@ -381,6 +393,18 @@ void netfront_look_at_kept(struct netfront *nf)
 {
     if (nf->phase == NETFRONT_KEPT)
         take_step(nf);
+}
+
+void netfront_answer(struct netfront *nf)
+{
+    const bool fired = nf->watch >= 0 && store_watch_fired(nf->watch);
+
+    if (fired)
+        nf->met = false;
+    else if (clock_ns() < nf->next_look_ns || (nf->watch >= 0 && !nf->stale) || !nf->path[0])
+        return;
+    nf->next_look_ns = clock_ns() + SELDOM_NS;
+    close_if_closing(nf);
 }
 
 bool netfront_go_on(struct netfront *nf)

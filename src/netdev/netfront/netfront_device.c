@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * netfront_device.c - netfront behind netdev.h: finds the devices, tells what they can do, and
- * takes them from state to state.
+ * netfront_device.c - netfront behind netdev.h: tells what a device can do, and takes it from state
+ * to state.
  *
  * A device is examined when it is found; its back end is in InitWait then, and stays there. Each
  * start makes a new connection. When the back end went away and came back, netfront_connect.c makes
@@ -12,8 +12,6 @@
 #include "netdev/netfront/netfront_store.h"
 
 enum { MTU_MAX_SINGLE = 1500 /* where the back end takes no packets of several pieces */ };
-
-#define FOLDER "device/vif"
 
 static struct netfront *front_of(struct netdev *dev)
 {
@@ -118,12 +116,17 @@ static void stop(struct netdev *dev)
 static bool recover(struct netdev *dev)
 {
     struct netfront *nf = front_of(dev);
+    bool up;
 
-    if (dev->state == NETDEV_STARTED)
-        return netfront_go_on(nf);
-    netfront_look_at_kept(nf);
-    return netfront_find_back(nf) == STORE_OK && netfront_read_carrier(nf) == STORE_OK &&
-           nf->carrier;
+    if (dev->state == NETDEV_STARTED) {
+        up = netfront_go_on(nf);
+    } else {
+        netfront_look_at_kept(nf);
+        up = netfront_find_back(nf) == STORE_OK && netfront_read_carrier(nf) == STORE_OK &&
+             nf->carrier;
+    }
+    netfront_look_at_vifs();
+    return up;
 }
 
 /* Promiscuous, as far as the back end filters at all: all multicast frames. */
@@ -162,44 +165,24 @@ static const struct netdev_ops ops = {
 
 /* --- a new device --------------------------------------------------------------------------- */
 
-int netfront_init(struct netfront *nf, uint32_t vif)
+void netfront_name(struct netfront *nf, uint32_t vif)
 {
-    nf->base.ops = &ops;
     nf->vif = vif;
     nf->watch = -1;
     format(nf->where, sizeof nf->where, "vif %u", vif);
+}
+
+int netfront_init(struct netfront *nf, uint32_t vif)
+{
+    nf->base.ops = &ops;
+    netfront_name(nf, vif);
     int error = netfront_read_own(nf);
-    return error ? error : netfront_meet(nf);
-}
-
-static void add_vif(uint32_t vif)
-{
-    struct netfront *nf = boot_alloc(sizeof *nf, CACHE_LINE);
-
-    if (!nf)
-        panic("There is no memory for the network device vif %u; give the domain more.", vif);
-    int error = netfront_init(nf, vif);
-    if (error) {
-        print("vif %u: this device can't be used: %s.\n", vif, netdev_strerror(error));
-        return;
-    }
-    if (netdev_register(&nf->base))
-        xen_on_resume(netfront_resumed, nf);
-    else
-        print("vif %u: left out, as an image drives at most %d network devices.\n", vif,
-              NETDEV_MAX);
-}
-
-void netfront_probe(void)
-{
-    char names[1024];
-    uint64_t vif;
-    int count = store_list(0, FOLDER, names, sizeof names);
-    const char *name = names;
-
-    if (count < 0 && count != STORE_ENOENT)
-        print("The store doesn't tell this domain's network devices.\n");
-    for (int i = 0; i < count; i++, name += strlen(name) + 1)
-        if (parse_u64(name, strlen(name), UINT16_MAX, &vif))
-            add_vif((uint32_t)vif);
+    if (error)
+        return error;
+    error = netfront_meet(nf);
+    if (error)
+        print("%s: it can't be used, as its back end in domain %u isn't ready to connect; is "
+              "xen-netback loaded there?\n",
+              nf->where, nf->domid);
+    return error;
 }

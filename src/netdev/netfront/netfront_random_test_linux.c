@@ -128,6 +128,25 @@ static void change_node(void)
                 lies(2) ? NULL : values[draw_below(ARRAY_LEN(values))]);
 }
 
+/* A vif that isn't used, or the used one with another address. */
+static void change_vif(void)
+{
+    static const char *const macs[] = {NULL, "", "00:16:3e:00:00:02", "00:16:3e:00:00:03",
+                                       "01:16:3e:00:00:02"};
+    static const char *const states[] = {NULL, "1", "2", "5", "6", "nonsense"};
+    const uint32_t vif = draw_below(4);
+
+    fake_put(macs[draw_below(ARRAY_LEN(macs))], "/local/domain/7/device/vif/%u/mac", vif);
+    if (vif == netback.vif)
+        return;
+    fake_put(lies(2) ? "nonsense" : "/local/domain/3/backend/vif/7/9",
+             "/local/domain/7/device/vif/%u/backend", vif);
+    fake_put(lies(2) ? NULL : "3", "/local/domain/7/device/vif/%u/backend-id", vif);
+    fake_put(states[draw_below(ARRAY_LEN(states))], "/local/domain/3/backend/vif/7/9/state");
+    if (draw_below(3) == 0)
+        fake_put(NULL, "/local/domain/7/device/vif/%u", vif);
+}
+
 static void toolstack_step(void)
 {
     netback.init_wait = lies(1) ? draw_below(4) : NETBACK_FINE;
@@ -139,9 +158,13 @@ static void toolstack_step(void)
     fake_xen.conflicts = lies(1) ? draw_below(12) : 0;
     fake_xen.grants_max = lies(2) ? draw_below(FAKE_GRANTS) : FAKE_GRANTS - 1;
     fake_xen.ports_max = lies(2) ? draw_below(FAKE_PORTS) : FAKE_PORTS - 1;
-    switch (draw_below(6)) {
+    switch (draw_below(8)) {
     case 0:
         netback_detach();
+        break;
+    case 3:
+    case 4:
+        change_vif();
         break;
     case 1:
         netback_detach();
@@ -285,6 +308,9 @@ static void play_round(uint64_t *bad, uint64_t *lost)
     netback_begin();
     netdev_control_timeout_ns = 500000; /* a back end that doesn't answer costs that much */
     honesty = 4 + draw_below(60);
+    netfront_vifs.at_start[netfront_vifs.count++] = &fake_front;
+    netfront_vifs.watch = store_watch("device/vif");
+    xen_on_resume(netfront_vifs_resumed, NULL);
     netback_start((uint16_t)(1 + draw_below(2)), DESCS);
     for (uint32_t step = 0; step < STEPS; step++) {
         back_step();

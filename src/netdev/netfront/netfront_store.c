@@ -8,13 +8,10 @@
 enum {
     NAME_MAX = 64,
     NUMBER_MAX = 12, /* bytes of a number's text, with the closing zero */
-    LIST_MAX = 1024, /* of the vifs' numbers */
     TRANSACTIONS_MAX = 8,
     MTU_DEFAULT = 1500,
     MTU_MIN = 68,
 };
-
-#define VIF_FOLDER "device/vif"
 
 /* --- reading -------------------------------------------------------------------------------- */
 
@@ -56,7 +53,7 @@ static uint32_t read_or(const char *folder, const char *name, uint32_t value, in
 
 static const char *own_folder(const struct netfront *nf, char folder[NAME_MAX])
 {
-    format(folder, NAME_MAX, VIF_FOLDER "/%u", nf->vif);
+    format(folder, NAME_MAX, NETFRONT_FOLDER "/%u", nf->vif);
     return folder;
 }
 
@@ -87,11 +84,30 @@ static int read_vif_mac(uint32_t vif, uint8_t mac[ETH_MAC_BYTES])
 {
     char folder[NAME_MAX], text[ETH_MAC_TEXT_BYTES];
 
-    format(folder, sizeof folder, VIF_FOLDER "/%u", vif);
+    format(folder, sizeof folder, NETFRONT_FOLDER "/%u", vif);
     int error = read_text(folder, "mac", text, sizeof text);
     if (error)
         return error;
     return parse_mac(text, mac) ? STORE_OK : STORE_EPROTO;
+}
+
+/* Why the vif can't be used, and what to do about it. */
+static void tell_bad_mac(const struct netfront *nf, int error)
+{
+    char folder[NAME_MAX], text[NAME_MAX];
+
+    if (error == STORE_ETIMEOUT)
+        print("%s: it can't be used, as the store doesn't answer; is xenstored running?\n",
+              nf->where);
+    else if (read_text(own_folder(nf, folder), "mac", text, sizeof text) == STORE_OK)
+        print("%s: it can't be used, as its MAC address '%s' isn't one of a single host; give the "
+              "vif "
+              "one in xl's configuration, such as mac=00:16:3e:00:00:01.\n",
+              nf->where, text);
+    else
+        print("%s: it can't be used, as the store doesn't tell its MAC address; xenstore-ls -fp in "
+              "dom0 shows whether this domain may read %s/mac.\n",
+              nf->where, folder);
 }
 
 int netfront_read_own(struct netfront *nf)
@@ -99,8 +115,10 @@ int netfront_read_own(struct netfront *nf)
     char folder[NAME_MAX];
     int error = read_vif_mac(nf->vif, nf->mac);
 
-    if (error)
+    if (error) {
+        tell_bad_mac(nf, error);
         return error == STORE_ETIMEOUT ? NETDEV_ETIMEOUT : NETDEV_EDEVICE;
+    }
     uint32_t mtu = read_or(own_folder(nf, folder), "mtu", MTU_DEFAULT, &error);
     if (mtu < MTU_MIN || mtu > UINT16_MAX - NETFRONT_FRAME_EXTRA)
         mtu = MTU_DEFAULT;
@@ -114,10 +132,10 @@ int netfront_read_own(struct netfront *nf)
  * ours. */
 static int adopt(struct netfront *nf)
 {
-    char names[LIST_MAX];
+    char names[NETFRONT_LIST_MAX];
     uint8_t mac[ETH_MAC_BYTES];
     uint64_t vif;
-    int count = store_list(0, VIF_FOLDER, names, sizeof names);
+    int count = store_list(0, NETFRONT_FOLDER, names, sizeof names);
     const char *name = names;
 
     for (int i = 0; i < count; i++, name += strlen(name) + 1)
@@ -131,14 +149,43 @@ static int adopt(struct netfront *nf)
     return STORE_ENOENT;
 }
 
-int netfront_find_back(struct netfront *nf)
+static void tell_other_mac(struct netfront *nf, const uint8_t mac[ETH_MAC_BYTES])
+{
+    char text[ETH_MAC_TEXT_BYTES], own[ETH_MAC_TEXT_BYTES];
+
+    if (!nf->refused_said)
+        print(
+            "%s: it is back with the MAC address %s and isn't used, as this image goes on with %s; "
+            "attach it with mac=%s.\n",
+            nf->where, eth_mac_format(text, mac), eth_mac_format(own, nf->mac), own);
+    nf->refused_said = true;
+}
+
+/* Finds the vif with our address: STORE_OK. STORE_EREFUSED: the one of our number has another. */
+static int find_vif(struct netfront *nf)
+{
+    uint8_t mac[ETH_MAC_BYTES];
+    int error = read_vif_mac(nf->vif, mac);
+
+    if (error == STORE_ETIMEOUT)
+        return error;
+    if ((error == STORE_OK && memcmp(mac, nf->mac, sizeof mac) == 0) || adopt(nf) == STORE_OK) {
+        nf->refused_said = false;
+        return STORE_OK;
+    }
+    if (error)
+        return STORE_ENOENT;
+    tell_other_mac(nf, mac);
+    return STORE_EREFUSED;
+}
+
+/* Sets the back end of the vif with our number, and watches it. */
+static int set_back(struct netfront *nf)
 {
     char folder[NAME_MAX], path[NETFRONT_PATH_MAX];
     uint32_t domid;
     int error = read_text(own_folder(nf, folder), "backend", path, sizeof path);
 
-    if (error && error != STORE_ETIMEOUT && adopt(nf) == STORE_OK)
-        error = read_text(own_folder(nf, folder), "backend", path, sizeof path);
     if (error || (error = read_number(folder, "backend-id", DOMID_FIRST_RESERVED - 1, &domid)))
         return error;
     if (strcmp(path, nf->path) == 0 && domid == nf->domid && nf->watch >= 0)
@@ -150,6 +197,15 @@ int netfront_find_back(struct netfront *nf)
     nf->met = false;
     memcpy(nf->path, path, sizeof path);
     return STORE_OK;
+}
+
+int netfront_find_back(struct netfront *nf)
+{
+    const int found = nf->wanted ? find_vif(nf) : STORE_OK;
+    const bool there = found == STORE_OK || found == STORE_EREFUSED;
+    const int error = there ? set_back(nf) : found;
+
+    return error ? error : found;
 }
 
 int netfront_back_state(const struct netfront *nf)

@@ -8,11 +8,16 @@
 
 #include "netdev/netfront/netfront.h"
 
-/* The vif's own address and MTU: 0, NETDEV_EDEVICE or NETDEV_ETIMEOUT. */
+#define NETFRONT_FOLDER "device/vif" /* has a folder for each vif, by number */
+
+enum { NETFRONT_LIST_MAX = 1024 }; /* bytes of the list of those */
+
+/* The vif's own address and MTU: 0, or NETDEV_EDEVICE or NETDEV_ETIMEOUT and a sentence. */
 int netfront_read_own(struct netfront *nf);
 
-/* Finds the back end and watches it. If the vif has gone and there is one with its address under
- * another number, that one becomes it. STORE_OK or an error of the store. */
+/* Finds the back end and watches it. A started device insists on its address: if the vif has gone,
+ * or has another one, and there is one with that address under another number, that one becomes it.
+ * STORE_OK, an error of the store, or STORE_EREFUSED if the vif has another address. */
 int netfront_find_back(struct netfront *nf);
 
 /* The back end's state: enum xenbus_state, XenbusStateUnknown if it says none; or an error of the
