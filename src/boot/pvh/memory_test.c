@@ -140,3 +140,28 @@ TEST(memory_for_page_tables_comes_from_anywhere)
     for (uint64_t i = 1; i <= 3; i++)
         CHECK(boot_map_device(i << 40, 512) == (void *)(uintptr_t)(i << 40));
 }
+
+/* On the machine's own memory, all of which comes back. */
+TEST(memory_leaves_from_the_end_and_comes_back)
+{
+    const uint64_t bytes = boot_memory_bytes(), max = boot_alloc_max();
+    struct memory_region last, piece;
+    unsigned count = 0;
+
+    while (memory_region(count, &last))
+        count++;
+    CHECK(memory_region(count - 1, &last));
+    CHECK(memory_take_end(PAGE_SIZE + 1, &piece));
+    CHECK_EQ(piece.end, last.end);
+    CHECK_EQ(piece.end - piece.next, 2 * PAGE_SIZE);
+    CHECK_EQ(boot_memory_bytes(), bytes - 2 * PAGE_SIZE);
+    memory_give_end(&(struct memory_region){piece.next, piece.next + PAGE_SIZE});
+    memory_give_end(&(struct memory_region){piece.next + PAGE_SIZE, piece.end});
+    CHECK_EQ(boot_memory_bytes(), bytes);
+    CHECK(
+        memory_take_end(UINT64_MAX - PAGE_SIZE, &piece)); /* more than there is: all that is free */
+    CHECK_EQ(piece.next, ALIGN_UP(last.next, (uint64_t)PAGE_SIZE));
+    memory_give_end(&piece);
+    CHECK_EQ(boot_alloc_max(), max);
+    CHECK_EQ(boot_memory_bytes(), bytes);
+}

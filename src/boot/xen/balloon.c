@@ -106,10 +106,12 @@ void balloon_start(void)
         return;
     wanted_bytes = (told - given + SPECIAL_PAGES_MAX) * PAGE_SIZE;
     give(wanted_bytes);
-    if (with_xen_bytes < wanted_bytes)
-        panic("Xen has given this domain %lu KiB, too few for the image; set memory in its "
-              "configuration to 8 or more.",
+    if (with_xen_bytes < wanted_bytes) {
+        print("Xen has given this domain %lu KiB, too few for the image; set memory in its "
+              "configuration to 8 or more.\n",
               given * (PAGE_SIZE / 1024));
+        boot_exit(BOOT_EXIT_USAGE); /* a wrong configuration: another start would end so, too */
+    }
 }
 
 void balloon_follow(uint64_t target_kib, uint64_t before_kib)

@@ -15,10 +15,26 @@ struct part {
     size_t len;
 };
 
-void store_ring_start(struct store_ring *r)
+/* A daemon that isn't connected to the ring yet, as in a domain that runs before xenstored knows
+ * it, sets the indices when it is; until then nothing else in the page counts (Xen's
+ * docs/misc/xenstore-ring.txt). False if that isn't so yet. */
+static bool connected(struct store_ring *r)
 {
+    if (r->connected)
+        return true;
+    if (load_acquire(&r->page->connection) == XENSTORE_RECONNECT) /* the indices are right then */
+        return false;
     r->req_prod = r->page->req_prod;
     r->rsp_cons = r->page->rsp_cons;
+    r->connected = true;
+    return true;
+}
+
+void store_ring_start(struct store_ring *r)
+{
+    r->connected = false;
+    r->req_prod = r->rsp_cons = 0;
+    connected(r);
     r->waiting = r->answered = r->broken = false;
     r->out_len = r->out_sent = r->in_len = 0;
     r->watches = r->fired = 0;
@@ -29,7 +45,7 @@ void store_ring_start(struct store_ring *r)
 /* Sends as much of the request as has room. */
 static void pump_out(struct store_ring *r)
 {
-    if (r->broken || r->out_sent == r->out_len)
+    if (!connected(r) || r->broken || r->out_sent == r->out_len)
         return;
     uint32_t used = r->req_prod - load_acquire(&r->page->req_cons); /* before we overwrite */
     if (used > RING) {
@@ -95,7 +111,7 @@ static void pump_in(struct store_ring *r)
 {
     uint32_t budget = 4 * RING, taken = 0;
 
-    while (!r->broken && !r->answered && taken < budget) {
+    while (connected(r) && !r->broken && !r->answered && taken < budget) {
         uint32_t available = load_acquire(&r->page->rsp_prod) - r->rsp_cons; /* before its bytes */
         if (available > RING)
             r->broken = true;

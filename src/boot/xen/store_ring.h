@@ -33,6 +33,7 @@ struct store_ring {
     bool broken;
 
     /* Private. Our two indices: what the page says of them is never read back. */
+    bool connected; /* the daemon to the ring; once it is, it stays so until the next start */
     uint32_t req_prod, rsp_cons;
     uint32_t req_id;
     bool waiting, answered; /* for req_id's answer */
@@ -49,7 +50,8 @@ struct store_ring {
     char watch_path[STORE_WATCHES_MAX][STORE_PATH_MAX + 1]; /* to take it back */
 };
 
-/* At start, and on a new page: everything that was before is forgotten. */
+/* At start, and on a new page: everything that was before is forgotten. If the page tells that the
+ * daemon isn't connected to it yet, each call waits for that, too, as long as for its answer. */
 void store_ring_start(struct store_ring *ring);
 
 int store_ring_read(struct store_ring *ring, uint32_t tx, const char *path, char *value,

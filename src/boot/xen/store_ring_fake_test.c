@@ -145,7 +145,7 @@ void store_fake_write(void)
     store_fake_page.rsp_prod = store_fake.rsp_prod;
 }
 
-static void run_daemon(void *arg, uint64_t deadline_ns)
+void store_fake_wait(void *arg, uint64_t deadline_ns)
 {
     (void)arg, (void)deadline_ns;
     read_requests();
@@ -165,7 +165,7 @@ struct store_ring *store_fake_start(void)
     memset(&ring, 0, sizeof ring);
     ring.page = &store_fake_page;
     ring.notify = notify;
-    ring.wait = run_daemon;
+    ring.wait = store_fake_wait;
     ring.timeout_ns = 100000000000ull;
     store_ring_start(&ring);
     return &ring;

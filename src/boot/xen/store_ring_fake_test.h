@@ -45,6 +45,9 @@ struct store_ring *store_fake_start_impatient(void);
 void store_fake_queue(uint32_t type, uint32_t id, uint32_t tx, const void *bytes, size_t len);
 void store_fake_event(const char *path, const char *token);
 
+/* What a new ring does while it waits: lets the daemon run. */
+void store_fake_wait(void *arg, uint64_t deadline_ns);
+
 /* Writes what is queued to the ring, as far as there is room. */
 void store_fake_write(void);
 

@@ -22,6 +22,44 @@ TEST(store_ring_reads_and_writes)
     CHECK_EQ(ring->dropped, 0);
 }
 
+/* The daemon connects: its indices are new, and whatever was in the page before counts no more. */
+static void connect_late(void *arg, uint64_t deadline_ns)
+{
+    (void)arg, (void)deadline_ns;
+    CHECK_EQ(store_fake.requests + store_fake.notifications, 0); /* nothing was sent before */
+    store_fake_page.req_prod = store_fake_page.req_cons = store_fake.req_cons = 3;
+    store_fake_page.rsp_prod = store_fake_page.rsp_cons = store_fake.rsp_prod = 900;
+    ring->wait = store_fake_wait;
+    store_release(&store_fake_page.connection, XENSTORE_CONNECTED);
+}
+
+TEST(store_ring_waits_for_a_daemon_that_connects_late)
+{
+    char value[8];
+
+    ring = store_fake_start();
+    store_fake_page.connection = XENSTORE_RECONNECT;
+    store_fake_page.req_prod = 77; /* of a connection before */
+    store_fake_page.rsp_prod = 4000;
+    store_ring_start(ring);
+    CHECK(!store_ring_watch_fired(ring, 0));
+    CHECK(!ring->broken);
+    ring->wait = connect_late;
+    CHECK_EQ(store_ring_write(ring, 0, "a", "1"), STORE_OK);
+    CHECK_EQ(store_ring_read(ring, 0, "a", value, sizeof value), 1);
+}
+
+TEST(store_ring_gives_up_on_a_daemon_that_never_connects)
+{
+    ring = store_fake_start_impatient();
+    store_fake_page.connection = XENSTORE_RECONNECT;
+    store_ring_start(ring);
+    CHECK_EQ(store_ring_write(ring, 0, "a", "1"), STORE_ETIMEOUT);
+    CHECK_EQ(store_fake_page.req_prod, 0);
+    store_fake_page.connection = XENSTORE_CONNECTED;
+    CHECK_EQ(store_ring_write(ring, 0, "b", "1"), STORE_OK);
+}
+
 TEST(store_ring_lists_names)
 {
     char names[64];
