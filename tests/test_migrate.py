@@ -227,7 +227,7 @@ def test_by_kvms_wall_clock_the_date_is_right_again(tmp_path):
             assert abs(date(client) - time.time()) <= 1
             vm.end()
 
-        with Machine(tmp_path / "1", accel="kvm").serves() as first:
+        with Machine(tmp_path / "1", accel="kvm", cores=2).serves() as first:
             relay.plug(first.cable)
             assert stored(client, b"long", 3600)
             assert stored(client, b"short", seconds) and there(client, b"short")
@@ -237,7 +237,8 @@ def test_by_kvms_wall_clock_the_date_is_right_again(tmp_path):
             while (left := end - time.time()) > 0:
                 time.sleep(left)
             has_to_be_gone(first)
-        with Machine(tmp_path / "2", accel="kvm", more=["-incoming", f"exec:cat {tmp_path}/moved"]) as second:
+        more = ["-incoming", f"exec:cat {tmp_path}/moved"]
+        with Machine(tmp_path / "2", accel="kvm", cores=2, more=more) as second:
             second.arrived()
             has_to_be_gone(second)
 

@@ -42,6 +42,8 @@ struct core {
     struct server server;
     struct netdev_loop loop;
     struct netbuf *in[BURST], *out[OUT_MAX];
+    uint64_t date_s; /* clock_unix_s() when it changed last, and the items' time then */
+    uint32_t now_s;
 };
 
 static struct core *cores; /* boot_cores() of them */
@@ -65,16 +67,27 @@ static const char *parse_allow(const struct boot_key *key, const char *text)
 /* The time by which items expire: the date, but where that is set back it goes on as before, so
  * that no item lives for longer than its client wanted. A machine that was stopped finds the date
  * ahead: then what expired meanwhile is gone. */
-static uint32_t now_s(void)
+static RUNS_SELDOM uint32_t time_at(uint64_t date_s)
 {
-    const uint64_t run_s = clock_ns() / 1000000000ull, date_s = clock_unix_s();
+    const uint64_t run_s = clock_ns() / 1000000000ull;
     uint64_t base_s = __atomic_load_n(&clock_base_s, __ATOMIC_RELAXED);
 
-    while (unlikely(date_s > base_s + run_s) &&
+    while (date_s > base_s + run_s &&
            !__atomic_compare_exchange_n(&clock_base_s, &base_s, date_s - run_s, true,
                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         continue;
     return (uint32_t)MAX(base_s + run_s, date_s);
+}
+
+static uint32_t core_now_s(struct core *core)
+{
+    const uint64_t date_s = clock_unix_s();
+
+    if (unlikely(date_s != core->date_s)) {
+        core->date_s = date_s;
+        core->now_s = time_at(date_s);
+    }
+    return core->now_s;
 }
 
 static RUNS_SELDOM void create_cores(void)
@@ -131,7 +144,8 @@ static void serve(uint32_t number)
     while (!boot_stopping()) {
         uint32_t came = netdev_rx_burst(dev, q, core->in, BURST);
         if (came > 0) {
-            uint32_t n = server_burst(&core->server, core->in, came, core->out, OUT_MAX, now_s());
+            uint32_t n =
+                server_burst(&core->server, core->in, came, core->out, OUT_MAX, core_now_s(core));
             netdev_send(dev, q, core->out, n, NETDEV_PATIENCE_NS);
         }
         netdev_loop_turn(&core->loop, came > 0);
@@ -262,7 +276,7 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
     conf.port = (uint16_t)port;
     conf.part_bytes = server_part_bytes(info->mtu_bytes);
     conf.csum_offload = info->offloads & NETDEV_OFFLOAD_TX_CSUM;
-    conf.now_s = now_s();
+    conf.now_s = time_at(clock_unix_s());
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     device_stats.dev = dev;
     for (uint32_t i = 0; i < boot_cores(); i++) {
