@@ -18,7 +18,8 @@ static uint32_t count; /* of devices */
 static struct netdev *devices[NETDEV_MAX];
 static struct netdev_loop loops[BOOT_CORES_MAX];
 
-/* Opens all devices without offloads, so that each can send what any other has received. */
+/* Opens all devices without offloads but chains, so that each can send what any other has received:
+ * a frame longer than a buffer comes in several. */
 static void open_devices(void)
 {
     struct netbuf_pool *pools[BOOT_CORES_MAX];
@@ -29,7 +30,7 @@ static void open_devices(void)
                              netdev_advice.device);
     for (uint32_t i = 0; i < count; i++) {
         devices[i] = netdev_get(i);
-        netdev_open_cores(devices[i], boot_cores(), pools, BUFFERS, FRAME_BYTES, 0);
+        netdev_open_cores(devices[i], boot_cores(), pools, BUFFERS, FRAME_BYTES, NETDEV_OFFLOAD_SG);
         if (netdev_set_promisc(devices[i], true) != NETDEV_OK)
             print("forward: device %u can't be told to take frames for others.\n", i);
     }

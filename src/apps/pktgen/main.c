@@ -119,10 +119,20 @@ static struct netdev *find_device(struct netdev_info *info)
 
     netdev_info(dev, info);
     if (options_sends(&options) && largest_size() > info->mtu_bytes + (uint32_t)ETH_EXTRA)
-        panic("size=%u is more than the %u bytes that %s sends, its MTU of %u and %d; choose a "
-              "smaller size or raise the MTU.",
-              largest_size(), info->mtu_bytes + ETH_EXTRA, info->where, info->mtu_bytes, ETH_EXTRA);
+        panic(
+            "size asks for frames of up to %u bytes and %s at %s sends up to %u, its MTU of %u and "
+            "%d; choose smaller ones or raise the MTU where the host sets it.",
+            largest_size(), info->driver, info->where, info->mtu_bytes + ETH_EXTRA, info->mtu_bytes,
+            ETH_EXTRA);
     return dev;
+}
+
+/* Room for a whole frame; of a page if it is longer, and the device then takes several. */
+static uint32_t receive_room(const struct netdev_info *info)
+{
+    const uint32_t frame = info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG);
+
+    return MIN(frame, PAGE_SIZE - CACHE_LINE - (uint32_t)info->headroom_bytes);
 }
 
 /* What is sent comes from a pool of its own whose buffers are as small as can be, so that those of
@@ -144,8 +154,7 @@ static void create_pools(const struct netdev_info *info, struct pools *p)
         panic("pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
               "receive rings' %u.",
               given, options.burst, queues * rx_descs);
-    p->rx = netdev_pool_create(info, p->rx_name, rx_count,
-                               info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG));
+    p->rx = netdev_pool_create(info, p->rx_name, rx_count, receive_room(info));
     if (options_sends(&options))
         p->tx = netdev_tx_pool_create(info, p->tx_name, tx_count, largest_size());
 }
@@ -173,8 +182,9 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
         netdev_misconfigured("%s=%u needs as many queue pairs, and %s at %s has %u; %s.",
                              options.cores > 1 ? "cores" : "queues", queue_pairs(), info->driver,
                              info->where, info->queue_pairs_max, netdev_advice.pairs);
+    /* mode=fwd sends back what came in several buffers. */
     int error = netdev_open_queues(dev, (uint16_t)queue_pairs(), rx, tx,
-                                   offload ? NETDEV_OFFLOAD_TX_CSUM : 0);
+                                   NETDEV_OFFLOAD_SG | (offload ? NETDEV_OFFLOAD_TX_CSUM : 0));
     if (error)
         panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
               netdev_strerror(error));

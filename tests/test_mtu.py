@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Devices whose host gives them a small, odd or large MTU, under udpkv, pktgen, forward and reflect."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import ARP, Ether
+
+from udpkv_client import HEADER
+from vm import DEADLINE_S, HOST, Link, Vm, free_udp_port, image, mac, qemu_command, user_netdev
+
+HEADERS = 28  # of IPv4 and UDP
+PARTS_MAX = 64
+ROOM = 4096 - 64 - 12  # of a packet buffer: a page less a cache line and virtio-net's header
+
+
+def start(app, mtu, keys="", mergeable=True, machine="microvm", netdev="user,id=n0", **more):
+    settings = ["-global", f"virtio-net-device.host_mtu={mtu}"]
+    settings += ["-global", f"virtio-net-device.mrg_rxbuf={'on' if mergeable else 'off'}"]
+    return Vm(qemu_command(image(app), keys, machine=machine, netdev=netdev, more=settings, **more))
+
+
+def end(vm):
+    vm.interrupt()
+    vm.expect(r"every pool is whole\.$")
+    assert vm.exit_code() == 0
+
+
+def refuses(sentence, app, mtu, *keys, **machine):
+    with start(app, mtu, *keys, **machine) as vm:
+        vm.expect(f"^panic: {sentence}$")
+        assert vm.exit_code() == 70
+
+
+# --- udpkv ------------------------------------------------------------------------------------------
+
+
+class Udpkv:
+    """A client that looks at how an answer is cut, with one item "z" that grows."""
+
+    def __init__(self, port):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect((HOST, port))
+        self._socket.settimeout(DEADLINE_S)
+        self._id = 0
+        self.value = b""
+        assert self.ask(b"set z 0 0 0\r\n\r\n")[0] == b"STORED\r\n"
+
+    def ask(self, request):
+        """The answer, and how long its datagrams are."""
+        self._id += 1
+        self._socket.send(HEADER.pack(self._id, 0, 1, 0) + request)
+        parts, total = {}, 1
+        while len(parts) < total:
+            datagram = self._socket.recv(65536)
+            ident, number, total, zero = HEADER.unpack_from(datagram)
+            assert (ident, zero) == (self._id, 0) and number not in parts
+            parts[number] = datagram
+        return (b"".join(parts[i][HEADER.size :] for i in range(total)), [len(parts[i]) for i in range(total)])
+
+    def grow(self, size, request_max):
+        while len(self.value) < size:
+            piece = os.urandom(min(size - len(self.value), request_max - 50))
+            assert self.ask(b"append z 0 0 %d\r\n%s\r\n" % (len(piece), piece))[0] == b"STORED\r\n"
+            self.value += piece
+
+    def close(self):
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def udpkv(mtu, **machine):
+    port = free_udp_port()
+    with start("udpkv", mtu, netdev=user_netdev(port), **machine) as vm:
+        told = vm.expect("^udpkv: serves .*")[0]
+        client = Udpkv(port)
+        yield client, told
+        client.close()
+        end(vm)
+
+
+def value_for(answer_bytes):
+    """How long the value is that makes an answer to `get z` so long."""
+    size = answer_bytes - len(b"VALUE z 0 \r\n\r\nEND\r\n")
+    while size + len(str(size)) + len(b"VALUE z 0 \r\n\r\nEND\r\n") > answer_bytes:
+        size -= 1
+    return size
+
+
+@pytest.mark.parametrize("mtu, machine, mergeable", [
+    (576, "microvm", True), (576, "q35", False), (1280, "microvm", False), (1427, "microvm", True),
+    (1428, "microvm", True), (1500, "microvm", False), (4002, "microvm", False), (9000, "q35", True)])
+def test_udpkv_cuts_its_answers_to_the_mtu(mtu, machine, mergeable):
+    part = min(mtu - HEADERS, 1400)
+    room = part - HEADER.size
+    with udpkv(mtu, machine=machine, mergeable=mergeable) as (client, told):
+        assert (f"answers in datagrams of {part} bytes, as the MTU is {mtu}" in told) == (part < 1400)
+        assert b"STAT answer_datagram_bytes %d\r\n" % part in client.ask(b"stats settings\r\n")[0]
+        for wanted in (60, room - 1, room, room + 1, 10 * room, PARTS_MAX * room - 1, PARTS_MAX * room):
+            client.grow(value_for(wanted), part)
+            answer, lengths = client.ask(b"get z\r\n")
+            assert answer == b"VALUE z 0 %d\r\n%s\r\nEND\r\n" % (len(client.value), client.value)
+            assert len(lengths) == -(-wanted // room)
+            assert set(lengths[:-1]) <= {part} and lengths[-1] <= part
+        assert len(lengths) == PARTS_MAX
+        client.grow(len(client.value) + 1, part)
+        assert client.ask(b"get z\r\n")[0] == b"SERVER_ERROR answer too long for UDP\r\n"
+        assert client.ask(b"mg z v\r\n")[0] == b"VA %d\r\n%s\r\n" % (len(client.value), client.value)
+
+
+def test_udpkv_says_which_mtu_it_needs():
+    refuses(r"The MTU of virtio-net over MMIO at mmio \S+ is 575 and udpkv needs at least 576, which every IPv4 network "
+            "has; raise it where the host sets it.", "udpkv", 575)
+
+
+@pytest.mark.parametrize("app, mtu, machine", [("udpkv", 9000, "microvm"), ("pktgen", 65535, "q35"),
+                                               ("reflect", 4003, "q35"), ("reflect", 4078, "microvm")])
+def test_an_mtu_beyond_what_a_buffer_takes_is_named(app, mtu, machine):
+    refuses(rf"virtio-net over \S+ at .* has an MTU of {mtu} and a packet buffer takes frames of one up to {ROOM - 18}; "
+            r"lower it where the host sets it, or give the device mergeable receive buffers \(QEMU: mrg_rxbuf=on\).",
+            app, mtu, machine=machine, mergeable=False)
+
+
+# --- pktgen -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def link(tmp_path):
+    link = Link(tmp_path)
+    yield link
+    link.close()
+
+
+@pytest.mark.parametrize("mtu, sizes, largest", [(576, "591", 591), (576, "imix", 1514), (576, "64,590,60,600", 600),
+                                                 (1280, "1290-1295", 1295), (68, "83", 83)])
+def test_pktgen_says_which_sizes_the_mtu_takes(mtu, sizes, largest):
+    refuses(rf"size asks for frames of up to {largest} bytes and virtio-net over MMIO at mmio \S+ sends up to {mtu + 14}, "
+            rf"its MTU of {mtu} and 14; choose smaller ones or raise the MTU where the host sets it.",
+            "pktgen", mtu, f"size={sizes}")
+
+
+@pytest.mark.parametrize("mtu, sizes", [(576, "590,60,400"), (68, "82"), (1280, "1290-1294"), (1500, "imix"),
+                                        (4002, "3968"), (9000, "3968,64")])
+def test_pktgen_sends_frames_of_the_whole_mtu(link, mtu, sizes):
+    with start("pktgen", mtu, f"size={sizes} count=24 report=json", netdev=link.netdev) as vm:
+        lengths = [len(link.recv()) for _ in range(24)]
+        told = json.loads(vm.expect(r"^\{.*\}$")[0])
+        assert vm.exit_code() == 0
+    assert told["tx"]["packets"] == 24 and told["tx"]["bytes"] == sum(lengths)
+    assert max(lengths) == max(int(size) for size in re.findall(r"\d+", sizes.replace("imix", "1514")))
+
+
+@pytest.mark.parametrize("mtu", [576, 1500, 9000])
+def test_pktgen_sends_back_what_comes_in_several_buffers(link, mtu):
+    with start("pktgen", mtu, "mode=fwd count=3 report=json", netdev=link.netdev) as vm:
+        vm.expect("^pktgen: mode fwd")
+        for size in (60, mtu, mtu + 14):
+            frame = bytes(Ether(src=mac(1), dst=mac(0), type=0x88B5)).ljust(size, b"x")
+            link.send(frame)
+            assert link.recv() == frame[6:12] + frame[:6] + frame[12:]
+        told = json.loads(vm.expect(r"^\{.*\}$")[0])
+        assert vm.exit_code() == 0
+    assert told["rx"]["packets"] == told["tx"]["packets"] == 3
+
+
+# --- forward and reflect ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mtu, mergeable", [(576, True), (4002, False), (9000, True)])
+def test_forward_passes_frames_of_the_whole_mtu(tmp_path, mtu, mergeable):
+    links = [Link(tmp_path / name) for name in ("0", "1") if not (tmp_path / name).mkdir()]
+    netdevs = [link.netdev.replace("id=n0", f"id=n{i}") for i, link in enumerate(links)]
+    with start("forward", mtu, mergeable=mergeable, netdevs=netdevs) as vm:
+        vm.expect("^forward: passes frames between ")
+        for size in (60, mtu, mtu + 14, mtu + 18):
+            for source, sink in (links, links[::-1]):
+                frame = bytes(Ether(src=mac(8), dst=mac(9), type=0x88B5)).ljust(size, b"x")
+                source.send(frame)
+                assert sink.recv() == frame
+        end(vm)
+    for link in links:
+        link.close()
+
+
+def test_reflect_answers_within_the_mtu(link):
+    """A ping or datagram of more than one buffer is dropped and counted, of one is answered."""
+    with start("reflect", 9000, netdev=link.netdev) as vm:
+        vm.expect("^reflect: serves ")
+        assert ARP in Ether(link.recv())
+        for size in (8000, 1472):
+            link.send(bytes(Ether(src=mac(1), dst=mac(0)) / IP(src="10.0.2.2", dst="10.0.2.15") /
+                            UDP(sport=5000, dport=7) / (b"x" * size)))
+        while UDP not in (answer := Ether(link.recv())):
+            assert ARP in answer
+        assert bytes(answer[UDP].payload) == b"x" * 1472
+        end(vm)
+        assert "chain 1" in vm.console()
