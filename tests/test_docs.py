@@ -50,3 +50,20 @@ def test_small_apps_are_small():
     for app, limit in (("reflect", 60), ("forward", 90)):
         text = re.sub(r"/\*.*?\*/", "", (ROOT / f"src/apps/{app}/main.c").read_text(), flags=re.S)
         assert len([line for line in text.splitlines() if line.strip()]) <= limit
+
+
+def names_of_tests():
+    """Every test that there is: of pytest, and of C."""
+    for source in [*ROOT.glob("tests/test_*.py"), *ROOT.glob("src/**/*test*.c")]:
+        yield source.name
+        yield from re.findall(r"^def (test_\w+)|^[A-Z_]*TEST[A-Z_]*\((?:[A-Z_]+, )?(\w+)", source.read_text(), re.M)
+
+
+def test_every_test_that_a_page_names_is_there():
+    """In the last column of conformance.md and in machines.md, where a name in brackets is a parameter."""
+    known = {name for names in names_of_tests() for name in ([names] if isinstance(names, str) else names)}
+    named = re.findall(r"`(test_\w+)[`\[]", (ROOT / "docs/machines.md").read_text())
+    for row in re.findall(r"^\|.*\|$", (ROOT / "docs/conformance.md").read_text(), re.M):
+        named += re.findall(r"\b[a-z0-9]+(?:_[a-z0-9]+){2,}\b(?:\.c)?", row.rsplit("|", 2)[1])
+    assert len(named) > 100
+    assert sorted(set(named) - known) == []
