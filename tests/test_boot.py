@@ -136,6 +136,12 @@ def test_words_that_vmms_write_for_linux_are_passed_over():
         assert vm.exit_code() == 0
 
 
+def test_a_key_that_a_process_reads_early_is_found_anywhere():
+    with Vm([str(image("hello", "linux")), 'quiet\tmem="6M"\n']) as process:
+        process.expect("^Ringloop: hello on linux, .* 6 MiB in ")
+        assert process.status() == 0
+
+
 def test_a_word_of_linux_hides_no_mistake():
     with boot("udpkv", f"{FIRECRACKERS} udpvk.mem=16M", machine="microvm") as vm:
         vm.expect(r"^command line: there is no key 'udpvk\.mem' in this image\. The nearest: udpkv\.mem\.")

@@ -25,6 +25,7 @@
 #include "boot/boot.h"
 #include "boot/console.h"
 #include "boot/linux/linux.h"
+#include "boot/words.h"
 
 const char boot_platform[] = "linux";
 
@@ -228,13 +229,16 @@ static bool map_memory(size_t len, unsigned flags)
 
 /* Memory is needed before the command line is parsed. A value that is wrong isn't taken here; the
  * parser tells of it later. */
-static void read_memory_key(int argc, char **argv)
+static void read_memory_key(const char *line)
 {
     const struct boot_key key = {.dst = &memory_bytes, .min = MEMORY_MIN, .max = MEMORY_MAX};
+    char value[32];
 
-    for (int i = 1; i < argc; i++)
-        if (strncmp(argv[i], "mem=", 4) == 0)
-            boot_parse_size(&key, argv[i] + 4);
+    for (struct word word; word_next(&line, &word);)
+        if (word.name_len == 3 && strncmp(word.name, "mem", 3) == 0 && word.value) {
+            format(value, sizeof value, "%.*s", (int)word.value_len, word.value);
+            boot_parse_size(&key, value);
+        }
 }
 
 /* True if it came from huge pages. */
@@ -260,9 +264,10 @@ int main(int argc, char **argv)
         panic("The kernel gives no eventfd; allow this process more open files.");
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    read_memory_key(argc, argv);
+    size_t len = join(argc, argv, line);
+    read_memory_key(line);
     bool huge = take_memory();
-    boot_command_line(line, join(argc, argv, line));
+    boot_command_line(line, len);
     print("Ringloop: %s on %s, version %s, %lu MiB in %s.\n", boot_app, boot_platform, boot_version,
           linux_memory.len >> 20,
           huge ? "huge pages" : "ordinary pages, as too few huge pages are free");
