@@ -123,13 +123,6 @@ def test_what_ends_the_machine_is_found(tmp_path, fields, written):
         assert vm.status() == (written << 1 | 1) & 0xFF
 
 
-def test_without_acpi_a_machine_that_may_start_anew_does(tmp_path):
-    with resettable(tmp_path, "hello", more=["-M", "acpi=off"], machine="microvm", debug_exit=False) as (vm, _):
-        for _ in range(3):
-            vm.expect(r"^Ringloop: hello on kvm")
-            vm.expect(r"^Ringloop: exit 0\.$")
-
-
 @pytest.mark.parametrize("machine", ["q35", "pc"])
 def test_a_pc_without_acpi_is_reset(machine):
     command = qemu_command(image("hello"), machine=machine, debug_exit=False, more=["-M", "acpi=off"])
