@@ -8,6 +8,7 @@ import struct
 import pytest
 
 import lost_wakeups
+from test_reset import resettable
 from vm import Vm, image, qemu_command
 
 # --- ACPI tables of other VMMs, in the memory of a microvm that has none of its own ---------------
@@ -133,6 +134,13 @@ def test_a_pc_without_acpi_is_reset(machine):
 # --- the power button ---------------------------------------------------------------------------
 
 
+def shows_the_clock_for_a_second(vm):
+    """Did selftest's clock=1 in its last life do so, or was it asked to end?"""
+    life = vm.console().rpartition("Ringloop: selftest on kvm")[2]
+    shown = [int(ns) for ns in re.findall(r"^clock (\d+) ", life, re.M)]
+    return shown[-1] - shown[0] > 0.8e9
+
+
 @pytest.mark.parametrize("mode", ["poll", "auto"])
 def test_the_power_button_of_a_microvm_ends_udpkv(accel, mode, tmp_path):
     """Also asleep: nobody sends anything."""
@@ -149,6 +157,20 @@ def test_the_power_button_of_a_microvm_ends_udpkv(accel, mode, tmp_path):
             assert vm.exit_code() == 0
 
 
+def test_a_button_pressed_before_a_reset_is_forgotten(tmp_path):
+    """Pressed while the machine stands, so that only the life behind the reset could notice it."""
+    with resettable(tmp_path, "selftest", "clock=1", machine="microvm") as (vm, monitor):
+        vm.expect("^clock ")
+        monitor.execute("stop")
+        monitor.execute("system_powerdown")
+        monitor.wait_for("POWERDOWN")
+        monitor.reset()
+        monitor.execute("cont")
+        vm.expect("^Ringloop: selftest on kvm")
+        assert vm.exit_code() == 0
+        assert shows_the_clock_for_a_second(vm)
+
+
 @pytest.mark.parametrize("fields", [
     {"pm1_event": NOWHERE},
     {"flags": HARDWARE_REDUCED, "aml": EVENTS_NOWHERE},
@@ -157,8 +179,7 @@ def test_a_button_that_reads_as_all_ones_isnt_pressed(tmp_path, fields):
     """The clock is shown for a second, unless the image is asked to end."""
     with boot("selftest", "clock=1", more=with_tables(tmp_path, **fields)) as vm:
         vm.expect(r"^Ringloop: exit 0\.$")
-        shown = [int(ns) for ns in re.findall(r"^clock (\d+) ", vm.console(), re.M)]
-        assert shown[-1] - shown[0] > 0.8e9, vm.console()
+        assert shows_the_clock_for_a_second(vm)
 
 
 # --- interrupts ---------------------------------------------------------------------------------

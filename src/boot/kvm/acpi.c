@@ -86,6 +86,8 @@ RUNS_SELDOM void acpi_init(uint64_t rsdp_phys)
     acpi_read_machine(&tables, &machine);
     map_registers();
     write_register(machine.pm1_enable, PM1_POWER_BUTTON); /* else its status stays clear */
+    if (machine.events.address)
+        read_register(machine.events); /* forgets what was told to a life before a reset */
 }
 
 RUNS_SELDOM const uint8_t *acpi_machine_table(const char *signature, size_t *len)

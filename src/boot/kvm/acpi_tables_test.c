@@ -4,19 +4,21 @@
 #include "boot/kvm/acpi_tables.h"
 #include "boot/test.h"
 
-/* The machine's memory lies above 4 GiB. Tables are put into it from its end down, so that a
- * sanitizer sees who reads on behind the first one. */
-#define BASE (5ull << 30)
+/* The machine's memory lies above 4 GiB, but for ACPI 1.0. Tables are put into it from its end
+ * down, so that a sanitizer sees who reads on behind the first one. */
+#define BASE_V1 (1ull << 30)
+#define BASE    (5ull << 30)
 enum { ROOM = 4096, HEADER_BYTES = 36, FADT_BYTES = 276 };
 
 static uint8_t memory[ROOM], rsdp[ACPI_RSDP_BYTES], list[HEADER_BYTES + 8 * 8];
-static size_t used, listed;
+static size_t used, listed, width;
+static uint64_t base;
 static struct acpi_tables tables;
 static struct acpi_machine machine;
 
 static const uint8_t *map_fake(uint64_t phys, size_t len)
 {
-    return phys >= BASE && phys < BASE + ROOM && len <= BASE + ROOM - phys ? memory + (phys - BASE)
+    return phys >= base && phys < base + ROOM && len <= base + ROOM - phys ? memory + (phys - base)
                                                                            : NULL;
 }
 
@@ -31,12 +33,12 @@ static uint64_t put_in(uint8_t *table, const char *signature, size_t len)
     set(table, 4, len, 4);
     used += len;
     memcpy(memory + ROOM - used, table, len);
-    return BASE + ROOM - used;
+    return base + ROOM - used;
 }
 
 static void put_in_list(uint8_t *table, const char *signature, size_t len)
 {
-    set(list, HEADER_BYTES + 8 * listed++, put_in(table, signature, len), 8);
+    set(list, HEADER_BYTES + width * listed++, put_in(table, signature, len), width);
 }
 
 static void begin(void)
@@ -44,6 +46,16 @@ static void begin(void)
     memset(memory, 0, sizeof memory);
     memset(list, 0, sizeof list);
     used = listed = 0;
+    width = 8;
+    base = BASE;
+}
+
+/* An RSDT in place of the XSDT, and tables below 4 GiB. */
+static void begin_v1(void)
+{
+    begin();
+    width = 4;
+    base = BASE_V1;
 }
 
 /* Behind all others: the list and the root pointer. */
@@ -53,11 +65,15 @@ static void open_tables(void)
 
     memset(rsdp, 0, sizeof rsdp);
     memcpy(rsdp, "RSD PTR ", 8);
-    rsdp[15] = 2;
+    if (width == 8)
+        rsdp[15] = 2;
+    else
+        set(rsdp, 16, put_in(list, "RSDT", HEADER_BYTES + 4 * listed), 4);
     for (size_t i = 0; i < ACPI_RSDP_V1_BYTES; i++)
         sum = (uint8_t)(sum + rsdp[i]);
     rsdp[8] = (uint8_t)-sum;
-    set(rsdp, 24, put_in(list, "XSDT", HEADER_BYTES + 8 * listed), 8);
+    if (width == 8)
+        set(rsdp, 24, put_in(list, "XSDT", HEADER_BYTES + 8 * listed), 8);
     tables = (struct acpi_tables){.map = map_fake};
     acpi_open(&tables, rsdp);
 }
@@ -111,6 +127,27 @@ TEST(acpi_root_pointer_needs_its_sum)
     rsdp[12]--;
     rsdp[0]++, rsdp[8]--;
     CHECK(!acpi_is_rsdp(rsdp));
+}
+
+/* What is behind the fields of that version means nothing. */
+TEST(acpi_of_version_1)
+{
+    uint8_t fadt[FADT_BYTES];
+
+    begin_v1();
+    uint64_t dsdt = put_in_dsdt(7);
+    fill_fadt(fadt, 0, 0);
+    set(fadt, 40, dsdt, 4);
+    put_in_list(fadt, "FACP", 116);
+    open_tables();
+    memset(rsdp + ACPI_RSDP_V1_BYTES, 0x55, ACPI_RSDP_BYTES - ACPI_RSDP_V1_BYTES);
+    CHECK(acpi_is_rsdp(rsdp));
+    acpi_open(&tables, rsdp);
+    acpi_read_machine(&tables, &machine);
+    CHECK(machine.has_s5);
+    CHECK_EQ(machine.sleep_type, 7);
+    CHECK_EQ(machine.pm1_control.address, 0x604);
+    CHECK_EQ(machine.reset.address, 0);
 }
 
 TEST(acpi_full_machine_has_pm1)
