@@ -223,7 +223,7 @@ static void give_back(struct virtio_transport *t)
 {
     struct virtio_pci *dev = pci_of(t);
 
-    dev->given = true;
+    dev->left_alone = true;
     if (!slot_in_use(dev->function)) /* of a slot's functions, whose driver is the last to let go */
         pci_slot_give_back(dev->pci, dev->function);
 }
@@ -236,10 +236,10 @@ static bool present(struct virtio_transport *t)
 
     if (!pci_slot_has_power(dev->pci, dev->function))
         return false;
-    if (still_there(dev))
-        return !dev->given;
-    dev->given = false;
-    return dev->pci->read(dev->function, PCI_VENDOR_DEVICE) == dev->id && reattach(dev);
+    if (!still_there(dev))
+        dev->left_alone =
+            dev->pci->read(dev->function, PCI_VENDOR_DEVICE) != dev->id || !reattach(dev);
+    return !dev->left_alone;
 }
 
 static const struct virtio_transport_ops ops = {

@@ -31,7 +31,7 @@ struct virtio_pci {
     uint32_t id;             /* PCI_VENDOR_DEVICE */
     uint32_t place, bar;     /* the word of configuration space that says where `common` is */
     uint8_t status;          /* as it was set last; 0: the device is in reset and not in use */
-    bool given;              /* back to the machine, which hasn't taken it yet */
+    bool left_alone;         /* what is there was given back, or isn't the device that was */
     uint64_t next_slot_ns;   /* when the slot is looked at again */
     bool dma_stopped;        /* bus mastering is off */
     uint64_t unplaced_bytes; /* of a BAR for which there is no address; 0: that isn't so */
