@@ -251,3 +251,16 @@ def test_an_iommu_that_nobody_programs_passes_all(iommu, tmp_path):
     with pluggable(tmp_path, *IOMMUS[iommu], BEHIND) as (vm, _, client, _):
         assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
         whole_at_its_end(vm)
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_an_iommu_that_lets_nothing_through_is_told(behind, tmp_path):
+    more = devices("virtio-iommu-pci,addr=9,boot-bypass=off")
+    with pluggable(tmp_path, "q35", more, BEHIND if behind else {}) as (vm, _, client, _):
+        told = re.search(
+            r"^pci 00:\d\d\.0: the virtio-iommu 00:09\.0 lets this device reach no memory", vm.console(), re.M
+        )
+        assert bool(told) == behind
+        if not behind:
+            assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
+            whole_at_its_end(vm)

@@ -433,6 +433,8 @@ static void probe_function(const struct pci_access *pci, uint16_t function)
         print("pci %s is a network device %04x:%04x, which Ringloop has no driver for; use -device "
               "virtio-net-pci.\n",
               pci_place_text(place, function), id & 0xffff, id >> 16);
+    } else {
+        virtio_pci_iommu_look(pci, function);
     }
 }
 
@@ -440,4 +442,6 @@ void virtio_pci_probe(const struct pci_access *pci)
 {
     pci_scan(pci, probe_function);
     pci_slots_find(pci);
+    for (uint32_t i = 0; i < driven_count; i++)
+        virtio_pci_iommu_tell(driven[i]);
 }

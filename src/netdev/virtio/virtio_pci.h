@@ -14,6 +14,12 @@
  * virtio_net_add. Says why of one that can't be used. */
 void virtio_pci_probe(const struct pci_access *pci);
 
+/* For virtio_pci_probe: looks whether a function is a virtio-iommu that lets nothing through; and
+ * after all functions, says so if the device is behind it. */
+struct virtio_pci;
+void virtio_pci_iommu_look(const struct pci_access *pci, uint16_t function);
+void virtio_pci_iommu_tell(struct virtio_pci *dev);
+
 /* What a function is. */
 enum virtio_pci_found {
     VIRTIO_PCI_NET,
