@@ -4,11 +4,14 @@ devices that come and go while an image runs."""
 
 import contextlib
 import re
+import socket
+import time
 
 import pytest
 
+from tap import Tap
 from udpkv_client import Client
-from vm import DEADLINE_S, HOST, Vm, free_udp_port, image, mac, qemu_command, user_netdev
+from vm import DEADLINE_S, GUEST_IP, HOST, Vm, free_udp_port, image, mac, qemu_command, user_netdev
 from xen.qmp import Qmp
 
 QBOOT = ("-bios", "qboot.rom")  # numbers some buses, and gives no bridge a window
@@ -136,7 +139,7 @@ class Monitor(Qmp):
 
 
 @contextlib.contextmanager
-def pluggable(folder, machine, more, slot, keys="", cpus=1, queues=1):
+def pluggable(folder, machine, more, slot):
     """udpkv in a machine with a device `nic` in that slot; yields (vm, monitor, client, its words)."""
     port = free_udp_port()
     words = {"id": "nic", "netdev": "n0", "mac": mac(0), **slot}
@@ -144,34 +147,120 @@ def pluggable(folder, machine, more, slot, keys="", cpus=1, queues=1):
     path = str(folder / "qmp")
     device = ",".join(["virtio-net-pci", *(f"{key}={value}" for key, value in words.items())])
     more = [*more, "-netdev", netdev, *devices(device), "-qmp", f"unix:{path},server=on,wait=off"]
-    with Vm(qemu_command(image("udpkv"), keys, machine=machine, cpus=cpus, more=more)) as vm:
+    with Vm(qemu_command(image("udpkv"), machine=machine, more=more)) as vm:
         monitor = Monitor(path, DEADLINE_S)
         with contextlib.closing(monitor), Client(HOST, port) as client:
             vm.expect("^udpkv: serves ")
             yield vm, monitor, client, words
 
 
+def whole_at_its_end(vm):
+    vm.interrupt()
+    vm.expect(r"^udpkv: every pool is whole\.$")
+    assert vm.exit_code() == 0
+
+
 SLOTS = {
-    "pc": ("pc", [], {"addr": "5"}),
-    "pc-qboot": ("pc", QBOOT, {"addr": "5"}),
-    "pc-bridge": ("pc", BRIDGE, {"bus": "b", "addr": "3"}),
-    "q35-acpi": ("q35", PORT, {"bus": "r1"}),
-    "q35-native": ("q35", [*NATIVE, *PORT], {"bus": "r1"}),
-    "q35-native-qboot": ("q35", [*QBOOT, *NATIVE, *PORT], {"bus": "r1"}),
+    "pc": ("pc", (), {"addr": "5"}),
+    "pc-bridge": ("pc", (*QBOOT, *BRIDGE), {"bus": "b", "addr": "3"}),
+    "q35-acpi": ("q35", (*QBOOT, *PORT), {"bus": "r1"}),
+    "q35-native": ("q35", (*NATIVE, *PORT), {"bus": "r1"}),
     "microvm": (PCIE, PORT, {"bus": "r1"}),
 }
+GIVEN = r"^pci [\d:.]+: the device is wanted back and was given; the link is down until it is plugged in again"
+BACK = r"^pci [\d:.]+: the device is back; \d+ packets that were in flight are lost"
 
 
 @pytest.mark.parametrize("slot", SLOTS)
 def test_a_device_is_unplugged_and_plugged_in_again(slot, tmp_path):
     with pluggable(tmp_path, *SLOTS[slot]) as (vm, monitor, client, words):
         assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
-        for _ in range(2):
-            monitor.unplug("nic")
-            vm.expect(r"^pci [\d:.]+: the device is wanted back and was given; the link is down until")
-            monitor.plug("virtio-net-pci", **words)
-            vm.expect(r"^pci [\d:.]+: the device is back; \d+ packets that were in flight are lost")
-            assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n1\r\nEND\r\n"
-        vm.interrupt()
-        vm.expect(r"^udpkv: every pool is whole\.$")
-        assert vm.exit_code() == 0
+        monitor.unplug("nic")
+        vm.expect(GIVEN)
+        monitor.plug("virtio-net-pci", **words)
+        vm.expect(BACK)
+        assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n1\r\nEND\r\n"
+        whole_at_its_end(vm)
+
+
+def arp_question(asker):
+    """Who has the image's address? Asked by 10.0.2.<asker>."""
+    us, ours = bytes.fromhex("020000000001"), socket.inet_aton(f"10.0.2.{asker}")
+    kind = bytes.fromhex("0806 0001 0800 06 04 0001")
+    return b"\xff" * 6 + us + kind + us + ours + bytes(6) + socket.inet_aton(GUEST_IP) + bytes(18)
+
+
+def answers(tap, asker):
+    """Asks until the answer comes; others may come before."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        tap.send(arp_question(asker))
+        while frame := tap.recv(0.1):
+            if frame[12:14] == b"\x08\x06" and frame[38:42] == socket.inet_aton(f"10.0.2.{asker}"):
+                return True
+    return False
+
+
+def test_a_device_comes_and_goes_under_load_on_two_cores(tmp_path):
+    words = {"id": "nic", "netdev": "n0", "mac": mac(0), "bus": "r1", "mq": "on"}
+    path = str(tmp_path / "qmp")
+    with Tap(queues=2) as tap:
+        device = ",".join(["virtio-net-pci", *(f"{key}={value}" for key, value in words.items())])
+        more = [*PORT, "-netdev", tap.netdev, *devices(device), "-qmp", f"unix:{path},server=on,wait=off"]
+        command = qemu_command(image("udpkv"), "cores=2", machine="q35", cpus=2, more=more)
+        with Vm(command, pass_fds=tap.fds) as vm:
+            monitor = Monitor(path, DEADLINE_S)
+            with contextlib.closing(monitor):
+                vm.expect("^udpkv: serves ")
+                for turn in range(2):
+                    assert answers(tap, 100 + turn)
+                    for _ in range(300):
+                        tap.send(arp_question(200))
+                    monitor.unplug("nic")
+                    vm.expect(GIVEN)
+                    monitor.plug("virtio-net-pci", **words)
+                    vm.expect(BACK)
+                assert answers(tap, 110)
+                whole_at_its_end(vm)
+
+
+def test_what_nobody_uses_is_given_and_a_stranger_is_left_alone(tmp_path):
+    """A second network device, which udpkv doesn't use, and one of another kind; then one with another address."""
+    others = ["-device", "virtio-net-pci,id=other,addr=6", "-device", "virtio-rng-pci,id=rng,addr=7"]
+    with pluggable(tmp_path, "pc", others, {"addr": "5"}) as (vm, monitor, client, words):
+        monitor.unplug("other")
+        monitor.unplug("rng")
+        assert client.ask(b"get a\r\n") == b"END\r\n"
+        monitor.unplug("nic")
+        monitor.plug("virtio-net-pci", **{**words, "mac": mac(1)})
+        vm.expect(rf"^pci 00:05\.0: a device is back, but with MAC {mac(1)}; it isn't used\.$")
+        whole_at_its_end(vm)
+
+
+# --- machines with an IOMMU ---------------------------------------------------------------------
+
+BEHIND = {"iommu_platform": "on", "disable-legacy": "on"}
+IOMMUS = {
+    "virtio-iommu": ("q35", devices("virtio-iommu-pci,addr=1")),
+    "intel-iommu": ("q35,kernel-irqchip=split", devices("intel-iommu,intremap=on")),
+}
+
+
+@pytest.mark.parametrize("iommu", IOMMUS)
+def test_an_iommu_that_nobody_programs_passes_all(iommu, tmp_path):
+    with pluggable(tmp_path, *IOMMUS[iommu], BEHIND) as (vm, _, client, _):
+        assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
+        whole_at_its_end(vm)
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_an_iommu_that_lets_nothing_through_is_told(behind, tmp_path):
+    more = devices("virtio-iommu-pci,addr=9,boot-bypass=off")
+    with pluggable(tmp_path, "q35", more, BEHIND if behind else {}) as (vm, _, client, _):
+        told = re.search(
+            r"^pci 00:\d\d\.0: the virtio-iommu 00:09\.0 lets this device reach no memory", vm.console(), re.M
+        )
+        assert bool(told) == behind
+        if not behind:
+            assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
+            whole_at_its_end(vm)

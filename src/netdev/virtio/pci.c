@@ -61,6 +61,17 @@ bool pci_next_capability(const struct pci_access *pci, uint16_t function, uint32
     return *offset >= 0x40 && (*steps)++ < CAPABILITIES_MAX;
 }
 
+uint32_t pci_capability(const struct pci_access *pci, uint16_t function, uint8_t number,
+                        uint32_t len)
+{
+    uint32_t cap = 0, steps = 0;
+
+    while (pci_next_capability(pci, function, &cap, &steps))
+        if (pci_read8(pci, function, cap) == number && cap + len <= 256)
+            return cap;
+    return 0;
+}
+
 /* Reads and measures a BAR of one or two words: writes ones and sees which address bits stick. */
 static void measure_words(const struct pci_access *pci, uint16_t function, uint32_t at, bool is_64,
                           struct pci_bar *bar)

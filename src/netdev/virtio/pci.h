@@ -100,6 +100,16 @@ void pci_enable(const struct pci_access *pci, uint16_t function);
  * set. */
 bool pci_stop_master(const struct pci_access *pci, uint16_t function);
 
+/* Where the capability of this number, `len` bytes long, is; 0: there is none. */
+uint32_t pci_capability(const struct pci_access *pci, uint16_t function, uint8_t number,
+                        uint32_t len);
+
+/* PCI Express (6.0, 7.5.3): in the upper half of the capability's first word stands what it is. */
+#define PCI_CAPABILITY_EXPRESS 0x10
+#define PCI_EXPRESS_TYPE(word) ((word) >> 20 & 15)
+
+enum { PCI_EXPRESS_LEN = 0x1c, PCI_EXPRESS_ROOT_PORT = 4, PCI_EXPRESS_DOWNSTREAM_PORT = 6 };
+
 uint8_t pci_read8(const struct pci_access *pci, uint16_t function, uint32_t offset);
 
 /*

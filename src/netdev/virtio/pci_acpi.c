@@ -50,8 +50,10 @@ bool pci_acpi_ecam(struct pci_acpi_table mcfg, uint64_t *phys, uint8_t *last_bus
 static bool find_bytes(struct pci_acpi_table table, const void *bytes, size_t len, size_t more,
                        size_t *at)
 {
+    const uint8_t first = *(const uint8_t *)bytes; /* so that few places need a call */
+
     for (; *at + len + more <= table.len; ++*at)
-        if (memcmp(table.at + *at, bytes, len) == 0)
+        if (table.at[*at] == first && memcmp(table.at + *at, bytes, len) == 0)
             return true;
     return false;
 }

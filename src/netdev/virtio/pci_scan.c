@@ -69,11 +69,27 @@ static bool function_present(const struct pci_access *pci, uint16_t function)
     return (pci->read(function, PCI_VENDOR_DEVICE) & 0xffff) != 0xffff;
 }
 
+/* How many devices a bus may have: behind a port of PCI Express only one. Looking for one that
+ * isn't there takes as long as for one that is. */
+static uint32_t devices_max(const struct pci_access *pci, uint32_t bus)
+{
+    const uint16_t bridge = scan.bridge[bus];
+    uint32_t cap, type;
+
+    if (!scan.behind[bus] ||
+        !(cap = pci_capability(pci, bridge, PCI_CAPABILITY_EXPRESS, PCI_EXPRESS_LEN)))
+        return 32;
+    type = PCI_EXPRESS_TYPE(pci->read(bridge, cap));
+    return type == PCI_EXPRESS_ROOT_PORT || type == PCI_EXPRESS_DOWNSTREAM_PORT ? 1 : 32;
+}
+
 static void enter_bus(const struct pci_access *pci, uint32_t bus)
 {
+    const uint32_t devices = devices_max(pci, bus);
+
     scan.entered[bus] = true;
     scan.last = MAX(scan.last, bus);
-    for (uint32_t device = 0; device < 32; device++) {
+    for (uint32_t device = 0; device < devices; device++) {
         uint16_t first = PCI_FUNCTION(bus, device, 0);
         if (!function_present(pci, first))
             continue;

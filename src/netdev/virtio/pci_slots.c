@@ -6,14 +6,9 @@
 /* QEMU's registers, from the port on that the DSDT tells (docs/specs/acpi_pci_hotplug). */
 enum { ACPI_WANTED = 4, ACPI_GIVE = 8, ACPI_SELECT = 16 };
 
-/* PCI Express, from its capability on: in the upper half of the first word what the port is, the
- * slot's abilities, and its control with its status in the upper half. */
-enum {
-    CAPABILITY_EXPRESS = 0x10,
-    CAPABILITY_EXPRESS_LEN = 0x1c,
-    SLOT_ABILITIES = 0x14,
-    SLOT_CONTROL = 0x18,
-};
+/* PCI Express, from its capability on: the slot's abilities, and its control with its status in the
+ * upper half. */
+enum { SLOT_ABILITIES = 0x14, SLOT_CONTROL = 0x18 };
 #define PORT_HAS_SLOT       (1u << 24)
 #define SLOT_HAS_BUTTON     (1u << 0)
 #define SLOT_HAS_POWER      (1u << 1)
@@ -81,23 +76,18 @@ static void find_acpi(const struct pci_access *pci)
 static void find_express(const struct pci_access *pci, uint16_t bridge)
 {
     const uint32_t wanted = SLOT_HOT_PLUG | SLOT_HAS_BUTTON | SLOT_HAS_POWER;
-    uint32_t cap = 0, steps = 0;
+    const uint32_t cap = pci_capability(pci, bridge, PCI_CAPABILITY_EXPRESS, PCI_EXPRESS_LEN);
 
-    while (pci_next_capability(pci, bridge, &cap, &steps)) {
-        if (pci_read8(pci, bridge, cap) != CAPABILITY_EXPRESS || cap + CAPABILITY_EXPRESS_LEN > 256)
-            continue;
-        if (!(pci->read(bridge, cap) & PORT_HAS_SLOT) ||
-            (pci->read(bridge, cap + SLOT_ABILITIES) & wanted) != wanted)
-            return;
-        add_bus((struct hot_bus){.bus = pci_read8(pci, bridge, PCI_BUS_NUMBERS + 1),
-                                 .is_express = true,
-                                 .port = bridge,
-                                 .capability = cap});
-        /* What happened before this start doesn't count: a device that was plugged in, say. */
-        pci->write(bridge, cap + SLOT_CONTROL,
-                   (pci->read(bridge, cap + SLOT_CONTROL) & 0xffff) | STATUS_EVENTS);
+    if (cap == 0 || !(pci->read(bridge, cap) & PORT_HAS_SLOT) ||
+        (pci->read(bridge, cap + SLOT_ABILITIES) & wanted) != wanted)
         return;
-    }
+    add_bus((struct hot_bus){.bus = pci_read8(pci, bridge, PCI_BUS_NUMBERS + 1),
+                             .is_express = true,
+                             .port = bridge,
+                             .capability = cap});
+    /* What happened before this start doesn't count: a device that was plugged in, say. */
+    pci->write(bridge, cap + SLOT_CONTROL,
+               (pci->read(bridge, cap + SLOT_CONTROL) & 0xffff) | STATUS_EVENTS);
 }
 
 void pci_slots_find(const struct pci_access *pci)

@@ -117,7 +117,8 @@ static bool learn_function(const struct pci_access *pci, uint16_t function, bool
     bool ok = true;
 
     for (uint32_t i = 0; i < (is_bridge ? BRIDGE_BARS : PCI_BARS); i++)
-        if (pci_measure_bar(pci, function, i, &bar) && bar.base != 0)
+        if (pci->read(function, PCI_BAR0 + 4 * i) != 0 && /* a look is quicker than measuring */
+            pci_measure_bar(pci, function, i, &bar) && bar.base != 0)
             ok = ok && claim_range(function, i, bar.base, bar.base + bar.len);
     for (uint32_t i = 0; is_bridge && i < 2; i++)
         if (read_window(pci, function, i ? PCI_PREFETCH_WINDOW : PCI_MEMORY_WINDOW, &base, &end))

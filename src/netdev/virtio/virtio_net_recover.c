@@ -48,10 +48,9 @@ static int start_again(struct virtio_net *net)
         return error;
     }
     net->lost.packets += virtio_net_empty(net);
-    if (!has_our_mac(net))
-        return NETDEV_ENOTSUP;
     /* The app's buffers and settings were made for the features in use, so those must stay. */
-    if (!(error = virtio_negotiate(net->transport, net->features)))
+    error = has_our_mac(net) ? virtio_negotiate(net->transport, net->features) : NETDEV_ENOTSUP;
+    if (!error)
         error = virtio_net_begin(net);
     if (error) {
         virtio_net_stand_still(net);

@@ -223,7 +223,7 @@ static void give_back(struct virtio_transport *t)
 {
     struct virtio_pci *dev = pci_of(t);
 
-    dev->given = true;
+    dev->left_alone = true;
     if (!slot_in_use(dev->function)) /* of a slot's functions, whose driver is the last to let go */
         pci_slot_give_back(dev->pci, dev->function);
 }
@@ -236,10 +236,10 @@ static bool present(struct virtio_transport *t)
 
     if (!pci_slot_has_power(dev->pci, dev->function))
         return false;
-    if (still_there(dev))
-        return !dev->given;
-    dev->given = false;
-    return dev->pci->read(dev->function, PCI_VENDOR_DEVICE) == dev->id && reattach(dev);
+    if (!still_there(dev))
+        dev->left_alone =
+            dev->pci->read(dev->function, PCI_VENDOR_DEVICE) != dev->id || !reattach(dev);
+    return !dev->left_alone;
 }
 
 static const struct virtio_transport_ops ops = {
@@ -433,6 +433,8 @@ static void probe_function(const struct pci_access *pci, uint16_t function)
         print("pci %s is a network device %04x:%04x, which Ringloop has no driver for; use -device "
               "virtio-net-pci.\n",
               pci_place_text(place, function), id & 0xffff, id >> 16);
+    } else {
+        virtio_pci_iommu_look(pci, function);
     }
 }
 
@@ -440,4 +442,6 @@ void virtio_pci_probe(const struct pci_access *pci)
 {
     pci_scan(pci, probe_function);
     pci_slots_find(pci);
+    for (uint32_t i = 0; i < driven_count; i++)
+        virtio_pci_iommu_tell(driven[i]);
 }

@@ -14,6 +14,12 @@
  * virtio_net_add. Says why of one that can't be used. */
 void virtio_pci_probe(const struct pci_access *pci);
 
+/* For virtio_pci_probe: looks whether a function is a virtio-iommu that lets nothing through; and
+ * after all functions, says so if the device is behind it. */
+struct virtio_pci;
+void virtio_pci_iommu_look(const struct pci_access *pci, uint16_t function);
+void virtio_pci_iommu_tell(struct virtio_pci *dev);
+
 /* What a function is. */
 enum virtio_pci_found {
     VIRTIO_PCI_NET,
@@ -31,7 +37,7 @@ struct virtio_pci {
     uint32_t id;             /* PCI_VENDOR_DEVICE */
     uint32_t place, bar;     /* the word of configuration space that says where `common` is */
     uint8_t status;          /* as it was set last; 0: the device is in reset and not in use */
-    bool given;              /* back to the machine, which hasn't taken it yet */
+    bool left_alone;         /* what is there was given back, or isn't the device that was */
     uint64_t next_slot_ns;   /* when the slot is looked at again */
     bool dma_stopped;        /* bus mastering is off */
     uint64_t unplaced_bytes; /* of a BAR for which there is no address; 0: that isn't so */
