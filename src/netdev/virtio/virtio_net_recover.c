@@ -48,11 +48,10 @@ static int start_again(struct virtio_net *net)
         return error;
     }
     net->lost.packets += virtio_net_empty(net);
-    if (!has_our_mac(net))
-        return NETDEV_ENOTSUP;
     /* The app's buffers and settings were made for the features in use, so those must stay. */
-    if (!(error = virtio_negotiate(net->transport, net->features)))
-        error = virtio_net_begin(net);
+    error = virtio_negotiate(net->transport, net->features);
+    if (!error)
+        error = has_our_mac(net) ? virtio_net_begin(net) : NETDEV_ENOTSUP;
     if (error) {
         virtio_net_stand_still(net);
         virtio_give_up(net->transport);
