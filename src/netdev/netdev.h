@@ -176,7 +176,7 @@ struct netdev {
     const struct netdev_ops *ops;
     enum netdev_state state;
     bool link_up;         /* as netdev_recover saw it last */
-    uint32_t arrivals;    /* times that its link came up, or its driver had to start it again */
+    uint32_t arrivals;    /* times that there was a reason to announce the host's address on it */
     uint16_t queue_pairs; /* configured */
     struct netdev_queue *rxq[NETDEV_MAX_QUEUE_PAIRS]; /* NULL until set up */
     struct netdev_queue *txq[NETDEV_MAX_QUEUE_PAIRS];

@@ -49,9 +49,9 @@ static int start_again(struct virtio_net *net)
     }
     net->lost.packets += virtio_net_empty(net);
     /* The app's buffers and settings were made for the features in use, so those must stay. */
-    error = has_our_mac(net) ? virtio_negotiate(net->transport, net->features) : NETDEV_ENOTSUP;
+    error = virtio_negotiate(net->transport, net->features);
     if (!error)
-        error = virtio_net_begin(net);
+        error = has_our_mac(net) ? virtio_net_begin(net) : NETDEV_ENOTSUP;
     if (error) {
         virtio_net_stand_still(net);
         virtio_give_up(net->transport);

@@ -123,6 +123,19 @@ TEST(virtio_net_recovers_only_to_what_is_in_use)
     fake_end();
 }
 
+TEST(virtio_net_recovers_no_device_with_another_address)
+{
+    begin();
+    for (uint32_t round = 0; round < 2; round++) {
+        fake.config.mac[5] ^= 1;
+        fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        CHECK_EQ(link_up(), round == 1);
+        CHECK_EQ(!(fake.status & VIRTIO_CONFIG_S_FAILED), round == 1);
+    }
+    check_traffic();
+    fake_end();
+}
+
 /* Without rings both queues stand still; whatever the app does then, nothing is lost twice. */
 TEST(virtio_net_recovers_after_it_got_no_rings)
 {
