@@ -183,7 +183,8 @@ static bool failed(struct netfront *nf, int error)
     return false;
 }
 
-/* Its toolstack waits some ten seconds for a front end that doesn't say Closed. */
+/* Without a connection there is nothing to end, but the back end's toolstack waits some ten seconds
+ * for a front end that doesn't say Closed. */
 static void close_if_closing(struct netfront *nf)
 {
     if (look_at_back(nf) == XenbusStateClosing)
@@ -195,9 +196,11 @@ static bool step_down(struct netfront *nf)
     if (clock_ns() < nf->retry_ns)
         return false;
     const int error = netfront_find_back(nf);
-    if (error == STORE_EREFUSED)
+    if (error == STORE_EREFUSED || (!error && !netfront_back_online(nf))) {
         close_if_closing(nf);
-    if (error || !netfront_back_online(nf) || netfront_write_state(nf, XenbusStateInitialising))
+        return false;
+    }
+    if (error || netfront_write_state(nf, XenbusStateInitialising))
         return false;
     enter_phase(nf, NETFRONT_MEETING);
     return true;
@@ -208,7 +211,10 @@ static bool step_meeting(struct netfront *nf)
     int state = look_at_back(nf);
 
     if (state != XenbusStateInitWait) {
-        if (state == XenbusStateUnknown || clock_ns() >= nf->deadline_ns)
+        if (state == XenbusStateClosing)
+            netfront_write_state(nf, XenbusStateClosed);
+        if (state == XenbusStateUnknown || state == XenbusStateClosing ||
+            clock_ns() >= nf->deadline_ns)
             enter_phase(nf, NETFRONT_DOWN); /* and look for it anew */
         return false;
     }

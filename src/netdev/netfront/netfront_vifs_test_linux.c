@@ -137,6 +137,27 @@ TEST(netfront_refuses_its_vif_with_another_address)
     netback_end();
 }
 
+/* Its own vif goes before there was a connection, or while there can't be one. */
+TEST(netfront_answers_a_back_end_that_it_never_connected_to)
+{
+    for (uint32_t online = 0; online < 2; online++) {
+        begin();
+        netback_detach();
+        netback.init_wait = NETBACK_SILENT;
+        netback_attach(FAKE_BACK, 0);
+        for (uint32_t i = 0; i < 3; i++)
+            CHECK(!fake_vif_link_up());
+        CHECK_EQ(fake_front.phase, NETFRONT_MEETING);
+        netback_say("online", online ? "1" : "0");
+        check_answered(0);
+        fake_put("1", FRONT "state", 0); /* as a toolstack that makes it anew */
+        netback_say("online", "0");
+        CHECK(!fake_vif_link_up());
+        check_answered(0);
+        netback_end();
+    }
+}
+
 /* One with its address is taken, under whichever number, and isn't called unused. */
 TEST(netfront_takes_a_late_vif_with_its_address)
 {
