@@ -42,10 +42,9 @@ class Relay:
         self._plugged = cable
         os.write(self._wake_it, b"x")
 
-    def wait_answers(self, count, deadline_s=DEADLINE_S):
-        """Waits for so many more answers."""
+    def wait_answers(self, wanted, deadline_s=DEADLINE_S):
+        """Waits until `answers`, which counts all since the start, is `wanted`."""
         with self._news:
-            wanted = self.answers + count
             assert self._news.wait_for(lambda: self.answers >= wanted, deadline_s), "the machine doesn't answer"
 
     def _run(self):

@@ -268,12 +268,14 @@ def test_help_and_usage(script):
     assert "--nonsense" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["latency", "pktgen", "udpkv", "xen"])
+@pytest.mark.parametrize("script", ["boot", "latency", "pktgen", "udpkv", "xen"])
 def test_the_page_shows_only_what_is_kept(script, tmp_path):
-    before = (ROOT / "docs/performance.md").read_bytes()
+    page = ROOT / "docs" / ("deploying.md" if script == "boot" else "performance.md")
+    before = page.read_bytes()
+    assert b"<!-- bench/%s begin -->" % script.encode() in before
     done = bench(script, "--page", "--quick", "--no-install", f"--results={tmp_path}")
     assert done.returncode == 2 and "--results bench/results" in done.stdout
-    assert (ROOT / "docs/performance.md").read_bytes() == before
+    assert page.read_bytes() == before
 
 
 def test_pictures_are_drawn_from_what_is_stored(tmp_path):

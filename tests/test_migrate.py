@@ -46,6 +46,12 @@ class Load:
         self._process.stdin.write(f"{seconds} {rate}\n")
         self._process.stdin.flush()
 
+    def begin_at(self, relay):
+        """Begins a run of a second, and waits until it is under way."""
+        wanted = relay.answers + 50
+        self.begin(1)
+        relay.wait_answers(wanted)
+
     def result(self):
         """What was counted of a run that has begun."""
         told = json.loads(self._process.stdout.readline())["kvload"]
@@ -84,8 +90,7 @@ def test_it_moves_under_load(tmp_path, kvload, machine, accel, cores, packed, wa
         with Load(kvload, relay.number) as load:
             if way == "second":
                 second = opened.enter_context(Machine(tmp_path / "2", **case, more=["-incoming", into]))
-            load.begin(1)
-            relay.wait_answers(200)
+            load.begin_at(relay)
             first.migrate(out)
             if way == "file":
                 second = opened.enter_context(Machine(tmp_path / "2", **case, more=["-incoming", into]))
@@ -115,8 +120,7 @@ def test_it_is_set_back_to_a_snapshot(tmp_path, kvload, machine, accel, cores, p
         with Client(HOST, relay.number) as client:
             assert client.ask(b"set a 0 0 6\r\nbefore\r\n") == b"STORED\r\n"
             with Load(kvload, relay.number) as load:
-                load.begin(0.5)
-                relay.wait_answers(200)
+                load.begin_at(relay)
                 vm.snapshot("snapshot-save")
                 assert load.result()["timeouts"] == 0
             for _ in range(2):
