@@ -484,8 +484,6 @@ def test_what_the_machine_cant_do_is_said():
     with start("") as vm:
         vm.expect("^pktgen: it needs a network device and .* none that it could use; with QEMU add -netdev ")
         assert vm.exit_code() == 64
-    panics("size=1515", r"frames of up to 1515 bytes and virtio-net over MMIO at mmio \S+ sends up to 1514,",
-           netdev="user,id=n0")
     panics("csum=offload", "csum=offload needs a device that makes checksums", netdev="user,id=n0")
     panics("tx.descs=100", r"the device's limits\.", netdev="user,id=n0")
     panics("pool=8", "pool=8 is too small", netdev="user,id=n0")

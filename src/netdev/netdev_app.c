@@ -6,7 +6,7 @@
 #include "boot/boot.h"
 #include "netdev/netdev.h"
 
-enum { POOL_BUF_MIN = 128, FRAME_EXTRA = 18 /* bytes beyond an MTU: header and a VLAN tag */ };
+enum { POOL_BUF_MIN = 128 };
 
 void netdev_misconfigured(const char *fmt, ...)
 {
@@ -67,24 +67,6 @@ void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **
               netdev_strerror(error));
 }
 
-/* A frame that fits no buffer: the device must receive such, or the app asks for them. */
-static _Noreturn void refuse_room(const struct netdev_info *info, uint32_t headroom,
-                                  uint32_t room_bytes)
-{
-    const uint32_t room_max = PAGE_SIZE - headroom;
-
-    if (info->rx_buf_min_bytes > room_max)
-        panic(
-            "%s at %s has an MTU of %u and a packet buffer takes frames of one up to %u; lower it "
-            "where the host sets it, or give the device mergeable receive buffers (QEMU: "
-            "mrg_rxbuf=on).",
-            info->driver, info->where, info->mtu_bytes, room_max - FRAME_EXTRA);
-    panic(
-        "%s asks for packet buffers with room for %u bytes and for %s at %s they have at most %u; "
-        "ask for less.",
-        boot_app, room_bytes, info->driver, info->where, room_max);
-}
-
 struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const char *name,
                                           uint32_t count, uint32_t room_bytes)
 {
@@ -95,7 +77,9 @@ struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const 
         .name = name, .count = count, .headroom_bytes = (uint16_t)headroom};
 
     if (headroom + room_bytes > PAGE_SIZE && info->rx_buf_min_bytes != PAGE_SIZE)
-        refuse_room(info, headroom, room_bytes);
+        panic("%s needs packet buffers with room for %u bytes for %s at %s, and they have "
+              "at most %u; ask for less, or set a lower MTU.",
+              boot_app, room_bytes, info->driver, info->where, PAGE_SIZE - headroom);
     room_bytes = MIN(room_bytes, PAGE_SIZE - headroom);
     conf.buf_bytes = (uint16_t)MAX(ALIGN_UP(headroom + room_bytes, CACHE_LINE), POOL_BUF_MIN);
     struct netbuf_pool *pool = netbuf_pool_create(&conf);

@@ -119,7 +119,7 @@ static struct netdev *find_device(struct netdev_info *info)
 
     netdev_info(dev, info);
     if (options_sends(&options) && largest_size() > info->mtu_bytes + (uint32_t)ETH_EXTRA)
-        panic(
+        netdev_misconfigured(
             "size asks for frames of up to %u bytes and %s at %s sends up to %u, its MTU of %u and "
             "%d; choose smaller ones or raise the MTU where the host sets it.",
             largest_size(), info->driver, info->where, info->mtu_bytes + ETH_EXTRA, info->mtu_bytes,

@@ -106,8 +106,8 @@ static RUNS_SELDOM void open_device(struct netdev_info *info)
     dev = netdev_pick();
     netdev_info(dev, info);
     if (info->mtu_bytes < SERVER_MIN_MTU)
-        panic(
-            "The MTU of %s at %s is %u and udpkv needs at least %u, which every IPv4 network has; "
+        netdev_misconfigured(
+            "the MTU of %s at %s is %u and at least %u are needed, which every IPv4 network has; "
             "raise it where the host sets it.",
             info->driver, info->where, info->mtu_bytes, SERVER_MIN_MTU);
     netdev_open_cores(dev, boot_cores(), pools, POOL_COUNT, SERVER_BUF_BYTES,

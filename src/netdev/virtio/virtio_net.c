@@ -172,9 +172,8 @@ static void info(struct netdev *dev, struct netdev_info *info)
     info->descs_min = VIRTIO_NET_DESCS_MIN;
     info->descs_power_of_2 = true;
     info->headroom_bytes = VIRTIO_NET_HEADER;
-    uint32_t frame = frame_max(net) + (frame_max(net) == PAGE_SIZE); /* which means another thing */
     info->rx_buf_min_bytes =
-        (uint16_t)(mergeable ? RX_BUF_MIN_MERGEABLE : MIN(frame, (uint32_t)UINT16_MAX));
+        (uint16_t)(mergeable ? RX_BUF_MIN_MERGEABLE : MIN(frame_max(net), (uint32_t)UINT16_MAX));
     info->offloads = NETDEV_OFFLOAD_SG;
     if (offers(net, VIRTIO_NET_F_CSUM))
         info->offloads |= NETDEV_OFFLOAD_TX_CSUM;
