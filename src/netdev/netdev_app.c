@@ -22,8 +22,9 @@ void netdev_misconfigured(const char *fmt, ...)
 
 /* --- from FOUND to STARTED ------------------------------------------------------------------- */
 
-int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_rxq_conf *rx,
-                       const struct netdev_txq_conf *tx, uint32_t offloads)
+RUNS_SELDOM int netdev_open_queues(struct netdev *dev, uint16_t pairs,
+                                   const struct netdev_rxq_conf *rx,
+                                   const struct netdev_txq_conf *tx, uint32_t offloads)
 {
     struct netdev_info info;
     int error;
@@ -39,7 +40,7 @@ int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_r
     return netdev_start(dev);
 }
 
-int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
+RUNS_SELDOM int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
 {
     const struct netdev_rxq_conf rx = {.pool = pool};
     const struct netdev_txq_conf tx = {0};
@@ -47,8 +48,8 @@ int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32_t offloads)
     return netdev_open_queues(dev, 1, &rx, &tx, offloads);
 }
 
-void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **pools,
-                       uint32_t count, uint32_t room_bytes, uint32_t offloads)
+RUNS_SELDOM void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **pools,
+                                   uint32_t count, uint32_t room_bytes, uint32_t offloads)
 {
     struct netdev_rxq_conf rx[NETDEV_MAX_QUEUE_PAIRS] = {0};
     const struct netdev_txq_conf tx[NETDEV_MAX_QUEUE_PAIRS] = {0};
@@ -67,8 +68,9 @@ void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **
               netdev_strerror(error));
 }
 
-struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const char *name,
-                                          uint32_t count, uint32_t room_bytes)
+RUNS_SELDOM struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info,
+                                                      const char *name, uint32_t count,
+                                                      uint32_t room_bytes)
 {
     /* The device's header begins a cache line: so the frame's own headers lie in the same one, and
      * whoever changes or looks at them moves one line between processors, not two. */
@@ -90,8 +92,8 @@ struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const 
     return pool;
 }
 
-struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
-                                       uint32_t count, uint32_t room_bytes)
+RUNS_SELDOM struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
+                                                   uint32_t count, uint32_t room_bytes)
 {
     return netdev_tx_pool_create(info, name, count,
                                  MAX(room_bytes, (uint32_t)info->rx_buf_min_bytes));
@@ -118,7 +120,7 @@ void netdev_send_rest(struct netdev *dev, uint16_t q, struct netbuf **bufs, uint
 /* --- counters -----------------------------------------------------------------------------------
  */
 
-static void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue *queue)
+static RUNS_SELDOM void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue *queue)
 {
     sum->packets += queue->stats.packets;
     sum->bytes += queue->stats.bytes;
@@ -127,7 +129,7 @@ static void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue 
         sum->drops[i] += queue->stats.drops[i];
 }
 
-void netdev_print_stats(struct netdev *dev)
+RUNS_SELDOM void netdev_print_stats(struct netdev *dev)
 {
     struct netdev_queue_stats rx = {0}, tx = {0};
     struct netdev_info info;
@@ -146,8 +148,8 @@ void netdev_print_stats(struct netdev *dev)
     netdev_print_drops(part, netdev_drop_names, tx.drops, NETDEV_DROP_REASONS);
 }
 
-void netdev_print_drops(const char *part, const char *const *names, const uint64_t *drops,
-                        uint32_t count)
+RUNS_SELDOM void netdev_print_drops(const char *part, const char *const *names,
+                                    const uint64_t *drops, uint32_t count)
 {
     uint64_t sum = 0;
 

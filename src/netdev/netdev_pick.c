@@ -22,7 +22,7 @@ static bool is_wanted(const struct netdev_info *info)
 }
 
 /* The number of the device that net.dev says; `count` if there is none. */
-static uint32_t wanted_index(uint32_t count)
+static RUNS_SELDOM uint32_t wanted_index(uint32_t count)
 {
     struct netdev_info info;
     uint64_t number;
@@ -37,7 +37,7 @@ static uint32_t wanted_index(uint32_t count)
     return count;
 }
 
-static void print_device(struct netdev *dev, uint32_t index, const char *used)
+static RUNS_SELDOM void print_device(struct netdev *dev, uint32_t index, const char *used)
 {
     char mac[ETH_MAC_TEXT_BYTES];
     struct netdev_info info;
@@ -47,7 +47,7 @@ static void print_device(struct netdev *dev, uint32_t index, const char *used)
           eth_mac_format(mac, info.mac), used);
 }
 
-struct netdev *netdev_pick(void)
+RUNS_SELDOM struct netdev *netdev_pick(void)
 {
     const uint32_t count = netdev_probe();
 

@@ -373,13 +373,13 @@ void virtio_net_refill(struct virtio_net_queue *q)
         virtio_net_rx_burst_split(&q->base, none, 0);
 }
 
-void virtio_net_reclaim(struct virtio_net_queue *q)
+RUNS_SELDOM void virtio_net_reclaim(struct virtio_net_queue *q)
 {
     if (q->ring.ready)
         reclaim(q, q->ring.kind);
 }
 
-uint32_t virtio_net_take_unread(struct virtio_net_queue *q)
+RUNS_SELDOM uint32_t virtio_net_take_unread(struct virtio_net_queue *q)
 {
     struct netbuf *packets[BULK];
     uint32_t got, total = 0;
