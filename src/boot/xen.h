@@ -8,8 +8,9 @@
  * driver's.
  *
  * The domain may be suspended and go on elsewhere: then every grant, event channel and watch is
- * gone, and the functions given to xen_on_resume are called, in boot_stopping(), before the app
- * goes on. A driver starts from nothing there: it gives no grant or channel back.
+ * gone, and the functions given to xen_on_resume are called, in boot_stopping() of core 0, before
+ * the app goes on; all other cores stand still in theirs meanwhile. A driver starts from nothing
+ * there: it gives no grant or channel back.
  */
 #ifndef BOOT_XEN_H
 #define BOOT_XEN_H
