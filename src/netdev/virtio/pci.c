@@ -151,18 +151,14 @@ static bool map_table(const struct pci_access *pci, uint16_t function, uint32_t 
 
 void pci_msix_enable(const struct pci_access *pci, uint16_t function, struct pci_msix *msix)
 {
-    uint32_t cap = 0, steps = 0;
+    const uint32_t cap = pci_capability(pci, function, CAPABILITY_MSIX, CAPABILITY_MSIX_LEN);
 
     *msix = (struct pci_msix){0};
-    while (pci_next_capability(pci, function, &cap, &steps)) {
-        if (pci_read8(pci, function, cap) != CAPABILITY_MSIX || cap + CAPABILITY_MSIX_LEN > 256 ||
-            !map_table(pci, function, cap, msix))
-            continue;
-        for (uint32_t i = 0; i < msix->count; i++)
-            msix->table[i].control |= MSIX_ENTRY_MASKED;
-        pci->write(function, cap, (pci->read(function, cap) | MSIX_ENABLE) & ~MSIX_MASK_ALL);
+    if (cap == 0 || !map_table(pci, function, cap, msix))
         return;
-    }
+    for (uint32_t i = 0; i < msix->count; i++)
+        msix->table[i].control |= MSIX_ENTRY_MASKED;
+    pci->write(function, cap, (pci->read(function, cap) | MSIX_ENABLE) & ~MSIX_MASK_ALL);
 }
 
 void pci_msix_set(struct pci_msix *msix, uint32_t index, struct boot_msi message)

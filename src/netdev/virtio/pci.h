@@ -25,7 +25,6 @@ enum pci_register {
     PCI_HEADER_TYPE = 0x0c, /* in bits 16 to 23 */
     PCI_BAR0 = 0x10,
     PCI_BUS_NUMBERS = 0x18, /* of a bridge: its own bus, the one behind it, the last one there */
-    PCI_PORT_WINDOW = 0x1c,
     PCI_MEMORY_WINDOW = 0x20,
     PCI_PREFETCH_WINDOW = 0x24,
     PCI_CAPABILITIES = 0x34,

@@ -166,8 +166,7 @@ static void number_rest(const struct pci_access *pci, uint32_t bus, uint32_t dep
         const uint32_t number = scan.last + 1;
         if (number >= PCI_BUSES || scan.entered[number] || pci->host->roots[number] ||
             !extend_path(pci, bridge, number, false)) {
-            print("pci %s: the firmware gave the bus behind this bridge no number, and none is "
-                  "free; what is behind it can't be used.\n",
+            print("pci %s: there is no bus number for what is behind this bridge.\n",
                   pci_place_text(place, bridge));
             continue;
         }

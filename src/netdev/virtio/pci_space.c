@@ -88,8 +88,6 @@ static void write_window(const struct pci_access *pci, uint16_t bridge, uint64_t
         pci->write(bridge, PCI_PREFETCH_WINDOW + 4, 0);
         pci->write(bridge, PCI_PREFETCH_WINDOW + 8, 0);
     }
-    if ((pci->read(bridge, PCI_PORT_WINDOW) & 0xf0f0) == 0)
-        pci->write(bridge, PCI_PORT_WINDOW, 0x00f0); /* status bits, above, are cleared by ones */
 }
 
 static uint64_t window_len(uint16_t bridge)

@@ -8,10 +8,11 @@
  *
  * What comes from where in this folder; a file calls only those below it:
  *
- *   virtio_pci.c (with pci.c), virtio_mmio.c, virtio_user_linux.c (with vhost_user_linux.c)
+ *   virtio_pci.c (with pci*.c), virtio_mmio.c, virtio_user_linux.c (with vhost_user_linux.c)
  *                           the transports: each finds its devices, and is the table of virtio.h
  *   virtio_net.c            virtio_net_add, and netdev.h's control calls: examine, configure, start
- *   virtio_net_recover.c    a device that went away is started again; kicks that were lost
+ *   virtio_net_recover.c    a device that went away is started again, one that is wanted back is
+ *                           given; kicks that were lost
  *   virtio_net_queues.c     rings: their memory, handing them over, taking back what is in flight
  *   virtio_net_pairs.c      how many queue pairs, and how the device chooses one
  *   virtio_net_command.c    commands over the control queue

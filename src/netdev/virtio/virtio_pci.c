@@ -384,25 +384,18 @@ enum virtio_pci_found virtio_pci_identify(uint32_t vendor_device, uint32_t class
 /* Says why a device of virtio's can't be used. */
 static void tell_unusable(const struct virtio_pci *dev, uint32_t id)
 {
-    const uint32_t vendor = id & 0xffff, device = id >> 16;
     char place[PCI_PLACE_BYTES];
     uint16_t bridge;
 
     netdev_unusable();
+    print("%s: the virtio-net device %04x:%04x ", dev->base.where, id & 0xffff, id >> 16);
     if (dev->unplaced_bytes == 0)
-        print("%s: the virtio-net device %04x:%04x has no usable modern interface; start it with "
-              "disable-modern=off.\n",
-              dev->base.where, vendor, device);
-    else if (pci_bridge_of(dev->function, &bridge))
-        print("%s: the virtio-net device %04x:%04x can't be used: the firmware gave its registers "
-              "no address, and for %u KiB there is no room behind the bridge %s; put it on another "
-              "bus.\n",
-              dev->base.where, vendor, device, (uint32_t)(dev->unplaced_bytes >> 10),
-              pci_place_text(place, bridge));
+        print("has no usable modern interface; start it with disable-modern=off.\n");
     else
-        print("%s: the virtio-net device %04x:%04x can't be used: the firmware gave its registers "
-              "no address, and the host bridge passes on none for %u KiB.\n",
-              dev->base.where, vendor, device, (uint32_t)(dev->unplaced_bytes >> 10));
+        print("has no address from the firmware, and there is no room for its %u KiB behind the "
+              "%s bridge.\n",
+              (uint32_t)(dev->unplaced_bytes >> 10),
+              pci_bridge_of(dev->function, &bridge) ? pci_place_text(place, bridge) : "host");
 }
 
 static void add_device(const struct pci_access *pci, uint16_t function, uint32_t id)

@@ -35,8 +35,7 @@ void virtio_pci_iommu_tell(struct virtio_pci *dev)
     char place[PCI_PLACE_BYTES];
 
     if (is_blocking && dev->base.ops->features(&dev->base) & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))
-        print("%s: the virtio-iommu %s lets this device reach no memory, and Ringloop doesn't "
-              "program it: no packet will come or go; start QEMU with boot-bypass=on, or give the "
-              "device iommu_platform=off.\n",
+        print("%s: the virtio-iommu %s lets this device reach no memory; start QEMU with "
+              "boot-bypass=on, or the device with iommu_platform=off.\n",
               dev->base.where, pci_place_text(place, blocking));
 }
