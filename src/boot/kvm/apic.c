@@ -29,9 +29,9 @@ enum { ENABLED = 1 << 8, MASKED = 1 << 16, SENDING = 1 << 12, ONE_TO_ONE = 0xb, 
 enum { PIC1_MASK = 0x21, PIC2_MASK = 0xa1, PIT_CHANNEL0 = 0x40, PIT_COMMAND = 0x43, ONCE = 0x30 };
 enum { IOAPIC_VERSION = 1, IOAPIC_LINES = 0x10, MADT_IOAPIC = 1, MADT_IOAPIC_BYTES = 12 };
 enum { IOAPIC_ROUTE = MASKED | 0xff };
-/* Without ACPI: the one controller of a PC, where all its lines begin (MP specification 1.4, 3.6.5).
- * The MP table isn't read: the one that qboot leaves on microvm says nothing else, and counts no
- * entries. */
+/* Without ACPI: the one controller of a PC, where all its lines begin (MP
+ * specification 1.4, 3.6.5). The MP table isn't read: the one that qboot leaves on microvm says
+ * nothing else, and counts no entries. */
 #define IOAPIC_DEFAULT 0xfec00000u
 
 static struct core {
