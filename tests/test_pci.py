@@ -139,7 +139,7 @@ class Monitor(Qmp):
 
 
 @contextlib.contextmanager
-def pluggable(folder, machine, more, slot):
+def pluggable(folder, machine, more, slot, reboots=False):
     """udpkv in a machine with a device `nic` in that slot; yields (vm, monitor, client, its words)."""
     port = free_udp_port()
     words = {"id": "nic", "netdev": "n0", "mac": mac(0), **slot}
@@ -147,7 +147,10 @@ def pluggable(folder, machine, more, slot):
     path = str(folder / "qmp")
     device = ",".join(["virtio-net-pci", *(f"{key}={value}" for key, value in words.items())])
     more = [*more, "-netdev", netdev, *devices(device), "-qmp", f"unix:{path},server=on,wait=off"]
-    with Vm(qemu_command(image("udpkv"), machine=machine, more=more)) as vm:
+    command = qemu_command(image("udpkv"), machine=machine, more=more)
+    if reboots:
+        command.remove("-no-reboot")
+    with Vm(command) as vm:
         monitor = Monitor(path, DEADLINE_S)
         with contextlib.closing(monitor), Client(HOST, port) as client:
             vm.expect("^udpkv: serves ")
@@ -180,6 +183,19 @@ def test_a_device_is_unplugged_and_plugged_in_again(slot, tmp_path):
         monitor.plug("virtio-net-pci", **words)
         vm.expect(BACK)
         assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n1\r\nEND\r\n"
+        whole_at_its_end(vm)
+
+
+@pytest.mark.parametrize("slot", ["pc-bridge", "q35-acpi", "microvm"])
+def test_a_reset_finds_devices_again(slot, tmp_path):
+    """Also behind bridges that the image has set up in its first life."""
+    with pluggable(tmp_path, *SLOTS[slot], reboots=True) as (vm, monitor, client, _):
+        for _ in range(3):
+            assert client.ask(b"set a 0 0 1\r\n1\r\n") == b"STORED\r\n"
+            monitor.execute("system_reset")
+            vm.expect("^udpkv: serves ")
+            assert client.ask(b"get a\r\n") == b"END\r\n"
+        assert len(set(re.findall("^udpkv: serves .*", vm.console(), re.M))) == 1
         whole_at_its_end(vm)
 
 

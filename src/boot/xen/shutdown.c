@@ -14,9 +14,8 @@
 #include "boot/xen/domain.h"
 
 enum { RESUMES_MAX = 8, READ_TRIES = 3, LOOKS_PER_S = 100 };
-#define MEET_NS                                                                                    \
-    3000000000ull /* a core that sleeps is woken; one that computes for longer is not              \
-                   */
+/* A core that sleeps is woken to the meeting; one that computes for longer prevents it. */
+#define MEET_NS 3000000000ull
 
 static struct {
     void (*call)(void *arg);
