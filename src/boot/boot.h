@@ -117,6 +117,10 @@ void boot_run(void (*run)(uint32_t core));
 /* On core 0: how many other cores haven't returned yet from the run that is under way. */
 uint32_t boot_others(void);
 
+/* On core 0: ends the boot_wait that another core may be in, so that its loop looks around. Not on
+ * linux, where nothing but the core itself has to end it. */
+void boot_wake_others(void);
+
 /* --- memory -------------------------------------------------------------------------------- */
 
 /*

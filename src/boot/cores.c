@@ -47,14 +47,20 @@ void cores_loop(uint32_t core)
     }
 }
 
+static void wake_others(void)
+{
+    for (uint32_t core = 1; core < cores; core++)
+        core_wake(core);
+}
+
 void boot_run(void (*run)(uint32_t core))
 {
     assert(boot_core() == 0 && load_acquire(&cores_running) == 0);
     work = run;
+    cores_wake_others = wake_others;
     cores_running = cores - 1;
     store_release(&runs, runs + 1);
-    for (uint32_t core = 1; core < cores; core++)
-        core_wake(core);
+    wake_others();
     run(0);
     while (load_acquire(&cores_running) > 0) {
         core_sleep(clock_ns() + WATCH_NS);

@@ -14,6 +14,9 @@ _Noreturn void cores_loop(uint32_t core);
 /* How many cores haven't returned from their run yet; core 0 isn't counted. */
 extern uint32_t cores_running;
 
+/* boot_wake_others, once there were others: boot_run sets it. */
+extern void (*cores_wake_others)(void);
+
 /* --- from the platform ----------------------------------------------------------------------- */
 
 /* On core 0, at start-up: starts cores 1 to count - 1, each of which calls cores_loop on a stack of

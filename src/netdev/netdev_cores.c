@@ -46,8 +46,12 @@ bool netdev_hold_others(void)
     for (uint32_t core = 1; core < BOOT_CORES_MAX; core++)
         held += load_acquire(&cores[core].state) == HELD || change(&cores[core].state, WAITS, HELD);
     holding = held == boot_others(); /* one that is held can't end */
-    if (!holding)
+    if (!holding) {
         let_all_wait();
+        /* One that sleeps comes by its timer. But QEMU's TCG may lose what a core writes to its
+         * timer while another one gives a device its place, as this one does then. */
+        boot_wake_others();
+    }
     return holding;
 }
 
