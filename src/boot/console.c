@@ -56,8 +56,14 @@ static void leave(void)
     store_release(&kept.busy, 0u); /* what was written in here is seen by who enters next */
 }
 
-/* Gives the device what is kept, as far as it takes it now. One that took nothing isn't asked again
- * for a millisecond: asking costs an exit to the VMM. */
+static bool in_loop(void)
+{
+    return kept.turn && !passed(kept.turn, ABOUT_100_MS);
+}
+
+/* Gives the device what is kept, as far as it takes it now; in a loop for a millisecond at most, as
+ * each byte may cost an exit to the VMM. A device that took nothing isn't asked again for a
+ * millisecond. */
 static void move_out(void)
 {
     const uint64_t start = clock_cycles();
@@ -65,7 +71,7 @@ static void move_out(void)
     if (kept.full_since && start - kept.tried < ABOUT_1_MS)
         return;
     kept.tried = start;
-    while (kept.head != kept.tail && !passed(start, ABOUT_1_MS)) {
+    while (kept.head != kept.tail && !(passed(start, ABOUT_1_MS) && in_loop())) {
         uint32_t at = kept.head % KEPT_BYTES;
         size_t n = console_device_put(kept.text + at, MIN(kept.tail - kept.head, KEPT_BYTES - at));
         if (n == 0) {
@@ -81,11 +87,6 @@ static void move_out(void)
 static bool nobody_reads(void)
 {
     return kept.full_since && passed(kept.full_since, ABOUT_1_S);
-}
-
-static bool in_loop(void)
-{
-    return kept.turn && !passed(kept.turn, ABOUT_100_MS);
 }
 
 static void append(const char *text, size_t len)
@@ -170,6 +171,23 @@ void console_turn(void)
     enter();
     move_out();
     leave();
+}
+
+uint64_t console_sleep_until(uint64_t deadline_ns)
+{
+    const uint64_t soon_ns = 10000000, late_ns = 1000000000;
+    uint64_t wake_ns = 0;
+
+    if (kept.head == kept.tail)
+        return deadline_ns;
+    enter();
+    move_out();
+    if (kept.head == kept.tail)
+        wake_ns = deadline_ns;
+    else if (kept.full_since)
+        wake_ns = MIN(deadline_ns, clock_ns() + (nobody_reads() ? late_ns : soon_ns));
+    leave();
+    return wake_ns;
 }
 
 bool console_flush(void)

@@ -13,6 +13,10 @@
  * 0.1 s is not held up by its lines. */
 void console_turn(void);
 
+/* boot_wait asks for how long a core may sleep, `deadline_ns` at most: less if there is text left
+ * for the device. */
+uint64_t console_sleep_until(uint64_t deadline_ns);
+
 /* Before the image ends or is suspended: waits until all that is kept has been read, or the device
  * has taken nothing for about a second. False if something is left. */
 bool console_flush(void);

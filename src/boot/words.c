@@ -2,20 +2,18 @@
 /* words.c - cuts a command line into words, and tells what kind of word one is. See words.h. */
 #include "boot/words.h"
 
-/* Parameters of Linux that Firecracker, crosvm, kvmtool, Kata, GRUB and others write by themselves,
- * or that stand in lines which people copy. One that reads like a key of ours isn't in here. */
+/* Parameters of Linux that VMMs and boot loaders write by themselves, or that stand in lines which
+ * people copy. One that reads like a key of ours isn't in here: ip, mem, debug. */
 static const char linux_names[] =
-    " BOOT_IMAGE acpi apparmor audit clocksource console crashkernel earlycon earlyprintk init "
-    "initrd"
-    " intel_iommu iommu loglevel lsm mitigations net.ifnames biosdevname no_timer_check noacpi "
-    "noapic"
-    " nokaslr nolapic nomodeset nomodule noreplace-smp nosmp panic pci pcie_ports quiet rdinit "
-    "reboot"
-    " ro root rootdelay rootflags rootfstype rootwait rw selinux splash swiotlb tsc ";
+    " BOOT_IMAGE acpi acpi_rsdp apparmor audit biosdevname clocksource console crashkernel "
+    "earlycon earlyprintk init initrd intel_iommu iommu loglevel lsm maxcpus mitigations "
+    "net.ifnames no_timer_check noacpi noapic nokaslr nolapic nomodeset nomodule "
+    "noreplace-smp nosmp nr_cpus panic pci pcie_ports quiet rdinit reboot ro root rootdelay "
+    "rootflags rootfstype rootwait rw selinux splash swiotlb tsc ";
 
 /* Of its modules and of what its init reads: all names that begin so. */
-static const char linux_beginnings[] = " 8250. i8042. cryptomgr. printk. random. rcupdate. rd. "
-                                       "systemd. virtio_mmio. ";
+static const char linux_beginnings[] = " 8250. agent. cryptomgr. i8042. libata. printk. random. "
+                                       "rcupdate. rd. scsi_mod. systemd. virtio_mmio. ";
 
 static bool is_space(char c)
 {

@@ -60,7 +60,8 @@ TEST(words_of_vmms_are_linux)
     const char *line = "reboot=k panic=1 pci=off nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux "
                        "i8042.nopnp i8042.dumbkbd swiotlb=noforce console=ttyS0 root=/dev/vda ro "
                        "root=PARTUUID=12-34/PARTNROFF=1 rw quiet noapic noacpi earlyprintk=serial "
-                       "BOOT_IMAGE=/vmlinuz systemd.show_status=false random.trust_cpu=on";
+                       "BOOT_IMAGE=/vmlinuz systemd.show_status=false random.trust_cpu=on "
+                       "nr_cpus=1 maxcpus=1 scsi_mod.scan=none agent.log=debug";
 
     for (struct word w; word_next(&line, &w);)
         CHECK(word_is_linux(&w));

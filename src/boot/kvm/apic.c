@@ -4,6 +4,7 @@
  * somebody waits or wants to be woken, so that start-up costs nothing.
  */
 #include "boot/kvm/apic.h"
+#include "boot/console.h"
 #include "boot/io.h"
 #include "boot/irq.h"
 #include "boot/kvm/kvm.h"
@@ -163,6 +164,7 @@ void boot_wait(uint64_t deadline_ns)
 
     if (stopping_before_sleep())
         return;
+    deadline_ns = console_sleep_until(deadline_ns);
     /* If only the timer went off, it may have been set by an earlier wait. */
     while (!interrupted && (now_ns = clock_ns()) < deadline_ns) {
         *apic(EOI) = 0; /* of the interrupt that ended the last wait; without one it does nothing */

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "boot/boot.h"
+#include "boot/console.h"
 #include "boot/linux/linux.h"
 
 /* files[0] is the stop file. */
@@ -50,6 +51,7 @@ void boot_wait(uint64_t deadline_ns)
     uint64_t now_ns = clock_ns();
     eventfd_t events;
 
+    deadline_ns = console_sleep_until(deadline_ns);
     if (now_ns >= deadline_ns)
         return;
     uint64_t ns = deadline_ns - now_ns;

@@ -7,6 +7,7 @@
  * the pending bits, and waits are SCHEDOP_poll, which looks at them, too, and doesn't care for
  * masks. Which events wake a core is noted here, core by core.
  */
+#include "boot/console.h"
 #include "boot/xen.h"
 #include "boot/xen/domain.h"
 
@@ -122,6 +123,7 @@ void boot_wait(uint64_t deadline_ns)
     uint32_t core = boot_core(), count = waking_ports(core, ports);
     uint64_t before = interrupts[core];
 
+    deadline_ns = console_sleep_until(deadline_ns);
     while (interrupts[core] == before && clock_ns() < deadline_ns) {
         poll(ports, count, deadline_ns);
         for (uint32_t i = 0; i < count; i++)
