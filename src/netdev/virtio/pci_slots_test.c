@@ -78,6 +78,19 @@ TEST(pci_slots_of_acpi)
     CHECK_EQ(pci_fake_slots.given[0], 1 << 3);
 }
 
+/* A port whose bus has no number doesn't tell of the slots of bus 0. */
+TEST(pci_slots_of_a_bus_without_a_number)
+{
+    struct pci_fake_function *port = begin_express();
+
+    port->words[PCI_BUS_NUMBERS / 4] = 0;
+    pci_slots_find(&pci_fake);
+    port->words[CONTROL] = PRESENT | BUTTON;
+    CHECK(!pci_slot_wanted_back(&pci_fake, PCI_FUNCTION(0, 0, 0)));
+    port->words[CONTROL] = POWER_OFF;
+    CHECK(pci_slot_has_power(&pci_fake, PCI_FUNCTION(0, 3, 0)));
+}
+
 TEST(pci_slots_give_back_what_nobody_uses)
 {
     begin_acpi();
