@@ -116,7 +116,8 @@ static uint32_t wanted_back(const struct pci_access *pci, const struct hot_bus *
         return word != UINT32_MAX && !(word & POWER_OFF) && (word & wanted) == wanted;
     }
     pci->out((uint16_t)(acpi_port + ACPI_SELECT), bus->select);
-    return pci->in((uint16_t)(acpi_port + ACPI_WANTED));
+    const uint32_t slots = pci->in((uint16_t)(acpi_port + ACPI_WANTED));
+    return slots == UINT32_MAX ? 0 : slots; /* all at once: there are no such registers */
 }
 
 static void set_power(const struct pci_access *pci, const struct hot_bus *bus, uint32_t word,

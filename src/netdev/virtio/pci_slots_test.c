@@ -76,6 +76,8 @@ TEST(pci_slots_of_acpi)
     CHECK(pci_slot_wanted_back(&pci_fake, function));
     pci_slot_give_back(&pci_fake, function);
     CHECK_EQ(pci_fake_slots.given[0], 1 << 3);
+    pci_fake_slots.wanted[1] = UINT32_MAX; /* nothing answers at those ports */
+    CHECK(!pci_slot_wanted_back(&pci_fake, function));
 }
 
 /* A port whose bus has no number doesn't tell of the slots of bus 0. */
