@@ -147,11 +147,12 @@ bool pci_slot_wanted_back(const struct pci_access *pci, uint16_t function)
     return wanted_slot(pci, &function);
 }
 
-void pci_slot_give_back(const struct pci_access *pci, uint16_t function)
+void pci_slot_give_back(const struct pci_access *pci, uint16_t function,
+                        bool (*in_use)(uint16_t function))
 {
     const struct hot_bus *bus = wanted_slot(pci, &function);
 
-    if (!bus)
+    if (!bus || in_use(function))
         return;
     if (bus->is_express) {
         set_power(pci, bus, pci->read(bus->port, bus->capability + SLOT_CONTROL),
@@ -187,7 +188,7 @@ void pci_slots_tidy(const struct pci_access *pci, bool (*in_use)(uint16_t functi
     const uint32_t wanted = wanted_back(pci, bus);
     for (uint32_t device = 0; device < 32; device++) {
         const uint16_t function = PCI_FUNCTION(bus->bus, device, 0);
-        if ((wanted >> device & 1) && !in_use(function))
-            pci_slot_give_back(pci, function);
+        if (wanted >> device & 1)
+            pci_slot_give_back(pci, function, in_use);
     }
 }

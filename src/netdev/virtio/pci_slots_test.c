@@ -20,7 +20,7 @@ static uint16_t used;
 
 static bool in_use(uint16_t first)
 {
-    return first == used;
+    return first >> 3 == used >> 3;
 }
 
 static void ignore(const struct pci_access *pci, uint16_t function)
@@ -32,6 +32,7 @@ static void ignore(const struct pci_access *pci, uint16_t function)
 static void begin_acpi(void)
 {
     pci_fake_begin();
+    used = 0;
     pci_fake_host.dsdt = (struct pci_acpi_table){dsdt, sizeof dsdt};
     pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
     pci_fake_add(PCI_FUNCTION(0, 3, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 0x010100;
@@ -43,6 +44,7 @@ static void begin_acpi(void)
 static struct pci_fake_function *begin_express(void)
 {
     pci_fake_begin();
+    used = 0;
     pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
     struct pci_fake_function *port = pci_fake_add(PCI_FUNCTION(0, 4, 0), 0x000c1b36, 1);
     port->words[PCI_BUS_NUMBERS / 4] = 0x010100;
@@ -69,12 +71,16 @@ TEST(pci_slots_of_acpi)
     CHECK(pci_slot_wanted_back(&pci_fake, function));
     CHECK(!pci_slot_wanted_back(&pci_fake, PCI_FUNCTION(1, 6, 0)));
     CHECK(!pci_slot_wanted_back(&pci_fake, PCI_FUNCTION(2, 5, 0))); /* a bus without slots */
-    pci_slot_give_back(&pci_fake, function);
+    pci_slot_give_back(&pci_fake, function, in_use);
     CHECK(pci_fake_slots.given[1] == 1 << 5 && pci_fake_slots.given[0] == 0);
     CHECK(!pci_slot_wanted_back(&pci_fake, function));
     pci_fake_slots.wanted[0] = 1 << 3; /* the bridge on the way to it */
     CHECK(pci_slot_wanted_back(&pci_fake, function));
-    pci_slot_give_back(&pci_fake, function);
+    used = PCI_FUNCTION(0, 3, 0); /* as one behind it that isn't given yet makes it */
+    pci_slot_give_back(&pci_fake, function, in_use);
+    CHECK_EQ(pci_fake_slots.given[0], 0);
+    used = 0;
+    pci_slot_give_back(&pci_fake, function, in_use);
     CHECK_EQ(pci_fake_slots.given[0], 1 << 3);
     pci_fake_slots.wanted[1] = UINT32_MAX; /* nothing answers at those ports */
     CHECK(!pci_slot_wanted_back(&pci_fake, function));
@@ -113,7 +119,7 @@ TEST(pci_slots_of_express)
     CHECK(!pci_slot_wanted_back(&pci_fake, function));
     port->words[CONTROL] |= BUTTON;
     CHECK(pci_slot_wanted_back(&pci_fake, function));
-    pci_slot_give_back(&pci_fake, function);
+    pci_slot_give_back(&pci_fake, function, in_use);
     CHECK_EQ(port->words[CONTROL] & 0x7c0, POWER_OFF | 3 << 8 | 3 << 6);
     CHECK(port->words[CONTROL] & BUTTON); /* a one, which clears it */
     port->words[CONTROL] &= 0xffff;       /* the device has gone */
