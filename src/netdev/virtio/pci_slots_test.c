@@ -214,3 +214,23 @@ TEST(virtio_pci_that_is_plugged_in_again)
     pci_fake_capability(f, 0x80, 0, VIRTIO_PCI_CAP_NOTIFY_CFG, 0x3000, 0x1000);
     CHECK(t->ops->present(t));
 }
+
+/* One that can't be used is found, and wanted back while another one is looked at. */
+TEST(virtio_pci_gives_back_a_device_that_can_not_be_used)
+{
+    struct virtio_pci dev;
+
+    begin_acpi();
+    struct pci_fake_function *f = pci_fake_virtio();
+    virtio_pci_probe(&pci_fake); /* it offers no VIRTIO_F_VERSION_1 */
+    f->address = PCI_FUNCTION(0, 6, 0);
+    CHECK(virtio_pci_attach(&dev, &pci_fake, f->address));
+    CHECK(dev.common->device_status & VIRTIO_CONFIG_S_FAILED);
+    dev.base.ops->set_status(&dev.base, 15);
+    pci_fake_slots.wanted[0] = 1 << 2;
+    for (uint32_t bus = 0; bus < 2; bus++) {
+        dev.next_slot_ns = 0;
+        CHECK(!dev.base.ops->wanted_back(&dev.base));
+    }
+    CHECK_EQ(pci_fake_slots.given[0], 1 << 2);
+}

@@ -196,8 +196,8 @@ static bool slot_in_use(uint16_t member)
     for (uint32_t i = 0; i < driven_count; i++) {
         uint16_t function = driven[i]->function;
         uint32_t depth = 0;
-        do {
-            if (driven[i]->status != 0 && function >> 3 == member >> 3)
+        do { /* one that wasn't told to begin, or was given up before, does nothing */
+            if (driven[i]->status & VIRTIO_CONFIG_S_DRIVER_OK && function >> 3 == member >> 3)
                 return true;
         } while (pci_bridge_of(function, &function) && depth++ < PCI_DEPTH_MAX);
     }
