@@ -183,3 +183,55 @@ TEST(netdev_cores_that_need_not_meet_go_on)
     }
     end();
 }
+
+/* Somebody wants the device back, and doesn't any more before the others came: nobody waits. */
+static bool wanted;
+
+static bool is_wanted(struct virtio_transport *t)
+{
+    (void)t;
+    return wanted;
+}
+
+/* As where nobody else runs: core 0 needs to ask nobody. */
+static void give_at_once(struct virtio_transport *t)
+{
+    CHECK(boot_others() == 0 && t->ops->status(t) == 0);
+}
+
+static void want_in_vain(uint32_t core)
+{
+    uint64_t least_ns = UINT64_MAX;
+
+    if (core == 0) {
+        wanted = true;
+        netdev_recover(fake_dev);
+        wanted = false;
+        netdev_recover(fake_dev);
+        store_release(&gone, true);
+        return;
+    }
+    while (!load_acquire(&gone))
+        __builtin_ia32_pause();
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        const uint64_t start_ns = clock_ns();
+        netdev_meet();
+        least_ns = MIN(least_ns, clock_ns() - start_ns);
+    }
+    of_core[core].up = least_ns < NETDEV_LOOK_NS;
+}
+
+TEST(netdev_cores_go_on_with_a_device_that_is_not_wanted_back_any_more)
+{
+    static struct virtio_transport_ops ops;
+
+    begin();
+    ops = *fake.base.ops;
+    ops.wanted_back = is_wanted;
+    ops.give_back = give_at_once;
+    fake.base.ops = &ops;
+    boot_run(want_in_vain);
+    for (uint32_t core = 1; core < boot_cores(); core++)
+        CHECK_EQ(of_core[core].up, 1);
+    end();
+}

@@ -108,7 +108,7 @@ bool memory_take_end(uint64_t bytes, struct memory_region *piece)
         uint64_t start = ALIGN_UP(r->next, (uint64_t)PAGE_SIZE);
         if (start >= r->end)
             continue;
-        bytes = MIN(ALIGN_UP(bytes, (uint64_t)PAGE_SIZE), r->end - start);
+        bytes = ALIGN_UP(MIN(bytes, r->end - start), (uint64_t)PAGE_SIZE);
         *piece = (struct memory_region){r->end - bytes, r->end};
         r->end -= bytes;
         memory_bytes -= bytes;

@@ -21,7 +21,10 @@ enum { SPECIAL_PAGES_MAX = 32 };
 
 static struct memory_region with_xen[MEMORY_REGIONS_MAX]; /* the last one is the next to come */
 static unsigned with_xen_count;
-static uint64_t with_xen_bytes, wanted_bytes; /* what should be with Xen; not all of it is free */
+static uint64_t with_xen_bytes;
+/* What should be with Xen; not all of it is free. Below 0 if the operator wants the domain to have
+ * more than there is, so that the way back from there takes nothing. */
+static int64_t wanted_bytes;
 
 static uint64_t reserved_pages(void)
 {
@@ -104,30 +107,27 @@ void balloon_start(void)
 
     if (told <= given)
         return;
-    wanted_bytes = (told - given + SPECIAL_PAGES_MAX) * PAGE_SIZE;
-    give(wanted_bytes);
-    if (with_xen_bytes < wanted_bytes) {
+    const uint64_t bytes = (told - given + SPECIAL_PAGES_MAX) * PAGE_SIZE;
+    give(bytes);
+    if (with_xen_bytes < bytes) {
         print("Xen has given this domain %lu KiB, too few for the image; set memory in its "
               "configuration to 8 or more.\n",
               given * (PAGE_SIZE / 1024));
         boot_exit(BOOT_EXIT_USAGE); /* a wrong configuration: another start would end so, too */
     }
+    wanted_bytes = (int64_t)bytes;
 }
 
 void balloon_follow(uint64_t target_kib, uint64_t before_kib)
 {
-    const uint64_t more = (target_kib - before_kib) * 1024, less = (before_kib - target_kib) * 1024;
-
-    if (target_kib > before_kib)
-        wanted_bytes -= MIN(more, wanted_bytes);
+    wanted_bytes += ((int64_t)before_kib - (int64_t)target_kib) * 1024;
+    const uint64_t wanted = (uint64_t)MAX(wanted_bytes, 0);
+    if (wanted < with_xen_bytes)
+        get(with_xen_bytes - wanted);
     else
-        wanted_bytes += less;
-    if (wanted_bytes < with_xen_bytes)
-        get(with_xen_bytes - wanted_bytes);
-    else
-        give(wanted_bytes - with_xen_bytes);
-    if (with_xen_bytes < wanted_bytes)
+        give(wanted - with_xen_bytes);
+    if (with_xen_bytes < wanted)
         print("xen: this image has no memory free that it could give back; %lu KiB of what the "
               "operator wants stay in use.\n",
-              (wanted_bytes - with_xen_bytes) / 1024);
+              (wanted - with_xen_bytes) / 1024);
 }

@@ -68,7 +68,9 @@ bool xen_suspend(void);
 /* At start, before memory is used: gives back what Xen hasn't given. */
 void balloon_start(void);
 
-/* The operator has changed memory/target: gives free memory back, or takes it again. */
+/* The operator has changed memory/target: gives free memory back, or takes it again. Both are at
+ * most BALLOON_TARGET_MAX_KIB. */
+#define BALLOON_TARGET_MAX_KIB (BOOT_ADDRESS_END / 1024)
 void balloon_follow(uint64_t target_kib, uint64_t before_kib);
 
 /* --- clock.c -------------------------------------------------------------------------------- */

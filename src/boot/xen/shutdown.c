@@ -118,7 +118,7 @@ static void look_for_target(void)
     if (target_watch < 0 || !store_watch_fired(target_watch))
         return;
     int len = store_read(0, "memory/target", text, sizeof text);
-    if (len <= 0 || !parse_u64(text, (size_t)len, UINT64_MAX / 1024, &kib) || kib == 0)
+    if (len <= 0 || !parse_u64(text, (size_t)len, BALLOON_TARGET_MAX_KIB, &kib) || kib == 0)
         return;
     if (target_kib != 0)
         balloon_follow(kib, target_kib);

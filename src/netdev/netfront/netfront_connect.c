@@ -50,9 +50,10 @@ static void enter_phase(struct netfront *nf, enum netfront_phase phase)
 
 /* --- resources of a connection -------------------------------------------------------------- */
 
+/* Here as elsewhere a device that was configured, and isn't set up yet, may lack queues. */
 static void close_channels(struct netfront *nf)
 {
-    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
+    for (uint32_t q = 0; q < nf->base.queue_pairs && nf->rx[q] && nf->tx[q]; q++) {
         struct netfront_ring *rx = &nf->rx[q]->ring, *tx = &nf->tx[q]->ring;
         if (tx->port && tx->port != rx->port)
             xen_event_close(tx->port);
@@ -140,7 +141,7 @@ static void open_queues(struct netfront *nf)
 
 static void shut_queues(struct netfront *nf)
 {
-    for (uint32_t q = 0; q < nf->base.queue_pairs; q++) {
+    for (uint32_t q = 0; q < nf->base.queue_pairs && nf->rx[q] && nf->tx[q]; q++) {
         nf->lost_packets += netfront_rx_shut(nf->rx[q]);
         netfront_tx_shut(nf->tx[q]);
     }
@@ -434,9 +435,8 @@ void netfront_resumed(void *arg)
     struct netfront *nf = arg;
 
     netfront_grants_forget(nf);
-    for (uint32_t q = 0; q < nf->base.queue_pairs; q++)
-        if (nf->rx[q] && nf->tx[q])
-            nf->rx[q]->ring.port = nf->tx[q]->ring.port = 0;
+    for (uint32_t q = 0; q < nf->base.queue_pairs && nf->rx[q] && nf->tx[q]; q++)
+        nf->rx[q]->ring.port = nf->tx[q]->ring.port = 0;
     nf->watch = -1;
     nf->path[0] = 0;
     nf->met = nf->keys_written = false;

@@ -339,6 +339,27 @@ TEST(netfront_gives_a_kept_buffer_back_after_a_stop)
     netback_end();
 }
 
+/* The same of a device that was configured for more queues than it ever had. */
+TEST(netfront_with_kept_pages_and_without_its_queues_is_suspended)
+{
+    const struct netdev_conf conf = {.queue_pairs = 4};
+
+    begin_with_a_mapped_page();
+    CHECK_EQ(netdev_stop(fake_vif), 0);
+    CHECK_EQ(netdev_configure(fake_vif, &conf), 0);
+    struct netfront_tx *const tx = fake_front.tx[3];
+    fake_front.tx[3] = NULL; /* a test before this one may have had four */
+    netback_detach();
+    fake_suspend();
+    fake_front.tx[3] = tx;
+    CHECK_EQ(xen_grants_used(), 0);
+    CHECK(netbuf_pool_whole(fake_pages()));
+    netback_attach(FAKE_BACK, 0);
+    CHECK_EQ(netback_start(1, DESCS), 0);
+    netback_check_traffic(DESCS);
+    netback_end();
+}
+
 /* --- the way down -------------------------------------------------------------------------------
  */
 

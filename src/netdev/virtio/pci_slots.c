@@ -49,7 +49,8 @@ static void add_bus(struct hot_bus bus)
         buses[count++] = bus;
 }
 
-/* The bus that the DSDT tells of by the bridges on the way to it. */
+/* The bus that the DSDT tells of by the bridges on the way to it. Bus 0 is behind no bridge: one
+ * that says so has no number. */
 static bool follow_path(const struct pci_access *pci, const struct pci_acpi_bus *path, uint8_t *bus)
 {
     *bus = 0;
@@ -58,6 +59,8 @@ static bool follow_path(const struct pci_access *pci, const struct pci_acpi_bus 
         if ((pci_read8(pci, bridge, PCI_HEADER_TYPE + 2) & 0x7f) != 1)
             return false;
         *bus = pci_read8(pci, bridge, PCI_BUS_NUMBERS + 1);
+        if (*bus == 0)
+            return false;
     }
     return true;
 }
@@ -77,14 +80,12 @@ static void find_express(const struct pci_access *pci, uint16_t bridge)
 {
     const uint32_t wanted = SLOT_HOT_PLUG | SLOT_HAS_BUTTON | SLOT_HAS_POWER;
     const uint32_t cap = pci_capability(pci, bridge, PCI_CAPABILITY_EXPRESS, PCI_EXPRESS_LEN);
+    const uint8_t bus = pci_read8(pci, bridge, PCI_BUS_NUMBERS + 1);
 
-    if (cap == 0 || !(pci->read(bridge, cap) & PORT_HAS_SLOT) ||
+    if (bus == 0 || cap == 0 || !(pci->read(bridge, cap) & PORT_HAS_SLOT) ||
         (pci->read(bridge, cap + SLOT_ABILITIES) & wanted) != wanted)
         return;
-    add_bus((struct hot_bus){.bus = pci_read8(pci, bridge, PCI_BUS_NUMBERS + 1),
-                             .is_express = true,
-                             .port = bridge,
-                             .capability = cap});
+    add_bus((struct hot_bus){.bus = bus, .is_express = true, .port = bridge, .capability = cap});
     /* What happened before this start doesn't count: a device that was plugged in, say. */
     pci->write(bridge, cap + SLOT_CONTROL,
                (pci->read(bridge, cap + SLOT_CONTROL) & 0xffff) | STATUS_EVENTS);
@@ -115,7 +116,8 @@ static uint32_t wanted_back(const struct pci_access *pci, const struct hot_bus *
         return word != UINT32_MAX && !(word & POWER_OFF) && (word & wanted) == wanted;
     }
     pci->out((uint16_t)(acpi_port + ACPI_SELECT), bus->select);
-    return pci->in((uint16_t)(acpi_port + ACPI_WANTED));
+    const uint32_t slots = pci->in((uint16_t)(acpi_port + ACPI_WANTED));
+    return slots == UINT32_MAX ? 0 : slots; /* all at once: there are no such registers */
 }
 
 static void set_power(const struct pci_access *pci, const struct hot_bus *bus, uint32_t word,
@@ -145,11 +147,12 @@ bool pci_slot_wanted_back(const struct pci_access *pci, uint16_t function)
     return wanted_slot(pci, &function);
 }
 
-void pci_slot_give_back(const struct pci_access *pci, uint16_t function)
+void pci_slot_give_back(const struct pci_access *pci, uint16_t function,
+                        bool (*in_use)(uint16_t function))
 {
     const struct hot_bus *bus = wanted_slot(pci, &function);
 
-    if (!bus)
+    if (!bus || in_use(function))
         return;
     if (bus->is_express) {
         set_power(pci, bus, pci->read(bus->port, bus->capability + SLOT_CONTROL),
@@ -185,7 +188,7 @@ void pci_slots_tidy(const struct pci_access *pci, bool (*in_use)(uint16_t functi
     const uint32_t wanted = wanted_back(pci, bus);
     for (uint32_t device = 0; device < 32; device++) {
         const uint16_t function = PCI_FUNCTION(bus->bus, device, 0);
-        if ((wanted >> device & 1) && !in_use(function))
-            pci_slot_give_back(pci, function);
+        if (wanted >> device & 1)
+            pci_slot_give_back(pci, function, in_use);
     }
 }

@@ -24,8 +24,10 @@ void pci_slots_find(const struct pci_access *pci);
 /* Is the device that this is a function of wanted back, or a bridge on the way to it? */
 bool pci_slot_wanted_back(const struct pci_access *pci, uint16_t function);
 
-/* Gives back what is wanted: no function of it may be in use. */
-void pci_slot_give_back(const struct pci_access *pci, uint16_t function);
+/* Gives back what is wanted, the device or a bridge on the way to it, unless a function there is in
+ * use: `function` is one of the slot that is to be given. */
+void pci_slot_give_back(const struct pci_access *pci, uint16_t function,
+                        bool (*in_use)(uint16_t function));
 
 /* False if the slot of this function has no power. If a device is in it, it gets power, and some
  * milliseconds later that can be used. */

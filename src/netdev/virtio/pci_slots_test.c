@@ -20,7 +20,7 @@ static uint16_t used;
 
 static bool in_use(uint16_t first)
 {
-    return first == used;
+    return first >> 3 == used >> 3;
 }
 
 static void ignore(const struct pci_access *pci, uint16_t function)
@@ -32,6 +32,7 @@ static void ignore(const struct pci_access *pci, uint16_t function)
 static void begin_acpi(void)
 {
     pci_fake_begin();
+    used = 0;
     pci_fake_host.dsdt = (struct pci_acpi_table){dsdt, sizeof dsdt};
     pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
     pci_fake_add(PCI_FUNCTION(0, 3, 0), 0x22222222, 1)->words[PCI_BUS_NUMBERS / 4] = 0x010100;
@@ -43,6 +44,7 @@ static void begin_acpi(void)
 static struct pci_fake_function *begin_express(void)
 {
     pci_fake_begin();
+    used = 0;
     pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
     struct pci_fake_function *port = pci_fake_add(PCI_FUNCTION(0, 4, 0), 0x000c1b36, 1);
     port->words[PCI_BUS_NUMBERS / 4] = 0x010100;
@@ -69,13 +71,32 @@ TEST(pci_slots_of_acpi)
     CHECK(pci_slot_wanted_back(&pci_fake, function));
     CHECK(!pci_slot_wanted_back(&pci_fake, PCI_FUNCTION(1, 6, 0)));
     CHECK(!pci_slot_wanted_back(&pci_fake, PCI_FUNCTION(2, 5, 0))); /* a bus without slots */
-    pci_slot_give_back(&pci_fake, function);
+    pci_slot_give_back(&pci_fake, function, in_use);
     CHECK(pci_fake_slots.given[1] == 1 << 5 && pci_fake_slots.given[0] == 0);
     CHECK(!pci_slot_wanted_back(&pci_fake, function));
     pci_fake_slots.wanted[0] = 1 << 3; /* the bridge on the way to it */
     CHECK(pci_slot_wanted_back(&pci_fake, function));
-    pci_slot_give_back(&pci_fake, function);
+    used = PCI_FUNCTION(0, 3, 0); /* as one behind it that isn't given yet makes it */
+    pci_slot_give_back(&pci_fake, function, in_use);
+    CHECK_EQ(pci_fake_slots.given[0], 0);
+    used = 0;
+    pci_slot_give_back(&pci_fake, function, in_use);
     CHECK_EQ(pci_fake_slots.given[0], 1 << 3);
+    pci_fake_slots.wanted[1] = UINT32_MAX; /* nothing answers at those ports */
+    CHECK(!pci_slot_wanted_back(&pci_fake, function));
+}
+
+/* A port whose bus has no number doesn't tell of the slots of bus 0. */
+TEST(pci_slots_of_a_bus_without_a_number)
+{
+    struct pci_fake_function *port = begin_express();
+
+    port->words[PCI_BUS_NUMBERS / 4] = 0;
+    pci_slots_find(&pci_fake);
+    port->words[CONTROL] = PRESENT | BUTTON;
+    CHECK(!pci_slot_wanted_back(&pci_fake, PCI_FUNCTION(0, 0, 0)));
+    port->words[CONTROL] = POWER_OFF;
+    CHECK(pci_slot_has_power(&pci_fake, PCI_FUNCTION(0, 3, 0)));
 }
 
 TEST(pci_slots_give_back_what_nobody_uses)
@@ -98,7 +119,7 @@ TEST(pci_slots_of_express)
     CHECK(!pci_slot_wanted_back(&pci_fake, function));
     port->words[CONTROL] |= BUTTON;
     CHECK(pci_slot_wanted_back(&pci_fake, function));
-    pci_slot_give_back(&pci_fake, function);
+    pci_slot_give_back(&pci_fake, function, in_use);
     CHECK_EQ(port->words[CONTROL] & 0x7c0, POWER_OFF | 3 << 8 | 3 << 6);
     CHECK(port->words[CONTROL] & BUTTON); /* a one, which clears it */
     port->words[CONTROL] &= 0xffff;       /* the device has gone */
@@ -192,4 +213,24 @@ TEST(virtio_pci_that_is_plugged_in_again)
     f->words[BAR_4] = 0xc;
     pci_fake_capability(f, 0x80, 0, VIRTIO_PCI_CAP_NOTIFY_CFG, 0x3000, 0x1000);
     CHECK(t->ops->present(t));
+}
+
+/* One that can't be used is found, and wanted back while another one is looked at. */
+TEST(virtio_pci_gives_back_a_device_that_can_not_be_used)
+{
+    struct virtio_pci dev;
+
+    begin_acpi();
+    struct pci_fake_function *f = pci_fake_virtio();
+    virtio_pci_probe(&pci_fake); /* it offers no VIRTIO_F_VERSION_1 */
+    f->address = PCI_FUNCTION(0, 6, 0);
+    CHECK(virtio_pci_attach(&dev, &pci_fake, f->address));
+    CHECK(dev.common->device_status & VIRTIO_CONFIG_S_FAILED);
+    dev.base.ops->set_status(&dev.base, 15);
+    pci_fake_slots.wanted[0] = 1 << 2;
+    for (uint32_t bus = 0; bus < 2; bus++) {
+        dev.next_slot_ns = 0;
+        CHECK(!dev.base.ops->wanted_back(&dev.base));
+    }
+    CHECK_EQ(pci_fake_slots.given[0], 1 << 2);
 }

@@ -40,11 +40,16 @@ static struct claim *find_claim(uint16_t function, uint32_t index)
     return NULL;
 }
 
-/* False if there are too many, and nothing may be given out any more. */
+/* False if there are too many, and nothing may be given out any more. What lies beyond the
+ * addresses that an image can use is in nobody's way; so no sum of addresses and lengths goes
+ * round. */
 static bool claim_range(uint16_t function, uint32_t index, uint64_t base, uint64_t end)
 {
     struct claim *claim = find_claim(function, index);
 
+    if (base >= BOOT_ADDRESS_END)
+        return true;
+    end = end < base ? BOOT_ADDRESS_END : MIN(end, BOOT_ADDRESS_END);
     if (!claim && count == CLAIMS)
         return false;
     if (!claim)
@@ -114,8 +119,10 @@ static bool learn_function(const struct pci_access *pci, uint16_t function, bool
     uint64_t base, end;
     bool ok = true;
 
+    /* One that is known isn't measured: its device is in use, and doesn't hear other cores then. */
     for (uint32_t i = 0; i < (is_bridge ? BRIDGE_BARS : PCI_BARS); i++)
-        if (pci->read(function, PCI_BAR0 + 4 * i) != 0 && /* a look is quicker than measuring */
+        if (!find_claim(function, i) &&
+            pci->read(function, PCI_BAR0 + 4 * i) != 0 && /* a look is quicker than measuring */
             pci_measure_bar(pci, function, i, &bar) && bar.base != 0)
             ok = ok && claim_range(function, i, bar.base, bar.base + bar.len);
     for (uint32_t i = 0; is_bridge && i < 2; i++)
@@ -159,6 +166,8 @@ static bool find_room(uint16_t function, uint64_t base, uint64_t end, uint64_t l
 {
     const struct claim *claim;
 
+    if (len > BOOT_ADDRESS_END)
+        return false;
     for (base = ALIGN_UP(base, align); base < end && len <= end - base;
          base = ALIGN_UP(claim->end, align)) {
         claim = claim_in(function, base, base + len);

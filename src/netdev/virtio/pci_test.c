@@ -227,3 +227,41 @@ TEST(pci_bar_behind_a_bridge_without_room)
     pci_fake_host.window_end = pci_fake_host.window; /* the host bridge has none to give */
     CHECK(!pci_bar(&pci_fake, f->address, 2, &bar));
 }
+
+/* A bridge that passes on nearly all addresses there are: nothing behind the end of what it passes
+ * on is free, nor at 0, where the next multiple of a length would be. */
+TEST(pci_bar_behind_a_bridge_that_passes_on_all)
+{
+    struct pci_bar bar;
+
+    pci_fake_begin();
+    pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
+    struct pci_fake_function *bridge = pci_fake_add(PCI_FUNCTION(0, 1, 0), 0x22222222, 1);
+    struct pci_fake_function *f = pci_fake_virtio();
+    bridge->words[PREFETCH] = 0xffe10011; /* 64 bits: from 1 MiB to 1 MiB below the end */
+    bridge->words[PREFETCH + 2] = UINT32_MAX;
+    f->words[PCI_BAR0 / 4 + 4] = 0xc;
+    f->bar_len[4] = 2u << 20;
+    pci_scan(&pci_fake, visit);
+    CHECK(!pci_bar(&pci_fake, f->address, 4, &bar));
+    CHECK_EQ(f->words[PCI_BAR0 / 4 + 4] | f->words[PCI_BAR0 / 4 + 5], 0xc);
+}
+
+/* Another one's address is looked for while this one is in use: its registers stay where they are,
+ * as other cores may write to them. */
+TEST(pci_bar_in_use_is_measured_once)
+{
+    struct pci_bar bar;
+
+    pci_fake_begin();
+    pci_fake_add(PCI_FUNCTION(0, 0, 0), 0x12378086, 0);
+    struct pci_fake_function *f = pci_fake_virtio();
+    struct pci_fake_function *other = pci_fake_add(PCI_FUNCTION(0, 5, 0), 0x10411af4, 0);
+    other->bar_len[0] = 0x1000;
+    pci_scan(&pci_fake, visit);
+    CHECK(pci_bar(&pci_fake, f->address, 4, &bar));
+    f->stuck_bits = PCI_COMMAND_MEMORY; /* so that the fake device tells of each measuring */
+    f->words[1] |= PCI_COMMAND_MEMORY;
+    CHECK(pci_bar(&pci_fake, other->address, 0, &bar));
+    CHECK(bar.base != 0);
+}

@@ -87,6 +87,7 @@ struct virtio_net_command {
 struct virtio_net_lost {
     bool noticed;         /* the console says that it has gone */
     bool lacks;           /* the console says that it is back without features in use */
+    bool wanted_back;     /* when we looked last; the other cores may have been asked to stop */
     uint32_t packets;     /* in flight, lost with it */
     uint64_t next_try_ns; /* of starting it again */
 };

@@ -87,6 +87,27 @@ TEST(virtio_net_is_stopped_while_its_device_is_away)
     fake_end();
 }
 
+/* A device that doesn't reset in time can't be given: it is tried again, and begins anew if nobody
+ * wants it any more. */
+TEST(virtio_net_keeps_a_device_that_does_not_reset)
+{
+    struct netbuf *packet;
+
+    begin();
+    fake.never_resets = true;
+    wanted = true;
+    CHECK(!link_up());
+    CHECK_EQ(given, 0);
+    wanted = false; /* as its transport says of one that it has told to reset */
+    CHECK(!link_up());
+    packet = fake_packet(0, FRAME);
+    CHECK_EQ(netdev_tx_burst(fake_dev, 0, &packet, 1), 0);
+    fake.never_resets = false;
+    CHECK(link_up());
+    CHECK_EQ(netdev_tx_burst(fake_dev, 0, &packet, 1), 1);
+    fake_end();
+}
+
 TEST(virtio_net_leaves_a_device_with_another_address_alone)
 {
     begin();

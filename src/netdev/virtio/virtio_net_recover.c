@@ -96,20 +96,29 @@ bool virtio_net_recover(struct virtio_net *net)
 bool virtio_net_give_back(struct virtio_net *net)
 {
     struct virtio_transport *t = net->transport;
+    struct virtio_net_lost *lost = &net->lost;
 
-    if (!t->ops->wanted_back || !t->ops->wanted_back(t))
+    if (!t->ops->wanted_back || !t->ops->wanted_back(t)) {
+        if (lost->wanted_back) /* who wanted it may have thought better of it */
+            netdev_ask_no_more();
+        lost->wanted_back = false;
         return false;
+    }
+    lost->wanted_back = true;
     if (!netdev_hold_others())
         return true;
-    if (virtio_reset(t) == 0) { /* else it may still write to what it has */
-        net->lost.packets += virtio_net_empty(net);
-        net->lost.noticed = true;
+    if (virtio_reset(t) == 0) {
+        lost->packets += virtio_net_empty(net);
         t->ops->give_back(t);
         print("%s: the device is wanted back and was given; the link is down until it is plugged "
               "in again.\n",
               t->where);
+    } else { /* it may still write to what it has */
+        virtio_net_stand_still(net);
+        print("%s: the device is wanted back and didn't reset; the link is down until it does.\n",
+              t->where);
     }
-    virtio_net_stand_still(net);
+    lost->noticed = true; /* also of one that didn't reset: it has to begin anew */
     netdev_let_go();
     return true;
 }

@@ -190,14 +190,14 @@ static bool arm(struct virtio_transport *t, uint16_t q, bool on)
 static struct virtio_pci *driven[DRIVEN_MAX];
 static uint32_t driven_count;
 
-/* Is a function of the slot that begins with `first` in use, or one behind it? */
-static bool slot_in_use(uint16_t first)
+/* Is a function of the slot that `member` is in in use, or one behind it? */
+static bool slot_in_use(uint16_t member)
 {
     for (uint32_t i = 0; i < driven_count; i++) {
         uint16_t function = driven[i]->function;
         uint32_t depth = 0;
-        do {
-            if (driven[i]->status != 0 && function >> 3 == first >> 3)
+        do { /* one that wasn't told to begin, or was given up before, does nothing */
+            if (driven[i]->status & VIRTIO_CONFIG_S_DRIVER_OK && function >> 3 == member >> 3)
                 return true;
         } while (pci_bridge_of(function, &function) && depth++ < PCI_DEPTH_MAX);
     }
@@ -224,8 +224,8 @@ static void give_back(struct virtio_transport *t)
     struct virtio_pci *dev = pci_of(t);
 
     dev->left_alone = true;
-    if (!slot_in_use(dev->function)) /* of a slot's functions, whose driver is the last to let go */
-        pci_slot_give_back(dev->pci, dev->function);
+    /* Of a slot's functions, or of those behind a bridge, whose driver is the last to let go. */
+    pci_slot_give_back(dev->pci, dev->function, slot_in_use);
 }
 
 static bool reattach(struct virtio_pci *dev);
