@@ -18,7 +18,7 @@ void console_turn(void);
 uint64_t console_sleep_until(uint64_t deadline_ns);
 
 /* Before the image ends or is suspended: waits until all that is kept has been read, or the device
- * has taken nothing for about a second. False if something is left. */
+ * has taken nothing for about a second, or too little for ten. False if something is left. */
 bool console_flush(void);
 
 /* --- from the platform ----------------------------------------------------------------------- */
