@@ -58,10 +58,9 @@ void boot_exit(int code)
     bool crash = code == BOOT_EXIT_PANIC || code == BOOT_EXIT_FAULT;
 
     print("Ringloop: exit %d.\n", code);
-    if (xen_find()) {
-        console_end();
+    console_end();
+    if (xen_find())
         xen_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
-    }
     if (inb(DEBUG_EXIT_PORT) != PORT_ABSENT)
         outb(DEBUG_EXIT_PORT, (uint8_t)code);
     for (;;)
