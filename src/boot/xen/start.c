@@ -26,7 +26,8 @@ static void connect_to_xen(void)
 void machine_init_ring0(void)
 {
     if (!xen_find())
-        panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
+        boot_misconfigured(
+            "this image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
     connect_to_xen();
 }
 
