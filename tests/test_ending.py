@@ -219,4 +219,4 @@ def test_processors_are_started_as_acpi_lists_them(tmp_path, x2apic):
     with boot("selftest", "cores=2 only=cores_", cpus=3, more=more) as vm:
         vm.expect(r"^\d+ passed, 0 failed, 0 skipped$")
     with boot("selftest", "cores=3 only=cores_", cpus=3, more=more) as vm:
-        vm.expect("^panic: cores=3 needs as many processors, and 2 came")
+        vm.expect("^selftest: cores=3 needs as many processors, and 2 came")

@@ -76,7 +76,7 @@ def udpkv(*keys):
 def test_without_a_back_end_it_says_what_to_do(tmp_path):
     with udpkv(f"vhost={tmp_path}/nobody") as app:
         app.expect("vhost=.*/nobody can't be used: No such file or directory; start the back end")
-        assert app.status() == 70
+        assert app.status() == 64
     with udpkv() as app:
         app.expect("needs a network device and .*; vhost=SOCK names")
         assert app.status() == 64

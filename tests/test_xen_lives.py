@@ -27,8 +27,8 @@ def test_an_image_for_other_vmms_says_so_to_who_gives_it_to_xl(xen):
 
 def test_an_image_for_xen_says_so_to_who_gives_it_to_qemu():
     with Vm(qemu_command(image("hello", "xen"), machine="microvm")) as hello:
-        hello.expect(r"^panic: This image is for Xen, and there is none; build it with PLAT=kvm ")
-        assert hello.exit_code() == 70
+        hello.expect(r"^hello: this image is for Xen, and there is none; build it with PLAT=kvm ")
+        assert hello.exit_code() == 64
 
 
 def test_what_goes_wrong_before_there_is_a_console_is_told(xen):

@@ -63,8 +63,10 @@ NONE = "^udpkv: it needs a network device and this machine has none that it coul
       f"{NONE}: the lines above name "]),
     ("cores=2", {"vif": f"mac={MACS[0]}", "vcpus": 2},
      ["^udpkv: cores=2 needs as many queue pairs, and netfront at vif 0 has 1; .*max_queues"]),
+    ("udpkv.mem=64M", {"vif": f"mac={MACS[0]}", "memory": 16},
+     [r"^udpkv: udpkv\.mem=65536K is more than this machine has left for items; "]),
 ])
-def test_wrong_vifs_are_told(xen, keys, more, sentences):
+def test_wrong_vifs_and_keys_that_dont_fit_are_told(xen, keys, more, sentences):
     with xen.domain(image("udpkv", "xen"), keys, **more) as domain:
         check_misconfigured(domain, *sentences)
 

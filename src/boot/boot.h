@@ -23,13 +23,21 @@ int app_main(void);
  */
 enum boot_exit {
     BOOT_EXIT_OK = 0,
-    BOOT_EXIT_USAGE = 64, /* command line or machine: the console says what is wrong */
-    BOOT_EXIT_PANIC = 70, /* panic or assert */
+    BOOT_EXIT_USAGE = 64, /* wrong command line or machine: the console says what to change */
+    BOOT_EXIT_PANIC = 70, /* panic or assert: a bug, or a host that breaks its word */
     BOOT_EXIT_FAULT = 71, /* a processor exception */
 };
 
 /* Ends the image. */
 _Noreturn void boot_exit(int code);
+
+/*
+ * The machine that the image was given, or a key, isn't what it needs: too little memory, too few
+ * processors or devices, a value that doesn't fit them. Says so in a sentence that tells what to
+ * change, behind the app's name, and ends the image with BOOT_EXIT_USAGE. It is no panic: started
+ * again, the image would come to the same end, so no supervisor should. In panic.c.
+ */
+_Noreturn void boot_misconfigured(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* True once the operator asked the image to end: Ctrl-C on the console, the power button, SIGINT
  * or SIGTERM on linux. Cheap enough for a loop: it looks at the console once in 10 ms, at the
@@ -94,7 +102,7 @@ uint64_t boot_interrupts(void);
 /*
  * How many cores the app's loops run on: the key `cores`, 1 unless it is given. An image has the
  * key only if it calls this or boot_run. If the machine hasn't so many, the image doesn't start:
- * panic.
+ * boot_misconfigured.
  */
 uint32_t boot_cores(void);
 
@@ -141,8 +149,8 @@ uint64_t boot_memory_bytes(void);
 
 /*
  * Makes `len` bytes of a device's registers at the physical address `phys` readable and writable,
- * uncached. They end at BOOT_ADDRESS_END at the latest. Not on linux. Panics if there is no memory
- * for page tables.
+ * uncached. They end at BOOT_ADDRESS_END at the latest. Not on linux. Ends the image, as
+ * boot_misconfigured does, if there is no memory for page tables.
  */
 void *boot_map_device(uint64_t phys, size_t len);
 

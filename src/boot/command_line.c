@@ -127,7 +127,7 @@ static void take_value(const struct boot_key *key, const struct word *word, bool
     }
     char *value = boot_alloc(word->value_len + 1, 1);
     if (!value)
-        panic("The machine has no memory for its command line; give it more.");
+        boot_misconfigured("the machine has no memory for its command line; give it more.");
     memcpy(value, word->value, word->value_len);
     set_key(key, value);
     if (*seen && !repeats(key)) {

@@ -20,7 +20,7 @@ extern void (*cores_wake_others)(void);
 /* --- from the platform ----------------------------------------------------------------------- */
 
 /* On core 0, at start-up: starts cores 1 to count - 1, each of which calls cores_loop on a stack of
- * its own. Panics if the machine hasn't so many. */
+ * its own. Ends the image, as boot_misconfigured does, if the machine hasn't so many. */
 void cores_start(uint32_t count);
 
 /* Sleeps until core_wake was called for this core since its last sleep, or clock_ns() is

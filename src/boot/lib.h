@@ -49,8 +49,9 @@ void print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /*
  * In panic.c.
- * panic: the machine can't go on. Says so in one full sentence that tells what to change, prints a
- * backtrace and exits with BOOT_EXIT_PANIC.
+ * panic: the machine can't go on, and no configuration is to blame (boot_misconfigured is for
+ * that). Says so in one full sentence that tells what to change, prints a backtrace and exits with
+ * BOOT_EXIT_PANIC.
  * assert: a bug of ours. Always on; its expression has no side effect.
  */
 _Noreturn void panic(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -58,8 +59,8 @@ _Noreturn void assert_failed(const char *expr, const char *file, int line);
 #define assert(expr) (likely(expr) ? (void)0 : assert_failed(#expr, __FILE__, __LINE__))
 
 /*
- * Where a test expects a panic: while this is set, panic and assert on core 0 jump there in place
- * of ending the image. Only test.h's CHECK_PANICS sets it.
+ * Where a test expects a panic: while this is set, panic, assert and boot_misconfigured on core 0
+ * jump there in place of ending the image. Only test.h's CHECK_PANICS sets it.
  */
 extern void **panic_catch;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of lib.c: formatting, numbers, panics. */
+/* Tests of lib.c: formatting, numbers, and the ends that a test may expect. */
+#include "boot/boot.h"
 #include "boot/test.h"
 
 #define CHECK_FORMAT(want, ...)                                                                    \
@@ -55,6 +56,7 @@ TEST(panic_and_assert_end_what_they_are_called_from)
 {
     CHECK_PANICS(panic("expected"));
     CHECK_PANICS(assert(1 + 1 == 3));
+    CHECK_PANICS(boot_misconfigured("expected"));
 }
 
 TEST(byte_order)

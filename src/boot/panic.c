@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* panic.c - the end of an image that can't go on, and which core tells of it. */
+/* panic.c - the end of an image that can't go on, or can't start, and which core tells of it. */
 #include "boot/backtrace.h"
 #include "boot/boot.h"
 
@@ -36,6 +36,20 @@ void panic(const char *fmt, ...)
     const uintptr_t *frame = __builtin_frame_address(0);
     backtrace_print((uintptr_t)__builtin_return_address(0), frame[0]);
     boot_exit(BOOT_EXIT_PANIC);
+}
+
+void boot_misconfigured(const char *fmt, ...)
+{
+    char text[900]; /* so that its line is below print's limit */
+    va_list args;
+
+    if (panic_catch && boot_core() == 0)
+        __builtin_longjmp(panic_catch, 1);
+    va_start(args, fmt);
+    vformat(text, sizeof text, fmt, args);
+    va_end(args);
+    print("%s: %s\n", boot_app, text);
+    boot_exit(BOOT_EXIT_USAGE);
 }
 
 void assert_failed(const char *expr, const char *file, int line)

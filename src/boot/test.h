@@ -60,7 +60,7 @@ _Noreturn void test_failed(const char *file, int line, const char *what);
         }                                                                                          \
     } while (0)
 
-/* The statement must end in panic or a failed assert. Its locals are lost. */
+/* The statement must end in panic, a failed assert or boot_misconfigured. Its locals are lost. */
 #define CHECK_PANICS(statement)                                                                    \
     do {                                                                                           \
         void *catch_[5];                                                                           \

@@ -14,9 +14,9 @@ uint32_t gateway_of(struct ipv4_prefix ours)
 
     if (router &&
         (!ipv4_prefix_has(ours, router) || router == ours.address || !ipv4_prefix_is_host(there)))
-        panic("net.gw=%s can't be reached from net.ip=%s/%u; give the address of another host of "
-              "that "
-              "network.",
-              ipv4_format(text, router), ipv4_format(own, ours.address), ours.len);
+        boot_misconfigured(
+            "net.gw=%s can't be reached from net.ip=%s/%u; give the address of another host of "
+            "that network.",
+            ipv4_format(text, router), ipv4_format(own, ours.address), ours.len);
     return router;
 }

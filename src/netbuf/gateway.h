@@ -6,8 +6,9 @@
 
 #include "netbuf/ipv4.h"
 
-/* The router that net.gw names, for inet_resolve; 0 if the command line gives none. Panics with a
- * sentence if it can't be a neighbour of ours. An app that calls this has the key. */
+/* The router that net.gw names, for inet_resolve; 0 if the command line gives none. Ends the
+ * image, as boot_misconfigured does, if it can't be a neighbour of ours. An app that calls this has
+ * the key. */
 uint32_t gateway_of(struct ipv4_prefix ours);
 
 #endif

@@ -68,9 +68,10 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     char text[IPV4_TEXT_BYTES];
 
     if (!ipv4_prefix_is_host(prefix))
-        panic("%s/%u can't be a host's address; give one that is unicast and neither its network's "
-              "first nor its last.",
-              ipv4_format(text, prefix.address), prefix.len);
+        boot_misconfigured(
+            "%s/%u can't be a host's address; give one that is unicast and neither its network's "
+            "first nor its last.",
+            ipv4_format(text, prefix.address), prefix.len);
     memset(inet, 0, sizeof *inet);
     inet->mac_number = eth_mac_number(mac);
     eth_mac_copy(inet->mac, mac);

@@ -132,7 +132,7 @@ enum inet_verdict {
     INET_UDP,     /* a UDP datagram for the app */
 };
 
-/* Sets up *inet. Panics if prefix.address can't be a host's. */
+/* Sets up *inet. Ends the image, as boot_misconfigured does, if no host can have prefix.address. */
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix);
 
 /*

@@ -194,7 +194,7 @@ struct netdev *netdev_get(uint32_t index);
 
 /* The device for an app that uses one: what the key net.dev says, by number, place or MAC address,
  * else the first. Says which it is, and which aren't used, if there are others. If there is none it
- * ends the image as netdev_misconfigured does. */
+ * ends the image as boot_misconfigured does. */
 struct netdev *netdev_pick(void);
 
 /* What to do about it, as the end of a sentence, if the machine lacks something. In probe_<plat>.c.
@@ -204,11 +204,6 @@ struct netdev_advice {
     const char *pairs;  /* a device has too few queue pairs */
 };
 extern const struct netdev_advice netdev_advice;
-
-/* The machine that the image was given, or a key, isn't what the app needs: says so in a sentence,
- * behind the app's name, and ends the image with BOOT_EXIT_USAGE. It isn't a crash: started again,
- * it would come to the same end. */
-_Noreturn void netdev_misconfigured(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* For drivers: adds a device while netdev_probe runs. False if NETDEV_MAX are there already. */
 bool netdev_register(struct netdev *dev);
@@ -260,11 +255,15 @@ int netdev_open_queues(struct netdev *dev, uint16_t pairs, const struct netdev_r
 void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **pools,
                        uint32_t count, uint32_t room_bytes, uint32_t offloads);
 
+/* Ends the image of an app that can do nothing without the device, with why it wasn't opened:
+ * `error` is what the calls above returned. As boot_misconfigured does if that is about values or
+ * memory, which a key or the machine's configuration changes, else by a panic. */
+_Noreturn void netdev_cant_start(const struct netdev_info *info, int error);
+
 /* Makes a pool that the device can receive into: its buffers have the device's headroom and behind
  * it room for room_bytes, or for info->rx_buf_min_bytes if that is more. Packets in it can be sent
- * through any other device, too. No larger than need be. Panics if the machine has too little
- * memory.
- */
+ * through any other device, too. No larger than need be. Ends the image, as boot_misconfigured
+ * does, if the machine has too little memory. */
 struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const char *name,
                                        uint32_t count, uint32_t room_bytes);
 

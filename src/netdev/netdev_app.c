@@ -8,18 +8,6 @@
 
 enum { POOL_BUF_MIN = 128 };
 
-void netdev_misconfigured(const char *fmt, ...)
-{
-    char text[400];
-    va_list args;
-
-    va_start(args, fmt);
-    vformat(text, sizeof text, fmt, args);
-    va_end(args);
-    print("%s: %s\n", boot_app, text);
-    boot_exit(BOOT_EXIT_USAGE);
-}
-
 /* --- from FOUND to STARTED ------------------------------------------------------------------- */
 
 RUNS_SELDOM int netdev_open_queues(struct netdev *dev, uint16_t pairs,
@@ -48,6 +36,16 @@ RUNS_SELDOM int netdev_open(struct netdev *dev, struct netbuf_pool *pool, uint32
     return netdev_open_queues(dev, 1, &rx, &tx, offloads);
 }
 
+RUNS_SELDOM void netdev_cant_start(const struct netdev_info *info, int error)
+{
+    const char *reason = netdev_strerror(error);
+
+    if (error == NETDEV_EINVAL || error == NETDEV_ENOTSUP || error == NETDEV_ENOMEM)
+        boot_misconfigured("the network device %s at %s can't be started: %s.", info->driver,
+                           info->where, reason);
+    panic("The network device %s at %s can't be started: %s.", info->driver, info->where, reason);
+}
+
 RUNS_SELDOM void netdev_open_cores(struct netdev *dev, uint32_t cores, struct netbuf_pool **pools,
                                    uint32_t count, uint32_t room_bytes, uint32_t offloads)
 {
@@ -57,15 +55,14 @@ RUNS_SELDOM void netdev_open_cores(struct netdev *dev, uint32_t cores, struct ne
 
     netdev_info(dev, &info);
     if (info.queue_pairs_max < cores)
-        netdev_misconfigured(
+        boot_misconfigured(
             "cores=%u needs as many queue pairs, and %s at %s has %u; %s, or ask for fewer cores.",
             cores, info.driver, info.where, info.queue_pairs_max, netdev_advice.pairs);
     for (uint32_t core = 0; core < cores; core++)
         rx[core].pool = pools[core] = netdev_pool_create(&info, boot_app, count, room_bytes);
     int error = netdev_open_queues(dev, (uint16_t)cores, rx, tx, offloads);
     if (error)
-        panic("The network device %s at %s can't be started: %s.", info.driver, info.where,
-              netdev_strerror(error));
+        netdev_cant_start(&info, error);
 }
 
 RUNS_SELDOM struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info,
@@ -79,16 +76,18 @@ RUNS_SELDOM struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *
         .name = name, .count = count, .headroom_bytes = (uint16_t)headroom};
 
     if (headroom + room_bytes > PAGE_SIZE && info->rx_buf_min_bytes != PAGE_SIZE)
-        panic("%s needs packet buffers with room for %u bytes for %s at %s, and they have "
-              "at most %u; ask for less, or set a lower MTU.",
-              boot_app, room_bytes, info->driver, info->where, PAGE_SIZE - headroom);
+        boot_misconfigured(
+            "it needs packet buffers with room for %u bytes for %s at %s, and they have "
+            "at most %u; ask for less, or set a lower MTU.",
+            room_bytes, info->driver, info->where, PAGE_SIZE - headroom);
     room_bytes = MIN(room_bytes, PAGE_SIZE - headroom);
     conf.buf_bytes = (uint16_t)MAX(ALIGN_UP(headroom + room_bytes, CACHE_LINE), POOL_BUF_MIN);
     struct netbuf_pool *pool = netbuf_pool_create(&conf);
     if (!pool)
-        panic("This machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "
-              "memory.",
-              boot_alloc_max() >> 10, count, netbuf_pool_bytes(&conf) >> 10);
+        boot_misconfigured(
+            "this machine has %zu KiB left and %u packet buffers take %zu KiB; give it more "
+            "memory.",
+            boot_alloc_max() >> 10, count, netbuf_pool_bytes(&conf) >> 10);
     return pool;
 }
 

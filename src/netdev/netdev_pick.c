@@ -52,14 +52,12 @@ RUNS_SELDOM struct netdev *netdev_pick(void)
     const uint32_t count = netdev_probe();
 
     if (count == 0 && netdev_any_unusable())
-        netdev_misconfigured(
-            "it needs a network device and this machine has none that it could use: "
-            "the lines above name what it has, and why that can't be used.");
+        boot_misconfigured("it needs a network device and this machine has none that it could use: "
+                           "the lines above name what it has, and why that can't be used.");
     if (count == 0)
-        netdev_misconfigured(
-            "it needs a network device and this machine has none that it could use; "
-            "%s.",
-            netdev_advice.device);
+        boot_misconfigured("it needs a network device and this machine has none that it could use; "
+                           "%s.",
+                           netdev_advice.device);
     const uint32_t index = wanted_index(count);
     if (index < count) {
         for (uint32_t i = 0; i < count && count > 1; i++)
@@ -69,6 +67,6 @@ RUNS_SELDOM struct netdev *netdev_pick(void)
     }
     for (uint32_t i = 0; i < count; i++)
         print_device(netdev_get(i), i, "");
-    netdev_misconfigured(
+    boot_misconfigured(
         "net.dev=%s is none of this machine's network devices; they are listed above.", wanted);
 }

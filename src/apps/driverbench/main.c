@@ -145,7 +145,8 @@ int app_main(void)
 
     pool = netbuf_pool_create(&conf);
     if (!pool)
-        panic("There is no memory for %d packet buffers; give the machine 32M.", POOL_BUFFERS);
+        boot_misconfigured("there is no memory for %d packet buffers; give the machine 32M.",
+                           POOL_BUFFERS);
     for (uint32_t v = 0; v < ARRAY_LEN(variants); v++) {
         backend_init(&backends[v], variants[v].features);
         int error = virtio_net_init(&nets[v], &backends[v].base);

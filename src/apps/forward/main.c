@@ -26,8 +26,8 @@ static void open_devices(void)
 
     count = netdev_probe();
     if (count == 0 || count % 2 != 0)
-        netdev_misconfigured("it needs network devices in pairs, and there are %u; %s.", count,
-                             netdev_advice.device);
+        boot_misconfigured("it needs network devices in pairs, and there are %u; %s.", count,
+                           netdev_advice.device);
     for (uint32_t i = 0; i < count; i++) {
         devices[i] = netdev_get(i);
         netdev_open_cores(devices[i], boot_cores(), pools, BUFFERS, FRAME_BYTES, NETDEV_OFFLOAD_SG);

@@ -119,7 +119,7 @@ static struct netdev *find_device(struct netdev_info *info)
 
     netdev_info(dev, info);
     if (options_sends(&options) && largest_size() > info->mtu_bytes + (uint32_t)ETH_EXTRA)
-        netdev_misconfigured(
+        boot_misconfigured(
             "size asks for frames of up to %u bytes and %s at %s sends up to %u, its MTU of %u and "
             "%d; choose smaller ones or raise the MTU where the host sets it.",
             largest_size(), info->driver, info->where, info->mtu_bytes + ETH_EXTRA, info->mtu_bytes,
@@ -151,9 +151,10 @@ static void create_pools(const struct netdev_info *info, struct pools *p)
     else if (given)
         rx_count = given;
     if (rx_count < queues * rx_descs || tx_count < options.burst)
-        panic("pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
-              "receive rings' %u.",
-              given, options.burst, queues * rx_descs);
+        boot_misconfigured(
+            "pool=%u is too small; it must hold a burst of %lu, and for mode=rx and mode=fwd the "
+            "receive rings' %u.",
+            given, options.burst, queues * rx_descs);
     p->rx = netdev_pool_create(info, p->rx_name, rx_count, receive_room(info));
     if (options_sends(&options))
         p->tx = netdev_tx_pool_create(info, p->tx_name, tx_count, largest_size());
@@ -176,18 +177,18 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
         tx[q] = (struct netdev_txq_conf){.descs = (uint16_t)options.tx_descs};
     }
     if (offload && !(info->offloads & NETDEV_OFFLOAD_TX_CSUM))
-        panic("csum=offload needs a device that makes checksums and %s at %s doesn't; use csum=sw.",
-              info->driver, info->where);
+        boot_misconfigured(
+            "csum=offload needs a device that makes checksums and %s at %s doesn't; use csum=sw.",
+            info->driver, info->where);
     if (queue_pairs() > info->queue_pairs_max)
-        netdev_misconfigured("%s=%u needs as many queue pairs, and %s at %s has %u; %s.",
-                             options.cores > 1 ? "cores" : "queues", queue_pairs(), info->driver,
-                             info->where, info->queue_pairs_max, netdev_advice.pairs);
+        boot_misconfigured("%s=%u needs as many queue pairs, and %s at %s has %u; %s.",
+                           options.cores > 1 ? "cores" : "queues", queue_pairs(), info->driver,
+                           info->where, info->queue_pairs_max, netdev_advice.pairs);
     /* mode=fwd sends back what came in several buffers. */
     int error = netdev_open_queues(dev, (uint16_t)queue_pairs(), rx, tx,
                                    NETDEV_OFFLOAD_SG | (offload ? NETDEV_OFFLOAD_TX_CSUM : 0));
     if (error)
-        panic("The network device %s at %s can't be started: %s.", info->driver, info->where,
-              netdev_strerror(error));
+        netdev_cant_start(info, error);
     netdev_set_promisc(dev, true); /* what comes is for us; a device that can't filters nothing */
 }
 
@@ -222,7 +223,8 @@ static void prepare_loop(struct netdev *dev, const struct netdev_info *info, uin
     struct loop *l = boot_alloc(sizeof *l, CACHE_LINE);
 
     if (!l)
-        panic("This machine has no memory left for %u loops; give it more.", options.cores);
+        boot_misconfigured("this machine has no memory left for %u loops; give it more.",
+                           options.cores);
     format(p->rx_name, sizeof p->rx_name, "rx %u", core);
     format(p->tx_name, sizeof p->tx_name, "tx %u", core);
     create_pools(info, p);

@@ -127,7 +127,8 @@ void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
     struct netbuf **bufs = boot_alloc(count * sizeof *bufs, CACHE_LINE);
 
     if (!bufs)
-        panic("This machine has no memory left to fill %u packets; give it more.", count);
+        boot_misconfigured("this machine has no memory left to fill %u packets; give it more.",
+                           count);
     uint32_t n = netbuf_alloc_bulk(pool, bufs, count);
     assert(n == count);
     for (uint32_t i = 0; i < n; i++) {

@@ -167,7 +167,8 @@ RUNS_SELDOM int bench_run(struct server *const servers[], uint64_t key_count)
 {
     benches = boot_alloc(boot_cores() * sizeof *benches, CACHE_LINE);
     if (!benches)
-        panic("This machine has no memory left to measure with; give it more, or udpkv.mem= less.");
+        boot_misconfigured(
+            "this machine has no memory left to measure with; give it more, or udpkv.mem= less.");
     for (uint32_t i = 0; i < boot_cores(); i++)
         init_bench(&benches[i], servers[i], i);
     keys = key_count;

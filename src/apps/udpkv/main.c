@@ -96,9 +96,10 @@ static RUNS_SELDOM void create_cores(void)
 
     cores = boot_alloc(len, CACHE_LINE);
     if (!cores)
-        panic("This machine has %zu KiB left and udpkv needs %zu KiB for its cores; give it more "
-              "memory.",
-              boot_alloc_max() >> 10, len >> 10);
+        boot_misconfigured(
+            "this machine has %zu KiB left and udpkv needs %zu KiB for its cores; give it more "
+            "memory.",
+            boot_alloc_max() >> 10, len >> 10);
 }
 
 static RUNS_SELDOM void open_device(struct netdev_info *info)
@@ -106,7 +107,7 @@ static RUNS_SELDOM void open_device(struct netdev_info *info)
     dev = netdev_pick();
     netdev_info(dev, info);
     if (info->mtu_bytes < SERVER_MIN_MTU)
-        netdev_misconfigured(
+        boot_misconfigured(
             "the MTU of %s at %s is %u and at least %u are needed, which every IPv4 network has; "
             "raise it where the host sets it.",
             info->driver, info->where, info->mtu_bytes, SERVER_MIN_MTU);
@@ -122,13 +123,15 @@ static RUNS_SELDOM void create_store(void)
     uint64_t max = left > RESERVE_BYTES ? ALIGN_DOWN(left - RESERVE_BYTES, (size_t)4096) : 0;
 
     if (max < STORE_MIN_BYTES)
-        panic("This machine has %lu KiB left for items and udpkv needs %u KiB; give it more "
-              "memory.",
-              max >> 10, STORE_MIN_BYTES >> 10);
+        boot_misconfigured(
+            "this machine has %lu KiB left for items and udpkv needs %u KiB; give it more "
+            "memory.",
+            max >> 10, STORE_MIN_BYTES >> 10);
     if (mem_bytes > max)
-        panic("udpkv.mem=%luK is more than this machine has left for items; give it more memory, "
-              "or at most udpkv.mem=%luK.",
-              mem_bytes >> 10, max >> 10);
+        boot_misconfigured(
+            "udpkv.mem=%luK is more than this machine has left for items; give it more memory, "
+            "or at most udpkv.mem=%luK.",
+            mem_bytes >> 10, max >> 10);
     conf.store_bytes = mem_bytes ? mem_bytes : MIN(max, (uint64_t)DEFAULT_MEM_BYTES);
     void *memory = boot_alloc(conf.store_bytes, CACHE_LINE);
     assert(memory);
@@ -256,7 +259,7 @@ static RUNS_SELDOM int bench(void)
 
     for (uint32_t i = 0; i < boot_cores(); i++)
         if (!(pools[i] = netbuf_pool_create(&pool)))
-            panic("This machine has no memory for packet buffers; give it 8 MiB.");
+            boot_misconfigured("this machine has no memory for packet buffers; give it 8 MiB.");
     create_store();
     memcpy(conf.mac, mac, sizeof mac);
     conf.ip = inet_ip;

@@ -89,8 +89,8 @@ static uint64_t measure_timer_hz(void)
 static void start_first(void)
 {
     if (!(cpuid(1).edx & 1u << 9))
-        panic(
-            "The processor has no local APIC to wake it up; with QEMU, leave out -cpu ...,-apic.");
+        boot_misconfigured(
+            "the processor has no local APIC to wake it up; with QEMU, leave out -cpu ...,-apic.");
     boot_map_device(APIC, PAGE_SIZE);
     outb(PIC1_MASK, 0xff);
     outb(PIC2_MASK, 0xff);

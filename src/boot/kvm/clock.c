@@ -255,8 +255,8 @@ RUNS_SELDOM void clock_init(void)
         cycles_hz = pit_cycles_hz();
     }
     if (cycles_hz < HZ_MIN)
-        panic(
-            "The machine has no clock: neither KVM's, nor a frequency in CPUID, nor an 8254 timer. "
+        boot_misconfigured(
+            "the machine has no clock: neither KVM's, nor a frequency in CPUID, nor an 8254 timer. "
             "With QEMU, leave out pit=off.");
     ns_per_cycle = (NS_PER_S << 32) / cycles_hz;
     trap_gate(PROTECTION, wait_protection, STACK_TRAP); /* for msr_write */

@@ -80,10 +80,15 @@ RUNS_SELDOM void machine_start_cores(uint32_t count)
         start_processor(0, ALL_OTHERS, count);
     for (uint32_t i = 0; i < others && start_processor(ids[i], 0, i + 2); i++)
         continue;
+    if (cores_arrived() < count && others == count - 1)
+        panic("Processor %u didn't start in %llu s; give the host less to do or ask for fewer "
+              "cores.",
+              cores_arrived(), TIMEOUT_NS / 1000000000);
     if (cores_arrived() < count)
-        panic("cores=%u needs as many processors, and %u came; give the machine more (with QEMU "
-              "-smp %u) or ask for fewer cores.",
-              count, cores_arrived(), count);
+        boot_misconfigured(
+            "cores=%u needs as many processors, and %u came; give the machine more (with QEMU "
+            "-smp %u) or ask for fewer cores.",
+            count, cores_arrived(), count);
 }
 
 void machine_init_core(uint32_t core)

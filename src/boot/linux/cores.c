@@ -58,7 +58,8 @@ void cores_start(uint32_t count)
         sem_init(&wakes[core], 0, 0);
     for (uint32_t core = 1; core < count; core++) {
         if (pthread_create(&id, NULL, thread, (void *)(uintptr_t)core) != 0)
-            panic("The kernel gives this process no %u threads; ask for fewer with cores=.", count);
+            boot_misconfigured(
+                "the kernel gives this process no %u threads; ask for fewer with cores=.", count);
         pthread_detach(id);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -249,7 +249,8 @@ static bool take_memory(void)
     if (map_memory(len, MFD_HUGETLB | MFD_HUGE_2MB))
         return true;
     if (!map_memory(len, 0))
-        panic("The kernel gives no %lu MiB of memory; ask for less with mem=.", len >> 20);
+        boot_misconfigured("the kernel gives no %lu MiB of memory; ask for less with mem=.",
+                           len >> 20);
     return false;
 }
 
@@ -261,7 +262,7 @@ int main(int argc, char **argv)
     find_stack();
     linux_stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (linux_stop_fd < 0)
-        panic("The kernel gives no eventfd; allow this process more open files.");
+        boot_misconfigured("the kernel gives no eventfd; allow this process more open files.");
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     size_t len = join(argc, argv, line);

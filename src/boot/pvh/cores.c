@@ -24,8 +24,9 @@ RUNS_SELDOM void cores_start(uint32_t count)
 {
     core_memory = boot_alloc((count - 1) * sizeof *core_memory, PAGE_SIZE);
     if (!core_memory)
-        panic("This machine has %zu KiB left and %u cores take %zu KiB; give it more memory.",
-              boot_alloc_max() >> 10, count, (count - 1) * sizeof *core_memory >> 10);
+        boot_misconfigured(
+            "this machine has %zu KiB left and %u cores take %zu KiB; give it more memory.",
+            boot_alloc_max() >> 10, count, (count - 1) * sizeof *core_memory >> 10);
     for (uint32_t i = 0; i < count - 1; i++)
         prepare(&core_memory[i]);
     core_count = count;

@@ -90,7 +90,7 @@ RUNS_SELDOM void memory_init(void)
         memory_bytes += regions[i].end - regions[i].next;
     region_count = memory_cut(map, map_count, (uintptr_t)image_end, regions);
     if (region_count == 0)
-        panic("The machine has no memory above the image; give it 8 MiB or more.");
+        boot_misconfigured("the machine has no memory above the image; give it 8 MiB or more.");
 }
 
 bool memory_region(unsigned i, struct memory_region *region)
@@ -142,7 +142,8 @@ void *memory_table_page(void)
             return memset((void *)(uintptr_t)at, 0, PAGE_SIZE);
         }
     }
-    panic("No memory is left for page tables; give the machine more, in its first 16 MiB too.");
+    boot_misconfigured(
+        "no memory is left for page tables; give the machine more, in its first 16 MiB too.");
 }
 
 void *boot_alloc(size_t len, size_t align)

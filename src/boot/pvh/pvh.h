@@ -128,7 +128,7 @@ extern const char core_entry[], core_entry16[], core_entry16_end[];
 /* How many cores have come so far. */
 uint32_t cores_arrived(void);
 
-/* From the VMM's folder: starts processors until cores_arrived() is `count`, or panics. */
+/* From the VMM's folder: starts processors until cores_arrived() is `count`, or ends the image. */
 void machine_start_cores(uint32_t count);
 
 /* From the VMM's folder: the same as machine_init_ring0, on another core. */
@@ -167,8 +167,8 @@ void memory_give_end(const struct memory_region *piece);
 /* For paging.c: all regions are mapped now. */
 void memory_is_mapped(void);
 
-/* For paging.c: a zeroed page for a page table, from memory that is mapped; panics if there is
- * none. */
+/* For paging.c: a zeroed page for a page table, from memory that is mapped; ends the image, as
+ * boot_misconfigured does, if there is none. */
 void *memory_table_page(void);
 
 /* --- processor ------------------------------------------------------------------------------ */

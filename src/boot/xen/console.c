@@ -56,16 +56,17 @@ static size_t put_what_fits(const char *text, size_t len)
     return len;
 }
 
-/* Without Xen: the first serial port, which other VMMs show, if there is one. */
-static void write_serial(const char *text, size_t len)
+/* Without Xen: the first serial port, which other VMMs show. False if it is there and has no room.
+ */
+static bool put_serial(char byte)
 {
-    enum { LOOKS = 10000 };
+    const uint8_t status = inb(UART_LSR);
 
-    for (size_t i = 0; i < len && inb(UART_LSR) != LSR_ABSENT; i++) {
-        for (int look = 0; look < LOOKS && !(inb(UART_LSR) & LSR_EMPTY); look++)
-            continue;
-        outb(UART_DATA, (uint8_t)text[i]);
-    }
+    if (status != LSR_ABSENT && !(status & LSR_EMPTY))
+        return false;
+    if (status != LSR_ABSENT)
+        outb(UART_DATA, (uint8_t)byte);
+    return true;
 }
 
 size_t console_device_put(const char *text, size_t len)
@@ -74,10 +75,13 @@ size_t console_device_put(const char *text, size_t len)
 
     if (ring)
         return put_what_fits(text, len);
-    if (!xen_find())
-        write_serial(text, len);
-    else if (!nobody_reads)
+    if (!nobody_reads && xen_find()) {
         done = xen_last_words(text, len);
+    } else if (!nobody_reads) {
+        if (!put_serial(text[0]))
+            return 0;
+        len = 1;
+    }
     for (size_t i = done; i < len; i++)
         outb(PORT_E9, (uint8_t)text[i]);
     return len;

@@ -19,13 +19,12 @@ static long vcpu_op(unsigned op, uint32_t vcpu, void *arg)
     return xen_hypercall(__HYPERVISOR_vcpu_op, op, vcpu, (uintptr_t)arg);
 }
 
-/* A wrong configuration, and no crash: on_crash="restart" would repeat it for ever. */
 _Noreturn static void too_few(uint32_t core)
 {
-    print("cores=%u needs as many processors, and Xen has no vcpu %u for this domain; set vcpus=%u "
-          "in its configuration or ask for fewer cores.\n",
-          core_count, core, core_count);
-    boot_exit(BOOT_EXIT_USAGE);
+    boot_misconfigured(
+        "cores=%u needs as many processors, and Xen has no vcpu %u for this domain; set vcpus=%u "
+        "in its configuration or ask for fewer cores.",
+        core_count, core, core_count);
 }
 
 static void start_vcpu(uint32_t core)

@@ -26,7 +26,8 @@ static void connect_to_xen(void)
 void machine_init_ring0(void)
 {
     if (!xen_find())
-        panic("This image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
+        boot_misconfigured(
+            "this image is for Xen, and there is none; build it with PLAT=kvm for other VMMs.");
     connect_to_xen();
 }
 
@@ -58,10 +59,9 @@ void boot_exit(int code)
     bool crash = code == BOOT_EXIT_PANIC || code == BOOT_EXIT_FAULT;
 
     print("Ringloop: exit %d.\n", code);
-    if (xen_find()) {
-        console_end();
+    console_end();
+    if (xen_find())
         xen_shutdown(crash ? SHUTDOWN_crash : xen_end_reason);
-    }
     if (inb(DEBUG_EXIT_PORT) != PORT_ABSENT)
         outb(DEBUG_EXIT_PORT, (uint8_t)code);
     for (;;)

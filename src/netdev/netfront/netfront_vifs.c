@@ -50,7 +50,8 @@ static void add_vif(uint32_t vif)
     }
     struct netfront *nf = boot_alloc(sizeof *nf, CACHE_LINE);
     if (!nf)
-        panic("There is no memory for the network device vif %u; give the domain more.", vif);
+        boot_misconfigured(
+            "there is no memory for the network device vif %u; give the domain more.", vif);
     netfront_vifs.at_start[netfront_vifs.count++] = nf;
     if (netfront_init(nf, vif) != NETDEV_OK)
         netdev_unusable();

@@ -56,7 +56,8 @@ struct tap {
 };
 
 /* Registers a device that is the tap interface `name`, made now if there is none. It has the
- * address `mac`, or a random one if that is NULL. Panics with what to do if it can't be had. */
+ * address `mac`, or a random one if that is NULL. Ends the image, as boot_misconfigured
+ * does, with what to do if it can't be had. */
 void tap_add(const char *name, const uint8_t mac[6]);
 
 /* NULL if an interface can have that name, or what a good one looks like. */

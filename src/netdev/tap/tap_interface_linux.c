@@ -71,11 +71,12 @@ static const struct tap_port kernel = {.look = look_at_interface, .attach_again 
 _Noreturn static void no_file(const struct tap *tap, int error)
 {
     if (error == EACCES || error == EPERM)
-        panic("tap=%s can't be used: %s: %s; as root: chmod a+rw %s; ip tuntap add %s mode tap "
-              "user %u; ip link set %s up.",
-              tap->name, tun_path, strerror(error), tun_path, tap->name, geteuid(), tap->name);
-    panic("tap=%s can't be used: %s: %s; as root: modprobe tun.", tap->name, tun_path,
-          strerror(error));
+        boot_misconfigured(
+            "tap=%s can't be used: %s: %s; as root: chmod a+rw %s; ip tuntap add %s mode tap "
+            "user %u; ip link set %s up.",
+            tap->name, tun_path, strerror(error), tun_path, tap->name, geteuid(), tap->name);
+    boot_misconfigured("tap=%s can't be used: %s: %s; as root: modprobe tun.", tap->name, tun_path,
+                       strerror(error));
 }
 
 /* Ends with why the file can't be attached, and what to do. */
@@ -85,18 +86,21 @@ _Noreturn static void not_attached(const struct tap *tap, int error)
     const char *name = tap->name, *reason = strerror(error);
 
     if (error == EPERM && there)
-        panic("tap=%s can't be used: %s, as that interface is another user's; as root: ip tuntap "
-              "del %s mode tap; ip tuntap add %s mode tap user %u; ip link set %s up.",
-              name, reason, name, name, geteuid(), name);
+        boot_misconfigured(
+            "tap=%s can't be used: %s, as that interface is another user's; as root: ip tuntap "
+            "del %s mode tap; ip tuntap add %s mode tap user %u; ip link set %s up.",
+            name, reason, name, name, geteuid(), name);
     if (error == EBUSY)
-        panic("tap=%s can't be used: %s, as another process or another tap= has that interface; "
-              "name another one.",
-              name, reason);
+        boot_misconfigured(
+            "tap=%s can't be used: %s, as another process or another tap= has that interface; "
+            "name another one.",
+            name, reason);
     if (error == EINVAL && there)
-        panic("tap=%s can't be used: %s, as that interface isn't a tap with one queue; name "
-              "another one.",
-              name, reason);
-    panic(
+        boot_misconfigured(
+            "tap=%s can't be used: %s, as that interface isn't a tap with one queue; name "
+            "another one.",
+            name, reason);
+    boot_misconfigured(
         "tap=%s can't be used: %s; as root: ip tuntap add %s mode tap user %u; ip link set %s up.",
         name, reason, name, geteuid(), name);
 }
@@ -116,8 +120,9 @@ void tap_add(const char *name, const uint8_t mac[6])
     int error;
 
     if (!tap)
-        panic("There is no memory for the network device tap=%s; give the process more: mem=256M.",
-              name);
+        boot_misconfigured(
+            "there is no memory for the network device tap=%s; give the process more: mem=256M.",
+            name);
     tap_init(tap, &kernel, name, mac);
     tap->fd = open(tun_path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (tap->fd < 0)
@@ -126,7 +131,8 @@ void tap_add(const char *name, const uint8_t mac[6])
         not_attached(tap, error);
     tap->control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (tap->control < 0)
-        panic("tap=%s can't be used: the kernel gives no socket: %s.", name, strerror(errno));
+        boot_misconfigured("tap=%s can't be used: the kernel gives no socket: %s.", name,
+                           strerror(errno));
     read_mtu(tap);
     if (look_at_interface(tap) == TAP_DOWN)
         print("tap %s: the interface is down; as root: ip link set %s up.\n", name, name);

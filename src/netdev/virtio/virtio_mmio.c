@@ -203,7 +203,8 @@ static enum virtio_mmio_found probe_place(uint64_t phys, struct virtio_mmio **ne
         return found;
     struct virtio_mmio *dev = boot_alloc(sizeof *dev, CACHE_LINE);
     if (!dev)
-        panic("There is no memory for the network device at 0x%lx; give the machine more.", phys);
+        boot_misconfigured(
+            "there is no memory for the network device at 0x%lx; give the machine more.", phys);
     virtio_mmio_attach(dev, regs, VIRTIO_MMIO_LEN_MIN, phys);
     *net = dev;
     return found;

@@ -429,7 +429,8 @@ void virtio_net_add(struct virtio_transport *t)
     struct virtio_net *net = boot_alloc(sizeof *net, CACHE_LINE);
 
     if (!net)
-        panic("There is no memory for the network device at %s; give the machine more.", t->where);
+        boot_misconfigured(
+            "there is no memory for the network device at %s; give the machine more.", t->where);
     int error = virtio_net_init(net, t);
     if (error) {
         netdev_unusable();

@@ -402,7 +402,8 @@ static void add_device(const struct pci_access *pci, uint16_t function, uint32_t
 {
     struct virtio_pci *dev = boot_alloc(sizeof *dev, CACHE_LINE);
     if (!dev)
-        panic("There is no memory for the PCI device %x; give the machine more.", function);
+        boot_misconfigured("there is no memory for the PCI device %x; give the machine more.",
+                           function);
     if (!virtio_pci_attach(dev, pci, function)) {
         tell_unusable(dev, id);
         return;

@@ -11,7 +11,8 @@
 #include "netdev/virtio/virtio.h"
 
 /* Registers the network device behind the socket at `path`, which must stay. It has the address
- * `mac`, or a random one if that is NULL. Panics if nobody listens there. */
+ * `mac`, or a random one if that is NULL. Ends the image, as boot_misconfigured
+ * does, if nobody listens there, and by a panic if who listens doesn't answer as a back end. */
 void virtio_user_add(const char *path, const uint8_t mac[6]);
 
 enum { VIRTIO_USER_QUEUES = 16 }; /* receive and transmit queues of 8 pairs */

@@ -96,6 +96,8 @@ static bool examine(struct virtio_user *u)
     return vhost_user_set(v, VHOST_USER_SET_OWNER, "", 0, -1);
 }
 
+static const char wrong_answer[] = "who listens there doesn't answer, or not as vhost-user has it";
+
 const char *virtio_user_connect(struct virtio_user *u)
 {
     if (u->link.socket >= 0)
@@ -104,7 +106,7 @@ const char *virtio_user_connect(struct virtio_user *u)
     if (reason || examine(u))
         return reason;
     vhost_user_close(&u->link);
-    return "who listens there doesn't answer, or not as vhost-user has it";
+    return wrong_answer;
 }
 
 static void forget_queues(struct virtio_user *u)
@@ -367,16 +369,20 @@ void virtio_user_add(const char *path, const uint8_t mac[6])
     struct virtio_user *u = boot_alloc(sizeof *u, CACHE_LINE);
 
     if (!u)
-        panic("There is no memory for the network device at %s; give the process more: mem=256M.",
-              path);
+        boot_misconfigured(
+            "there is no memory for the network device at %s; give the process more: mem=256M.",
+            path);
     virtio_user_attach(u, path);
     u->has_mac = mac != NULL;
     if (mac)
         memcpy(u->mac, mac, sizeof u->mac);
     const char *reason = connect_in_time(u);
+    if (reason == wrong_answer)
+        panic("vhost=%s can't be used: %s; start another back end there.", path, reason);
     if (reason)
-        panic("vhost=%s can't be used: %s; start the back end first, such as dpdk-testpmd --vdev "
-              "net_vhost0,iface=%s.",
-              path, reason, path);
+        boot_misconfigured(
+            "vhost=%s can't be used: %s; start the back end first, such as dpdk-testpmd --vdev "
+            "net_vhost0,iface=%s.",
+            path, reason, path);
     virtio_net_add(&u->base);
 }
