@@ -114,15 +114,18 @@ TEST(netfront_is_detached_and_attached)
     netback_end();
 }
 
-/* Both between two looks at the link. */
+/* Both between two looks at the link, which is never seen down: the address is announced again. */
 TEST(netfront_notices_another_back_end_in_its_place)
 {
     begin();
+    CHECK(fake_vif_link_up());
     send_to_vif(3);
     netback_detach();
     netback_attach(FAKE_OTHER_BACK, 0);
+    const uint32_t arrivals = fake_vif->arrivals;
     CHECK(fake_vif_link_up());
     CHECK_EQ(netback.connections, 2);
+    CHECK_EQ(fake_vif->arrivals, arrivals + 1);
     netback_check_traffic(DESCS);
     netback_end();
 }
