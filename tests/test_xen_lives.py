@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What becomes of a domain on a real Xen: wrong images, memory that comes and goes, moves, reboots."""
 
-import contextlib
 import re
 
 import pytest
 
 from udpkv_client import Client
 from vm import GUEST_IP, Vm, image, qemu_command
-from xen.bed import packets_told
+from xen.bed import announcement, packets_told
 
 HOST = "127.0.0.1"
 MAC = "00:16:3e:00:00:02"
 VIF = f"mac={MAC}"
-ANNOUNCEMENT = b"\xff" * 6 + bytes.fromhex(MAC.replace(":", "")) + b"\x08\x06"
 
 
 # --- images and command lines that can't be right ---------------------------------------------------
@@ -73,18 +71,6 @@ def two_queues(xen):
     xen.run(f"echo {before} >{file}")
 
 
-@contextlib.contextmanager
-def captured(xen):
-    """What leaves dom0 for the network outside, as a function that gives the bytes so far."""
-    file = xen.share / "capture"
-    xen._qmp.execute("object-add", **{"qom-type": "filter-dump", "id": "dump", "netdev": "n0",
-                                      "file": str(file)})
-    try:
-        yield file.read_bytes
-    finally:
-        xen._qmp.execute("object-del", id="dump")
-
-
 def dom0_date(xen):
     return int(xen.run("date +%s"))
 
@@ -93,17 +79,17 @@ def test_a_domain_of_two_cores_is_moved_twice(xen, two_queues, xen_ports):
     """Memory goes and comes in between. After each move the neighbours are told where the address is,
     and the date is right."""
     with (xen.domain(image("udpkv", "xen"), "cores=2 udpkv.mem=4M", vcpus=2, vif=VIF, memory=32,
-                     more="maxmem=40") as domain, captured(xen) as frames,
+                     more="maxmem=40") as domain, xen.captured() as frames,
           Client(HOST, xen_ports[0]) as client):
         domain.expect("^udpkv: serves ")
         for mib in (20, 36):
             xen.run(f"xl mem-set {domain.name} {mib}")
             has_mib(xen, domain, mib)
-            announced = frames().count(ANNOUNCEMENT)
+            announced = frames().count(announcement(MAC))
             domain.save_and_restore()
             told = packets_told(xen.run(f"packets ping {GUEST_IP} first=1", deadline_s=60))
             assert told["received"] == 1 and told["wrong"] == 0
-            assert frames().count(ANNOUNCEMENT) > announced
+            assert frames().count(announcement(MAC)) > announced
             before_s, date_s = dom0_date(xen), client.stats()["time"]
             assert before_s - 1 <= date_s <= dom0_date(xen) + 1
         xen.run(f"xl mem-set {domain.name} 1")
