@@ -15,7 +15,7 @@ from memcached_compare import compare
 from memcached_peer import Memcached
 from udpkv_client import EVERY_COMMAND, Client, many_requests
 from vm import GUEST_IP, image
-from xen.bed import packets_told
+from xen.bed import announcement, packets_told
 
 HOST = "127.0.0.1"
 MAC = "00:16:3e:00:00:02"
@@ -238,11 +238,14 @@ def udpkv_under_traffic(xen, record_property):
 
 
 def test_it_lives_through_detach_and_attach(xen, record_property):
-    """The MAC stays, so that dom0 finds it again at once."""
-    with udpkv_under_traffic(xen, record_property) as (domain, again):
-        for _ in range(20):
+    """The MAC stays, so that dom0 finds it again at once; and each time its neighbours are told, as the
+    device may be on another bridge. Of the start two announcements may be seen here."""
+    rounds = 20
+    with udpkv_under_traffic(xen, record_property) as (domain, again), xen.captured() as frames:
+        for _ in range(rounds):
             xen.run(f"xl network-detach {domain.name} 0; xl network-attach {domain.name} {VIF} bridge=br0")
             again()
+        assert frames().count(announcement(MAC)) >= rounds // 2
 
 
 def test_it_lives_without_netback_for_a_while(xen, record_property):

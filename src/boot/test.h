@@ -34,10 +34,16 @@ struct unit_test {
  * each ended. The exit code: 0 if all passed, 1 if one failed, 2 if there was none. */
 int unit_run(void);
 
+/* Has the test run for longer than any takes? For loops that wait for what is tested, so that they
+ * end, on any core. On core 0 they say CHECK_IN_TIME(). */
+bool test_is_late(void);
+
 /* Ends the test as failed, saying where. */
 _Noreturn void test_failed(const char *file, int line, const char *what);
 
 #define CHECK(expr) ((expr) ? (void)0 : test_failed(__FILE__, __LINE__, #expr))
+
+#define CHECK_IN_TIME() CHECK(!test_is_late())
 
 #define CHECK_EQ(got, want)                                                                        \
     do {                                                                                           \

@@ -8,7 +8,15 @@ extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];
 static const char *only;
 BOOT_KEY("only", boot_parse_string, &only, "", "", "run only tests whose name begins with this");
 
+#define LATE_NS 60000000000ull
+
 static void *next_test[5]; /* where test_failed goes on */
+static uint64_t began_ns;
+
+bool test_is_late(void)
+{
+    return clock_ns() - began_ns > LATE_NS;
+}
 
 void test_failed(const char *file, int line, const char *what)
 {
@@ -21,6 +29,7 @@ static bool passes(const struct unit_test *test)
     if (__builtin_setjmp(next_test) != 0)
         return false;
     panic_catch = NULL;
+    began_ns = clock_ns();
     test->run();
     return true;
 }

@@ -92,6 +92,13 @@ static void begin_loop(void)
     }
 }
 
+/* A turn of those that wait for something. */
+static void turn_in_time(bool busy)
+{
+    CHECK_IN_TIME();
+    netdev_loop_turn(&loop, busy);
+}
+
 /* Turns until clock_ns() has got there. */
 static void turn_until(uint64_t end_ns, bool busy)
 {
@@ -113,7 +120,7 @@ TEST(loop_looks_at_each_link_again_and_again)
     begin_loop();
     loop.idle.limit = UINT64_MAX;
     while (mocks[0].recovered < 3)
-        netdev_loop_turn(&loop, false);
+        turn_in_time(false);
     CHECK(netdev_link_up(&mocks[0].dev) && netdev_link_up(&mocks[1].dev));
     CHECK_EQ(mocks[1].recovered, 3);
 }
@@ -126,12 +133,12 @@ TEST(loop_that_is_busy_looks_at_its_links_later)
     netdev_loop_turn(&loop, true);
     CHECK_EQ(mocks[0].recovered, 1); /* the first look isn't put off */
     while (!loop.look_is_late)
-        netdev_loop_turn(&loop, true);
+        turn_in_time(true);
     CHECK_EQ(mocks[0].recovered, 1);
     netdev_loop_turn(&loop, false);
     CHECK_EQ(mocks[0].recovered, 2);
     while (mocks[0].recovered == 2)
-        netdev_loop_turn(&loop, true);
+        turn_in_time(true);
     CHECK_EQ(mocks[1].recovered, 3);
 }
 
@@ -152,7 +159,7 @@ TEST(loop_leaves_a_stopped_device_alone)
     mocks[0].dev.state = NETDEV_STOPPED;
     mocks[0].dev.rxq[0] = mocks[0].dev.txq[0] = NULL;
     while (mocks[1].recovered < 2)
-        netdev_loop_turn(&loop, false);
+        turn_in_time(false);
     CHECK(loop.idle.waits > 0);
 }
 
@@ -201,7 +208,7 @@ TEST(loop_sleeps_though_its_host_has_packets_and_no_link_or_room)
     loop.idle.limit = 0;
     inet_arrived(&inet);
     while (netdev_link_up(&mocks[0].dev))
-        netdev_loop_turn(&loop, false);
+        turn_in_time(false);
     netdev_loop_turn(&loop, false);
     netdev_loop_turn(&loop, false);
     CHECK(loop.idle.waits > 0);
@@ -289,7 +296,7 @@ TEST(loop_runs_a_timer_again_and_again_without_drifting)
     netdev_loop_at(&loop, &timer, start_ns);
     turn_until(start_ns + SECOND_NS / 100, true);
     while (timer.due_ns < clock_ns()) /* it catches up, a period a turn */
-        netdev_loop_turn(&loop, true);
+        turn_in_time(true);
     CHECK_EQ(timer.due_ns, start_ns + ticks * (SECOND_NS / 1000));
     CHECK(ticks >= 10);
 }

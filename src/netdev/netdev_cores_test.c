@@ -70,13 +70,11 @@ static void look_at_link(uint32_t core)
 /* On core 0: until the device is back, while the others go on. */
 static bool recover(void)
 {
-    const uint64_t deadline_ns = clock_ns() + 20000000000ull;
-
     fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     fake_net.lost.next_try_ns = 0;
     while (!netdev_recover(fake_dev)) {
         use_queues(0);
-        if (clock_ns() >= deadline_ns)
+        if (test_is_late())
             return false;
     }
     return true;
@@ -84,7 +82,7 @@ static bool recover(void)
 
 static void lose_device(uint32_t core)
 {
-    while (!load_acquire(&over)) {
+    while (!load_acquire(&over) && !test_is_late()) {
         use_queues(core);
         if (core != 0) {
             look_at_link(core);
@@ -139,7 +137,7 @@ static void ask_and_leave(uint32_t core)
         store_release(&gone, true);
         return;
     }
-    while (!load_acquire(&gone))
+    while (!load_acquire(&gone) && !test_is_late())
         __builtin_ia32_pause();
     look_at_link(core);
 }
@@ -167,7 +165,7 @@ static void ask_in_vain(uint32_t core)
         store_release(&gone, true);
         return;
     }
-    while (!load_acquire(&gone))
+    while (!load_acquire(&gone) && !test_is_late())
         __builtin_ia32_pause();
     netdev_meet();
     of_core[core].up = 1;

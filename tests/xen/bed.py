@@ -15,6 +15,7 @@ folder of the host is dom0's /host. Guests' interfaces are on dom0's bridge br0,
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -72,6 +73,11 @@ def config_text(name, kernel, keys="", memory=32, vcpus=1, vifs=(), **more):
 def packets_told(output):
     """What the program of tests/xen/packets prints at its end, as a dict."""
     return json.loads(re.search(r"^\{.*\}$", output, re.M)[0])
+
+
+def announcement(mac):
+    """How a gratuitous ARP of this address begins."""
+    return b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x08\x06"
 
 
 class Bed:
@@ -222,6 +228,17 @@ class Bed:
         name = name or Path(file).name
         shutil.copy(file, self.share / name)
         return f"/host/{name}"
+
+    @contextlib.contextmanager
+    def captured(self):
+        """What passes the network outside of dom0, as a function that gives the bytes so far."""
+        file = self.share / "capture"
+        what = {"qom-type": "filter-dump", "id": "dump", "netdev": "n0", "file": str(file)}
+        self._qmp.execute("object-add", **what)
+        try:
+            yield file.read_bytes
+        finally:
+            self._qmp.execute("object-del", id="dump")
 
     def domain(self, kernel, keys="", memory=32, vcpus=1, vif=None, name=None, more="",
                paused=False, echo=None):

@@ -35,7 +35,8 @@ static uint64_t reserved_pages(void)
     return pages < 0 ? 0 : (uint64_t)pages;
 }
 
-/* One hypercall, of a batch at most. Returns where it stopped. */
+/* One hypercall, of a batch at most, from the start on or from the end down. Returns how many bytes
+ * it has moved. */
 static uint64_t move_some(unsigned op, unsigned order, uint64_t start, uint64_t end)
 {
     static xen_pfn_t frames[BATCH];
@@ -44,43 +45,55 @@ static uint64_t move_some(unsigned op, unsigned order, uint64_t start, uint64_t 
         .nr_extents = count, .extent_order = order, .domid = DOMID_SELF};
 
     for (uint64_t i = 0; i < count; i++)
-        frames[i] = start / PAGE_SIZE + (i << order);
+        frames[i] = op == XENMEM_decrease_reservation ? end / PAGE_SIZE - ((i + 1) << order)
+                                                      : start / PAGE_SIZE + (i << order);
     set_xen_guest_handle(what.extent_start, frames);
     long done = xen_hypercall(__HYPERVISOR_memory_op, op, (uintptr_t)&what, 0);
-    return start + (done > 0 ? MIN((uint64_t)done, count) * PAGE_SIZE << order : 0);
+    return done > 0 ? MIN((uint64_t)done, count) * PAGE_SIZE << order : 0;
 }
 
-/* Gives pages to Xen or gets them, by 2 MiB where that can be. Returns where it stopped: at `end`,
- * or where Xen refused. */
+/* By 2 MiB where that can be. Gets pages from the start on. Gives them to Xen from the end down, so
+ * that one that Xen refuses lies beside what is free. Returns how many bytes were moved; fewer than
+ * all if Xen refused. */
 static uint64_t move(unsigned op, uint64_t start, uint64_t end)
 {
+    const bool down = op == XENMEM_decrease_reservation;
+    const uint64_t bytes = end - start;
+
     while (start < end) {
-        uint64_t to = start, small_end = MIN(end, ALIGN_DOWN(start, LARGE_BYTES) + LARGE_BYTES);
-        if (start % LARGE_BYTES == 0 && end - start >= LARGE_BYTES)
-            to = move_some(op, LARGE_ORDER, start, end);
-        if (to == start)
-            to = move_some(op, 0, start, small_end);
-        if (to == start)
+        uint64_t n = 0;
+        if ((down ? end : start) % LARGE_BYTES == 0 && end - start >= LARGE_BYTES)
+            n = move_some(op, LARGE_ORDER, start, end);
+        if (n == 0 && down)
+            n = move_some(op, 0, MAX(start, ALIGN_DOWN(end - 1, LARGE_BYTES)), end);
+        else if (n == 0)
+            n = move_some(op, 0, start, MIN(end, ALIGN_DOWN(start, LARGE_BYTES) + LARGE_BYTES));
+        if (n == 0)
             break;
-        start = to;
+        *(down ? &end : &start) += down ? -n : n;
     }
-    return start;
+    return bytes - (end - start);
 }
 
-static void give(uint64_t bytes)
+/* False if Xen refused a page. */
+static bool give(uint64_t bytes)
 {
     const uint64_t end_bytes = with_xen_bytes + bytes;
     struct memory_region piece;
 
     while (with_xen_bytes < end_bytes && memory_take_end(end_bytes - with_xen_bytes, &piece)) {
         struct memory_region *last = with_xen_count ? &with_xen[with_xen_count - 1] : NULL;
-        move(XENMEM_decrease_reservation, piece.next, piece.end);
+        const uint64_t from = piece.end - move(XENMEM_decrease_reservation, piece.next, piece.end);
+        memory_give_end(&(struct memory_region){piece.next, from});
         if (last && last->next == piece.end)
-            last->next = piece.next;
-        else
-            with_xen[with_xen_count++] = piece;
-        with_xen_bytes += piece.end - piece.next;
+            last->next = from;
+        else if (from < piece.end)
+            with_xen[with_xen_count++] = (struct memory_region){from, piece.end};
+        with_xen_bytes += piece.end - from;
+        if (from > piece.next)
+            return false;
     }
+    return true;
 }
 
 static void get(uint64_t bytes)
@@ -89,7 +102,7 @@ static void get(uint64_t bytes)
     while (bytes > 0 && with_xen_count > 0) {
         struct memory_region *last = &with_xen[with_xen_count - 1];
         uint64_t want = last->next + MIN(bytes, last->end - last->next);
-        uint64_t got = move(XENMEM_populate_physmap, last->next, want);
+        uint64_t got = last->next + move(XENMEM_populate_physmap, last->next, want);
         memory_give_end(&(struct memory_region){last->next, got});
         bytes -= got - last->next;
         with_xen_bytes -= got - last->next;
@@ -108,7 +121,9 @@ void balloon_start(void)
     if (told <= given)
         return;
     const uint64_t bytes = (told - given + SPECIAL_PAGES_MAX) * PAGE_SIZE;
-    give(bytes);
+    if (!give(bytes))
+        panic("Xen doesn't take back memory that this image hasn't used; set maxmem to the same as "
+              "memory in the domain's configuration.");
     if (with_xen_bytes < bytes) {
         print("Xen has given this domain %lu KiB, too few for the image; set memory in its "
               "configuration to 8 or more.\n",
@@ -120,13 +135,19 @@ void balloon_start(void)
 
 void balloon_follow(uint64_t target_kib, uint64_t before_kib)
 {
+    bool refused = false;
+
     wanted_bytes += ((int64_t)before_kib - (int64_t)target_kib) * 1024;
     const uint64_t wanted = (uint64_t)MAX(wanted_bytes, 0);
     if (wanted < with_xen_bytes)
         get(with_xen_bytes - wanted);
     else
-        give(wanted - with_xen_bytes);
-    if (with_xen_bytes < wanted)
+        refused = !give(wanted - with_xen_bytes);
+    if (refused)
+        print("xen: Xen doesn't take back memory that is free; %lu KiB of what the operator wants "
+              "stay with this image.\n",
+              (wanted - with_xen_bytes) / 1024);
+    else if (with_xen_bytes < wanted)
         print("xen: this image has no memory free that it could give back; %lu KiB of what the "
               "operator wants stay in use.\n",
               (wanted - with_xen_bytes) / 1024);

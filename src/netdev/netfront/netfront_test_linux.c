@@ -299,7 +299,7 @@ TEST(netfront_notifies_only_when_asked)
     CHECK_EQ(notified(b->tx_port), before + 2);
     before = notified(b->rx_port);
     while (netback_sent(0, frame, &flags))
-        continue;
+        CHECK_IN_TIME();
     for (uint32_t i = 0; i < 3; i++)
         CHECK(netback_send(0, 0, FRAME, 0));
     CHECK_EQ(netdev_rx_burst(fake_vif, 0, bufs, 8), 3);

@@ -74,6 +74,24 @@ TEST(virtio_net_recovers_and_counts_what_was_lost)
     fake_end();
 }
 
+/* Back within one look at the link, which was never seen down: the neighbours are told all the
+ * same, as a switch between may have forgotten the address, or another machine has the device now.
+ */
+TEST(virtio_net_recovers_and_is_announced)
+{
+    begin();
+    CHECK(link_up());
+    for (uint32_t round = 0; round < 3; round++) {
+        const uint32_t arrivals = fake_dev->arrivals;
+        CHECK(link_up());
+        CHECK_EQ(fake_dev->arrivals, arrivals);
+        fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        CHECK(link_up());
+        CHECK_EQ(fake_dev->arrivals, arrivals + 1);
+    }
+    fake_end();
+}
+
 TEST(virtio_net_recovers_from_a_broken_protocol)
 {
     begin();

@@ -131,7 +131,7 @@ FAKE_TEST(virtio_net_reclaim_without_sending)
     CHECK_EQ(netdev_tx_reclaim(fake_dev, 0), 0);
     CHECK_EQ(netbuf_pool_free_count(fake_pool()), free - 16 - 5);
     while (fake_sent(&header, frame, &len))
-        continue;
+        CHECK_IN_TIME();
     CHECK_EQ(netdev_tx_reclaim(fake_dev, 0), 5);
     CHECK_EQ(netbuf_pool_free_count(fake_pool()), free - 16);
     CHECK_EQ(netdev_tx_room(fake_dev, 0), 16);
