@@ -49,9 +49,9 @@ class Unread:
         self.process.communicate()
 
 
-def test_kvm_console_not_read(tmp_path):
+def test_kvm_console_not_read(tmp_path, accel):
     link = Link(tmp_path)
-    command = qemu_command(image("pktgen"), KEYS, machine="microvm", netdev=link.netdev)
+    command = qemu_command(image("pktgen"), KEYS, machine="microvm", accel=accel, netdev=link.netdev)
     with Unread(command) as machine:
         for _ in range(UNREAD_FRAMES):
             assert link.recv(), "a console that isn't read has stopped the loop"

@@ -2,6 +2,8 @@
 """What the pages say of the tree: links lead somewhere, and lines that are named have what is said."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -60,10 +62,22 @@ def names_of_tests():
 
 
 def test_every_test_that_a_page_names_is_there():
-    """In the last column of conformance.md and in machines.md, where a name in brackets is a parameter."""
+    """In the last column of conformance.md and in machines.md."""
     known = {name for names in names_of_tests() for name in ([names] if isinstance(names, str) else names)}
     named = re.findall(r"`(test_\w+)[`\[]", (ROOT / "docs/machines.md").read_text())
     for row in re.findall(r"^\|.*\|$", (ROOT / "docs/conformance.md").read_text(), re.M):
         named += re.findall(r"\b[a-z0-9]+(?:_[a-z0-9]+){2,}\b(?:\.c)?", row.rsplit("|", 2)[1])
     assert len(named) > 100
     assert sorted(set(named) - known) == []
+
+
+def test_every_parameter_that_a_page_names_is_there():
+    """In machines.md, as test_name[parameter]."""
+    named = re.findall(r"`((test_\w+)\[[^`]+\])`", (ROOT / "docs/machines.md").read_text())
+    assert named
+    defined = re.compile(rf"^def ({'|'.join({name for _, name in named})})\(", re.M)
+    files = [str(file) for file in ROOT.glob("tests/test_*.py") if defined.search(file.read_text())]
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--collect-only", *files]
+    listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    known = {line.partition("::")[2] for line in listed.splitlines()}
+    assert sorted({ident for ident, _ in named} - known) == []
