@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Tests of what wakes a core: a message, as devices and other cores send it, and a line. */
+#include "boot/console.h"
 #include "boot/io.h"
 #include "boot/irq.h"
 #include "boot/kvm/apic.h"
 #include "boot/test.h"
 
+/* Each test begins with an empty console: text that is kept for it shortens a wait. */
 #define FOREVER UINT64_MAX
 
 TEST(apic_interrupt_before_the_wait_ends_it)
 {
+    console_flush();
     for (int i = 0; i < 1000; i++) {
         uint64_t interrupts = boot_interrupts();
         apic_send(apic_id(), APIC_VECTOR_WAKE);
@@ -22,6 +25,7 @@ TEST(apic_interrupts_of_one_wait_are_one)
 {
     uint64_t interrupts = boot_interrupts(), deadline_ns;
 
+    console_flush();
     apic_send(apic_id(), APIC_VECTOR_WAKE);
     apic_send(apic_id(), APIC_VECTOR_WAKE);
     boot_wait(FOREVER);
@@ -34,6 +38,7 @@ TEST(apic_interrupts_of_one_wait_are_one)
 /* The timer of a wait that an interrupt ended goes off later, and doesn't end the next one. */
 TEST(apic_timer_of_an_earlier_wait_is_no_deadline)
 {
+    console_flush();
     for (int i = 0; i < 10; i++) {
         apic_send(apic_id(), APIC_VECTOR_WAKE);
         uint64_t early_ns = clock_ns() + 1000000, deadline_ns = early_ns + 5000000;
@@ -53,6 +58,7 @@ TEST(apic_line_wakes_when_it_rises)
     enum { SERIAL_LINE = 4, SERIAL_ENABLE = 0x3f9, WHEN_EMPTY = 2 };
 
     CHECK(boot_irq_line(SERIAL_LINE));
+    console_flush();
     for (int i = 0; i < 10; i++) {
         uint64_t interrupts = boot_interrupts();
         outb(SERIAL_ENABLE, WHEN_EMPTY);
