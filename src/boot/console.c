@@ -35,8 +35,8 @@ static struct {
     uint64_t tried;      /* cycles, when the device was last offered text */
     uint64_t full_since; /* cycles, since when it has taken nothing; 0: it takes what it is given */
     uint64_t turn;       /* cycles, of the last console_turn; 0: none */
-    char text[KEPT_BYTES];
 } kept;
+static char kept_text[KEPT_BYTES] UNCLEARED;
 
 static bool passed(uint64_t since, uint64_t cycles)
 {
@@ -74,7 +74,7 @@ static void move_out(void)
     kept.tried = start;
     while (kept.head != kept.tail && !(passed(start, ABOUT_1_MS) && in_loop())) {
         uint32_t at = kept.head % KEPT_BYTES;
-        size_t n = console_device_put(kept.text + at, MIN(kept.tail - kept.head, KEPT_BYTES - at));
+        size_t n = console_device_put(kept_text + at, MIN(kept.tail - kept.head, KEPT_BYTES - at));
         if (n == 0) {
             if (!kept.full_since)
                 kept.full_since = start | 1;
@@ -95,7 +95,7 @@ static bool nobody_reads(void)
 static void append(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        kept.text[kept.tail++ % KEPT_BYTES] = text[i];
+        kept_text[kept.tail++ % KEPT_BYTES] = text[i];
     if (text[len - 1] == '\n')
         kept.line = kept.tail;
 }

@@ -12,7 +12,7 @@
 
 enum { ENTRIES_MAX = 128 }; /* what a PC's firmware and Xen tell at most */
 
-static struct hvm_memmap_table_entry map[ENTRIES_MAX]; /* as the VMM told it */
+static struct hvm_memmap_table_entry map[ENTRIES_MAX] UNCLEARED; /* as the VMM told it */
 static uint32_t map_count;
 static struct memory_region regions[MEMORY_REGIONS_MAX];
 static unsigned region_count;

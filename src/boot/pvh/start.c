@@ -11,7 +11,7 @@ uintptr_t __stack_chk_guard = 0x9d1f0c5a7b3e6824; /* until pvh_main draws a rand
 
 extern char main_stack_top[];
 static struct hvm_start_info info;
-static char command_line[BOOT_COMMAND_LINE_MAX + 1];
+static char command_line[BOOT_COMMAND_LINE_MAX + 1] UNCLEARED;
 static size_t command_line_len; /* of the VMM's whole text, of which command_line has the front */
 int pvh_ring;
 
@@ -41,12 +41,14 @@ static void copy_command_line(void)
 {
     size_t len = 0;
 
+    command_line[0] = 0;
     if (info.cmdline_paddr == 0)
         return;
     const char *text = paging_peek("command line", info.cmdline_paddr);
     while (len < PAGING_PEEK_BYTES && text[len] != 0)
         len++;
     memcpy(command_line, text, MIN(len, (size_t)BOOT_COMMAND_LINE_MAX));
+    command_line[MIN(len, (size_t)BOOT_COMMAND_LINE_MAX)] = 0;
     command_line_len = len; /* too long is told of when there is a console: boot_command_line */
 }
 
