@@ -62,17 +62,17 @@ static bool in_loop(void)
     return kept.turn && !passed(kept.turn, ABOUT_100_MS);
 }
 
-/* Gives the device what is kept, as far as it takes it now; in a loop for a millisecond at most, as
- * each byte may cost an exit to the VMM. A device that took nothing isn't asked again for a
- * millisecond. */
-static void move_out(void)
+/* Gives the device what is kept, as far as it takes it now. What has waited goes out for a
+ * millisecond at most in a loop, as each byte may cost an exit to the VMM. A device that took
+ * nothing isn't asked again for a millisecond. */
+static void move_out(bool has_waited)
 {
     const uint64_t start = clock_cycles();
 
     if (kept.full_since && start - kept.tried < ABOUT_1_MS)
         return;
     kept.tried = start;
-    while (kept.head != kept.tail && !(passed(start, ABOUT_1_MS) && in_loop())) {
+    while (kept.head != kept.tail && !(has_waited && passed(start, ABOUT_1_MS) && in_loop())) {
         uint32_t at = kept.head % KEPT_BYTES;
         size_t n = console_device_put(kept_text + at, MIN(kept.tail - kept.head, KEPT_BYTES - at));
         if (n == 0) {
@@ -132,15 +132,16 @@ static void write_piece(const char *text, size_t len)
 {
     const bool ends = text[len - 1] == '\n';
 
-    move_out();
+    move_out(true);
     while (!has_room(len) && !kept.leaving_out && !in_loop() && !nobody_reads()) {
         console_device_wait();
-        move_out();
+        move_out(true);
     }
     if (!kept.leaving_out && has_room(len)) {
+        const bool has_waited = kept.head != kept.tail;
         tell_left_out();
         append(text, len);
-        move_out();
+        move_out(has_waited);
         return;
     }
     if (!kept.leaving_out) {
@@ -172,7 +173,7 @@ void console_turn(void)
     if (kept.head == kept.tail)
         return;
     enter();
-    move_out();
+    move_out(true);
     leave();
 }
 
@@ -184,7 +185,7 @@ uint64_t console_sleep_until(uint64_t deadline_ns)
     if (kept.head == kept.tail)
         return deadline_ns;
     enter();
-    move_out();
+    move_out(true);
     if (kept.head == kept.tail)
         wake_ns = deadline_ns;
     else if (kept.full_since)
@@ -199,12 +200,12 @@ bool console_flush(void)
     if (has_room(0))
         tell_left_out();
     kept.tried = 0; /* the device may be another one than before */
-    move_out();
+    move_out(true);
     for (uint64_t since = clock_cycles(); kept.head != kept.tail && !nobody_reads();) {
         if (passed(since, ABOUT_10_S)) /* a reader that takes a byte a second isn't waited for */
             break;
         console_device_wait();
-        move_out();
+        move_out(true);
     }
     const bool all = kept.head == kept.tail;
     for (uint64_t since = clock_cycles(); all && !console_device_empty();) {
