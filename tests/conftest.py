@@ -65,3 +65,13 @@ def xen(xen_ports):
     """A real Xen, started once for all tests: each leaves it without domains."""
     with Bed(f"{user_netdev(xen_ports[0])},{udp_forward(xen_ports[1], DOM0_IP)}") as bed:
         yield bed
+
+
+@pytest.fixture
+def two_queues(xen):
+    """netback offers two queues while this lasts."""
+    file = "/sys/module/xen_netback/parameters/max_queues"
+    before = xen.run(f"cat {file}").strip()
+    xen.run(f"echo 2 >{file}")
+    yield
+    xen.run(f"echo {before} >{file}")

@@ -2,12 +2,11 @@
 """Starting and ending: the boot line, keys, exit codes, faults, the clock, the power button."""
 
 import re
-import socket
 import time
 
 import pytest
 
-from vm import DEADLINE_S, MACHINES, ROOT, Vm, image, qemu_command
+from vm import DEADLINE_S, MACHINES, ROOT, Vm, image, power_button, qemu_command
 
 BOOT_LINE = r"^Ringloop: {app} on kvm, version [^,]+, ring ([03]), (\d+) MiB, clock \w+, started in (\d+) us\.$"
 
@@ -227,9 +226,7 @@ def test_the_power_button_ends_udpkv(machine, tmp_path):
     more = ["-monitor", f"unix:{monitor},server=on,wait=off"]
     with boot("udpkv", machine=machine, netdev="user,id=n0", more=more) as vm:
         vm.expect("^udpkv: serves")
-        with socket.socket(socket.AF_UNIX) as button:
-            button.connect(monitor)
-            button.sendall(b"system_powerdown\n")
+        with power_button(monitor):
             vm.expect(r"^udpkv: every pool is whole\.$")
             assert vm.exit_code() == 0
 

@@ -2,14 +2,13 @@
 """How an image ends on machines of every kind, how the power button is noticed, what interrupts it."""
 
 import re
-import socket
 import struct
 
 import pytest
 
 import lost_wakeups
 from test_reset import resettable
-from vm import Vm, image, qemu_command
+from vm import Vm, image, power_button, qemu_command
 
 # --- ACPI tables of other VMMs, in the memory of a microvm that has none of its own ---------------
 
@@ -150,9 +149,7 @@ def test_the_power_button_of_a_microvm_ends_udpkv(accel, mode, tmp_path):
     with boot("udpkv", keys, acpi="on", accel=accel, netdev="user,id=n0", more=more,
               debug_exit=True) as vm:
         vm.expect("^udpkv: serves")
-        with socket.socket(socket.AF_UNIX) as button:
-            button.connect(monitor)
-            button.sendall(b"system_powerdown\n")
+        with power_button(monitor):
             vm.expect(r"^udpkv: every pool is whole\.$")
             assert vm.exit_code() == 0
 

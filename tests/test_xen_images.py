@@ -279,16 +279,6 @@ def test_it_lives_through_pause_save_and_restore(xen, record_property):
         again()
 
 
-@pytest.fixture
-def two_queues(xen):
-    """netback offers two queues while this lasts."""
-    file = "/sys/module/xen_netback/parameters/max_queues"
-    before = xen.run(f"cat {file}").strip()
-    xen.run(f"echo 2 >{file}")
-    yield
-    xen.run(f"echo {before} >{file}")
-
-
 def packets_of_queues(domain, which):
     lines = [domain.expect(rf"^pktgen: queue {q}: (\d+) packets received, (\d+) sent") for q in range(2)]
     return [int(line[which]) for line in lines]

@@ -5,13 +5,10 @@ import re
 import struct
 import subprocess
 
-import pytest
-
 from udpkv_client import Client
-from vm import GUEST_IP, Vm, image, qemu_command
+from vm import GUEST_IP, HOST, Vm, image, qemu_command
 from xen.bed import announcement, packets_told
 
-HOST = "127.0.0.1"
 MAC = "00:16:3e:00:00:02"
 VIF = f"mac={MAC}"
 
@@ -80,16 +77,6 @@ def test_no_more_memory_is_used_than_was_given(xen):
 
 
 # --- moves ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two_queues(xen):
-    """netback offers two queues while this lasts."""
-    file = "/sys/module/xen_netback/parameters/max_queues"
-    before = xen.run(f"cat {file}").strip()
-    xen.run(f"echo 2 >{file}")
-    yield
-    xen.run(f"echo {before} >{file}")
 
 
 def dom0_date(xen):

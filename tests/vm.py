@@ -9,6 +9,7 @@
 """
 
 import collections
+import contextlib
 import fcntl
 import os
 import re
@@ -311,3 +312,12 @@ class Link:
                     return None
                 select.select([self._socket], [], [], left)
         return self._received.popleft()
+
+
+@contextlib.contextmanager
+def power_button(monitor):
+    """Presses it by QEMU's monitor, a unix socket, which stays open while this lasts."""
+    with socket.socket(socket.AF_UNIX) as button:
+        button.connect(monitor)
+        button.sendall(b"system_powerdown\n")
+        yield
