@@ -239,8 +239,9 @@ INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 /* --- transmit ------------------------------------------------------------------------------- */
 
 /* Gives finished packets back to their pools; returns how many. */
-INLINE uint32_t reclaim(struct virtio_net_queue *q, enum vring_kind kind)
+INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
 {
+    struct virtio_net_queue *q = queue_of(base);
     struct netbuf *done[BULK];
     uint32_t total = 0, n;
 
@@ -249,7 +250,18 @@ INLINE uint32_t reclaim(struct virtio_net_queue *q, enum vring_kind kind)
         netbuf_free_bulk(done, n);
         total += n;
     } while (n == BULK);
+    base->room = base->broken ? 0 : vring_room(&q->ring, kind);
     return total;
+}
+
+uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_SPLIT);
+}
+
+uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_PACKED);
 }
 
 static inline bool has_headroom(const struct netbuf *packet)
@@ -338,11 +350,12 @@ INLINE uint32_t post_packets(struct virtio_net_queue *q, enum vring_kind kind, s
                              uint32_t n)
 {
     const uint64_t before = q->base.stats.packets;
-    uint32_t taken = post_singles(q, kind, bufs, n);
+    uint32_t taken = 0;
 
-    while (unlikely(taken < n) && bufs[taken]->next && post_chain(q, bufs[taken])) {
-        taken++;
+    for (;; taken++) {
         taken += post_singles(q, kind, bufs + taken, n - taken);
+        if (likely(taken == n) || !bufs[taken]->next || !post_chain(q, bufs[taken]))
+            break;
     }
     if (q->base.stats.packets != before) {
         q->base.stats.bursts++;
@@ -356,21 +369,15 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 {
     struct virtio_net_queue *q = queue_of(base);
 
-    reclaim(q, kind);
+    if (kind == VRING_PACKED)
+        virtio_net_tx_reclaim_packed(base);
+    else
+        virtio_net_tx_reclaim_split(base);
     if (unlikely(base->broken))
         return 0;
     uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
     base->room = vring_room(&q->ring, kind);
     return taken;
-}
-
-INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
-{
-    struct virtio_net_queue *q = queue_of(base);
-    uint32_t reclaimed = reclaim(q, kind);
-
-    base->room = base->broken ? 0 : vring_room(&q->ring, kind);
-    return reclaimed;
 }
 
 /* --- for each kind of ring ------------------------------------------------------------------ */
@@ -385,11 +392,6 @@ uint32_t virtio_net_tx_burst_split(struct netdev_queue *base, struct netbuf **bu
     return tx_burst(base, bufs, n, VRING_SPLIT);
 }
 
-uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base)
-{
-    return tx_reclaim(base, VRING_SPLIT);
-}
-
 uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
 {
     return rx_burst(base, bufs, n, VRING_PACKED);
@@ -398,11 +400,6 @@ uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **b
 uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
 {
     return tx_burst(base, bufs, n, VRING_PACKED);
-}
-
-uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
-{
-    return tx_reclaim(base, VRING_PACKED);
 }
 
 /* A burst of no packets only refills the ring; so the refill isn't compiled another time. */
@@ -418,8 +415,10 @@ void virtio_net_refill(struct virtio_net_queue *q)
 
 RUNS_SELDOM void virtio_net_reclaim(struct virtio_net_queue *q)
 {
-    if (q->ring.ready)
-        reclaim(q, q->ring.kind);
+    if (q->ring.ready && q->ring.kind == VRING_PACKED)
+        virtio_net_tx_reclaim_packed(&q->base);
+    else if (q->ring.ready)
+        virtio_net_tx_reclaim_split(&q->base);
 }
 
 RUNS_SELDOM uint32_t virtio_net_take_unread(struct virtio_net_queue *q)
