@@ -51,7 +51,8 @@ DOM0_MODULES = (
     " 9pnet_virtio 9p bridge virtio_net"
 ).split()
 LINUX_MODULES = {"linux.cpio": ["xen-netfront"],
-                 "linux-virtio.cpio": ["virtio_pci", "virtio_mmio", "virtio_net"]}
+                 "linux-virtio.cpio": ["virtio_pci", "virtio_mmio", "virtio_net"],
+                 "linux-uio.cpio": ["uio_pci_generic"]}
 DLOPENED = ["libgcc_s.so.1"]  # glibc loads it when a thread ends
 
 
@@ -116,7 +117,7 @@ def packages():
 
 def unpack(file, folder):
     """The parts of a package that may be needed: a kernel's other modules are 400 MB."""
-    parts = ["./boot/*", "./lib/modules/*/kernel/drivers/[cnvx]*", "./lib/modules/*/kernel/fs/*",
+    parts = ["./boot/*", "./lib/modules/*/kernel/drivers/[cnuvx]*", "./lib/modules/*/kernel/fs/*",
              "./lib/modules/*/kernel/net/*", "./lib/modules/*/kernel/lib/*", "./bin/*",
              "./usr/bin/*", "./lib/*-linux-gnu/*", "./lib64/*", f"./{XEN_BIN}/*",
              "./usr/lib/*-linux-gnu/*"]
