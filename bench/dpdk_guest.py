@@ -33,7 +33,7 @@ GUEST_MIB, HUGE_PAGES = 160, 12  # huge pages are of 2 MiB
 # Linux warns of stalls where it was held still for other systems' turns.
 LINUX_KEYS = ("console=ttyS0 quiet mitigations=off ipv6.disable=1 panic=-1 nowatchdog"
               f" rcupdate.rcu_cpu_stall_suppress=1 hugepages={HUGE_PAGES}")
-START_S = 120  # Linux and testpmd take 3 under TCG where nothing else runs
+START_S = 180  # Linux and testpmd take 3 under TCG where nothing else runs
 IMAGE_MIB = 64
 
 
@@ -108,15 +108,18 @@ class DpdkGuest(Program):
         self.chosen = ", ".join(re.findall(CHOSEN, self.said()))
 
     def _check(self):
-        """Of a kernel that gave up, the lines before it did tell why."""
         if self._process.poll() is not None:
-            said = self.said().partition("Kernel panic")[0].strip().splitlines()[-3:]
-            raise SystemGone(f"{self.name} ended ({self._process.returncode}): {' / '.join(said)}")
+            raise SystemGone(f"{self.name} ended ({self._process.returncode}): {last_lines(self.said())}")
 
 
 def broken(console):
     """Why nothing more can be expected of a machine that hasn't ended; None if it can."""
     return "KVM gave up before testpmd ran" if "KVM internal error" in console else None
+
+
+def last_lines(console):
+    """What tells why a machine ended; of a kernel that gave up, the lines before it did."""
+    return " / ".join(console.partition("Kernel panic")[0].strip().splitlines()[-3:])
 
 
 class OurImage(Image):

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""bench/guest: one very short run, with Linux booted twice."""
+"""bench/guest: one very short run, with Linux booted twice; and what it says of a guest that doesn't run."""
 
+import importlib.machinery
 import json
 import subprocess
+import sys
+import types
 
 import pytest
 
-from vm import ROOT
+from vm import ROOT, image
+
+sys.path.insert(0, str(ROOT / "bench"))
+import dpdk_guest  # noqa: E402
+from systems import SystemGone  # noqa: E402
+
+guest = types.ModuleType("guest")
+importlib.machinery.SourceFileLoader("guest", str(ROOT / "bench/guest")).exec_module(guest)
 
 PATHS = "dpdk-guest-tcg-split took DPDK's standard Tx, mergeable buffer Rx paths."
 
@@ -33,3 +43,35 @@ def test_dpdk_in_a_linux_guest_is_measured_beside_the_image(tmp_path):
         assert 0 < row["packet_ms_min"] <= row["packet_ms"] <= row["packet_ms_max"]
         assert 0 < row["packed_bytes"] < row["loaded_bytes"]
     assert needs[0]["loaded_bytes"] < needs[2]["loaded_bytes"]
+
+
+def test_a_linux_guest_that_does_not_start_is_told(tmp_path):
+    files = types.SimpleNamespace(kernel=image("pktgen"), initramfs=image("pktgen"))
+    system = dpdk_guest.DpdkGuest("split", str(tmp_path / "nobody"), 0, "tcg", "q35", files, huge=False)
+    system.prepare("tx", 64)
+    try:
+        with pytest.raises(SystemGone, match=r"dpdk-guest-tcg-split ended \(1\): .*nobody"):
+            system.ready()
+    finally:
+        system.close()
+
+
+def test_an_image_with_too_little_memory_sends_no_packet(tmp_path):
+    system = dpdk_guest.OurImage("ringloop-tcg", str(tmp_path / "unused"), 0, "tcg", "microvm", huge=False)
+    assert guest.first_packet_ms(system, 64, 30) > 0
+    with pytest.raises(SystemGone, match="the machine ended: .*give it more memory"):
+        guest.first_packet_ms(system, 2, 30)
+
+
+@pytest.mark.parametrize("least", [1, 2, 3, 138, guest.MOST_MIB - 1, guest.MOST_MIB])
+def test_the_least_memory_is_found(monkeypatch, least):
+    asked = []
+
+    def starts(_, mib, __):
+        asked.append(mib)
+        if mib < least:
+            raise SystemGone("no packet")
+
+    monkeypatch.setattr(guest, "first_packet_ms", starts)
+    assert guest.smallest_mib(None, 1) == least
+    assert len(asked) < 12
