@@ -5,6 +5,7 @@
     dom0's initramfs: busybox, xl, modules   build/xen-bed/dom0.cpio
     a Linux guest to compare with            build/xen-bed/linux-kernel, linux.cpio
     the same outside of Xen, for virtio      build/xen-bed/linux-virtio.cpio
+    and with its card left to a program      build/xen-bed/linux-uio.cpio
 
 Packages are kept in $XDG_CACHE_HOME/ringloop (default: ~/.cache/ringloop), so that `make clean`
 doesn't throw them away. All else is made anew when a package's version or a file of ours changed.
