@@ -258,8 +258,8 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "boot", "console", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "xen",
-     "zero-loss"],
+    ["account", "boot", "console", "driver", "guest", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv",
+     "xen", "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
@@ -268,7 +268,7 @@ def test_help_and_usage(script):
     assert "--nonsense" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["boot", "latency", "pktgen", "udpkv", "xen"])
+@pytest.mark.parametrize("script", ["boot", "guest", "latency", "pktgen", "udpkv", "xen"])
 def test_the_page_shows_only_what_is_kept(script, tmp_path):
     page = ROOT / "docs" / ("deploying.md" if script == "boot" else "performance.md")
     before = page.read_bytes()
