@@ -36,19 +36,26 @@ enum netbuf_flag {
     NETBUF_CSUM_PARTIAL = 1 << 1,
 };
 
+/* First what changes with each packet, from `check` on in the 8 bytes that the pool writes at once;
+ * then what only some packets have; then what stays as the pool made it. */
 struct netbuf {
-    uint8_t *data;            /* first byte of the packet in this buffer */
-    struct netbuf *next;      /* next piece of the same packet, or NULL */
-    uint8_t *start;           /* first byte of the buffer; constant */
-    struct netbuf_pool *pool; /* constant */
-    uint16_t len;             /* bytes of the packet in this buffer */
-    uint16_t buf_bytes;       /* size of the buffer; constant */
-    uint16_t state;           /* the pool's own: free or in use */
-    uint16_t flags;           /* enum netbuf_flag */
+    uint8_t *data;       /* first byte of the packet in this buffer */
+    struct netbuf *next; /* next piece of the same packet, or NULL */
+    union {
+        struct {
+            uint32_t check; /* the pool's own: of which pool, where, and free or in use */
+            uint16_t len;   /* bytes of the packet in this buffer */
+            uint16_t flags; /* enum netbuf_flag */
+        };
+        uint64_t check_alone; /* the pool's own: check, with len and flags 0 */
+    };
     uint16_t csum_start;      /* with NETBUF_CSUM_PARTIAL: bytes from data */
     uint16_t csum_offset;     /* with NETBUF_CSUM_PARTIAL: bytes from csum_start */
     uint32_t index;           /* position in the pool; constant */
-    uint64_t driver[2];       /* for the driver that holds the buffer */
+    uint8_t *start;           /* first byte of the buffer; constant */
+    struct netbuf_pool *pool; /* constant */
+    uint16_t buf_bytes;       /* size of the buffer; constant */
+    uint64_t driver[1];       /* for the driver that holds the buffer */
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(sizeof(struct netbuf) == CACHE_LINE, "a netbuf is one cache line");
