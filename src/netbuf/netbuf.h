@@ -36,8 +36,15 @@ enum netbuf_flag {
     NETBUF_CSUM_PARTIAL = 1 << 1,
 };
 
-/* First what changes with each packet, from `check` on in the 8 bytes that the pool writes at once;
- * then what only some packets have; then what stays as the pool made it. */
+/*
+ * In this order:
+ *      0  what each packet changes. Taking a buffer writes `data` and, as one word, check, len and
+ *         flags; giving it back writes `check`, and `next` if the packet was a chain: a free buffer
+ *         has none;
+ *     24  what some packets have, and is only read if a flag says so;
+ *     28  what stays as the pool made it;
+ *     56  what is the driver's.
+ */
 struct netbuf {
     uint8_t *data;       /* first byte of the packet in this buffer */
     struct netbuf *next; /* next piece of the same packet, or NULL */
@@ -59,6 +66,9 @@ struct netbuf {
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(sizeof(struct netbuf) == CACHE_LINE, "a netbuf is one cache line");
+_Static_assert(offsetof(struct netbuf, check) == offsetof(struct netbuf, check_alone) &&
+                   offsetof(struct netbuf, len) > offsetof(struct netbuf, check),
+               "check is the low half of check_alone");
 
 struct netbuf_pool_conf {
     const char *name;        /* for messages; must stay */
