@@ -106,6 +106,26 @@ def test_of_a_result_without_rounds_medians_are_drawn():
 NEAR, FAR = (92, 95), (431, 440)
 
 
+def test_images_are_compared_with_the_ideal_image_and_processes_with_the_process_round_by_round():
+    rates = {"ringloop-kvm": [18, 5, 9], "ringloop-kvm-poll": [20, 10, 5], "ringloop-linux": [30, 30, 30],
+             "ideal-kvm": [20, 10, 20], "ideal-linux": [40, 60, 30], "dpdk-split": [10, 15, 30]}
+    rows = report.summarize({(name, "tx", 64): rounds for name, rounds in rates.items()} | {("ringloop-kvm", "rx", 64): [7]})
+    assert {row["system"]: row["share_of_ideal"] for row in rows if row["direction"] == "tx"} == {
+        "ringloop-kvm": 0.5, "ringloop-kvm-poll": 1, "ringloop-linux": 0.75, "dpdk-split": 0.25,
+        "ideal-kvm": None, "ideal-linux": None,
+    }
+    assert rows[-1]["direction"] == "rx" and rows[-1]["share_of_ideal"] is None
+    assert row_of(rows[:6], "ideal-kvm")["ratio_to_best_dpdk"] == 1.333  # it is nobody's rival, but has a ratio
+    table = report.rate_table(rows, {("tx", 64): 64, ("rx", 64): 64}, {})
+    cells = [line.split("|")[7].strip() for line in table.splitlines()]
+    assert [cells[0], *cells[2:]] == ["of ideal", "0.50", "1.00", "0.75", "", "", "0.25", ""]
+    short = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.short_table(rows).splitlines()]
+    tx = dict(zip(short[0], short[2]))
+    assert (tx["ideal-kvm Mpps"], tx["ringloop-kvm / ideal"], tx["ringloop-linux / ideal"]) == ("20.0", "0.50", "0.75")
+    rx = dict(zip(short[0], short[3]))
+    assert (rx["ideal-kvm Mpps"], rx["ringloop-kvm / ideal"]) == ("not run", "")
+
+
 @pytest.mark.parametrize("windows, usual, states", [
     ([NEAR, NEAR, NEAR], 93.5, ["usual", "usual", "usual"]),
     ([FAR, NEAR, NEAR], 93.5, ["farther", "usual", "usual"]),
@@ -319,7 +339,7 @@ def test_the_distance_between_two_processors_is_measured(make):
 
 @pytest.mark.testpmd
 def test_a_short_run_has_a_row_for_everything(tmp_path):
-    done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop",
+    done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop,ideal",
                  "--rounds=1", "--window=0.1", f"--results={tmp_path}", QUICK="1")
     installed = subprocess.run([ROOT / "tests/install", "bench", "--no-install"], stderr=subprocess.DEVNULL)
     if installed.returncode != 0:  # measuring needs packages that testing doesn't
@@ -331,7 +351,7 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
     assert re.search(r"^\| ringloop-\S+ +\|( +\d+\.\d \|)+$", (tmp_path / "pktgen.md").read_text(), re.M)
     assert (tmp_path / "pktgen.svg").exists()
     systems = {row["system"] for row in rows}
-    assert "dpdk-split" in systems and len(systems) == 4
+    assert "dpdk-split" in systems and len(systems) == 6
     assert len(rows) == 3 * len(systems)
     for row in rows:
         if row["mpps_median"] is None:
@@ -339,7 +359,9 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
         else:
             assert 0 < row["mpps_min"] <= row["mpps_median"] <= row["mpps_max"] < 1000
             assert len(row["mpps_rounds"]) == len(row["cores_ns_before"]) == len(row["cores_ns_after"]) == 1
-    assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
+    for name in ("dpdk-split", "ideal-linux"):
+        assert any(row["mpps_median"] for row in rows if row["system"] == name)
+    assert any(row["share_of_ideal"] for row in rows if row["system"] == "ringloop-linux")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
 
 
