@@ -110,25 +110,23 @@ static void write_frame(uint8_t *frame)
     store_be16(frame + 2 * ETH_MAC_BYTES, ETH_TYPE_EXPERIMENT);
 }
 
-/* Takes over a ring and gives each descriptor a buffer. All of them have room for any frame, an odd
- * number of cache lines apart, so that they spread over all sets of a cache. */
-static void take_over(struct ideal_ring *r, struct virtio_net_queue *q, bool device_writes)
+/* Takes over a ring and gives each descriptor a buffer with `room` bytes for a frame. The buffers
+ * are an odd number of cache lines apart, so that they spread over all sets of a cache. */
+static void take_over(struct ideal_ring *r, struct virtio_net_queue *q, uint32_t room)
 {
+    const bool device_writes = q == &net->rx[0], fixed = device_writes || mode == IDEAL_FWD;
     const uint32_t count = vring_size(&q->ring), offset = CACHE_LINE + (uint32_t)frame_at;
-    const uint32_t lines = (ALIGN_UP(offset + FRAME_MAX, CACHE_LINE) / CACHE_LINE) | 1;
+    const uint32_t lines = (ALIGN_UP(offset + room, CACHE_LINE) / CACHE_LINE) | 1;
     uint8_t *buffers = ideal_memory((size_t)count * lines * CACHE_LINE);
 
     ideal_begin(r, &q->ring, MIN((uint32_t)burst, count), device_writes,
                 ideal_memory(count * sizeof(struct ideal_desc)));
     for (uint32_t i = 0; i < count; i++) {
         uint8_t *frame = buffers + (size_t)i * lines * CACHE_LINE + offset;
-        uint32_t len_bytes = size ? (uint32_t)size : imix[i % ARRAY_LEN(imix)];
-        if (device_writes || mode == IDEAL_FWD)
-            len_bytes = FRAME_MAX;
-        else
-            write_frame(frame);
+        const uint32_t sent = size ? (uint32_t)size : imix[i % ARRAY_LEN(imix)];
+        write_frame(frame);
         ideal_prepare(r, q->ring.kind, i, (uintptr_t)frame - VIRTIO_NET_HEADER,
-                      VIRTIO_NET_HEADER + len_bytes);
+                      VIRTIO_NET_HEADER + (fixed ? room : sent));
     }
 }
 
@@ -189,8 +187,8 @@ int app_main(void)
                            "tx.descs=%lu alike.",
                            burst, descs[0], descs[1]);
     open_device();
-    take_over(&rx, &net->rx[0], true);
-    take_over(&tx, &net->tx[0], false);
+    take_over(&rx, &net->rx[0], FRAME_MAX);
+    take_over(&tx, &net->tx[0], mode == IDEAL_TX && size ? (uint32_t)size : FRAME_MAX);
     uint64_t posted = post_in(net->tx[0].ring.kind);
     netdev_stop(&net->base);
     print("ideal: %lu descriptors posted.\n", posted);

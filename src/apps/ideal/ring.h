@@ -132,20 +132,12 @@ IDEAL_INLINE void ideal_post_line(const struct ideal_ring *r, uint32_t at)
         store_release(&r->slots[i].words.rest, r->descs[i].rest | available);
 }
 
-/* Asks for the lines of a batch that the device is done with, all at once. */
-IDEAL_INLINE void ideal_fetch(const struct ideal_ring *r)
-{
-    for (uint32_t at = r->at; at != r->goal; at += IDEAL_LINE)
-        prefetch_to_write(&r->slots[at & (r->size - 1)]);
-}
-
 IDEAL_INLINE uint32_t ideal_packed_turn(struct ideal_ring *r)
 {
     const uint32_t from = r->at;
 
     if (!ideal_line_used(r, r->goal - IDEAL_LINE))
         return 0;
-    ideal_fetch(r);
     for (; r->at != r->goal && ideal_line_used(r, r->at); r->at += IDEAL_LINE)
         ideal_post_line(r, r->at);
     if (r->at == r->goal)
@@ -185,8 +177,6 @@ IDEAL_INLINE uint32_t ideal_packed_forward(struct ideal_ring *rx, struct ideal_r
 
     if (!ideal_line_used(rx, rx->goal - IDEAL_LINE) || !ideal_line_used(tx, tx->goal - IDEAL_LINE))
         return 0;
-    ideal_fetch(rx);
-    ideal_fetch(tx);
     while (rx->at != rx->goal && ideal_line_used(rx, rx->at) && ideal_line_used(tx, tx->at)) {
         ideal_swap_line(rx, tx);
         rx->at += IDEAL_LINE;
