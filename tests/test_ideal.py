@@ -42,13 +42,15 @@ def test_the_same_frames_are_sent_again_and_again(tmp_path, rings, size):
 
 
 @pytest.mark.parametrize("rings", ["split", "packed"])
-def test_what_came_is_sent_back_as_it_came(tmp_path, rings):
-    with ideal(tmp_path, "mode=fwd burst=4", rings) as link:
+@pytest.mark.parametrize("swap", ["off", "on"])
+def test_what_came_is_sent_back(tmp_path, rings, swap):
+    with ideal(tmp_path, f"mode=fwd burst=4 swap={swap}", rings) as link:
         for batch in range(3 * RING // 4):
             frames = [bytes([2, batch % 256, i]).ljust(60 + 5 * batch % 1400, b"x") for i in range(4)]
             for frame in frames:
                 link.send(frame)
-            assert [link.recv() for _ in frames] == frames
+            wanted = [f[6:12] + f[:6] + f[12:] for f in frames] if swap == "on" else frames
+            assert [link.recv() for _ in frames] == wanted
 
 
 @pytest.mark.parametrize("keys, said", [

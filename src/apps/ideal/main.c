@@ -10,8 +10,6 @@
  */
 #include "apps/ideal/ring.h"
 #include "boot/boot.h"
-#include "netbuf/eth.h"
-#include "netdev/virtio/virtio_net.h"
 
 enum {
     ETH_TYPE_EXPERIMENT = 0x88b5, /* IEEE 802, local experimental EtherType 1 */
@@ -19,7 +17,7 @@ enum {
     LOOKS = 4096, /* at a ring, before the end of the app is asked for */
 };
 
-enum ideal_mode { IDEAL_TX, IDEAL_RX, IDEAL_FWD };
+enum ideal_mode { IDEAL_TX, IDEAL_RX, IDEAL_FWD, IDEAL_SWAP }; /* IDEAL_SWAP: fwd with swap=on */
 
 /* 7 x 60, 4 x 590 and 1 x 1514 bytes, as pktgen's mix; in this order the first four, of which a
  * ring of 2^n has one more, have nearly the mean of all. */
@@ -27,6 +25,7 @@ static const uint16_t imix[] = {60, 590, 60, 590, 60, 1514, 60, 590, 60, 590, 60
 
 static enum ideal_mode mode;
 static uint64_t size, burst, descs[2], frame_at; /* size 0: the mix */
+static bool swap;
 
 static const char *parse_mode(const struct boot_key *key, const char *text)
 {
@@ -62,6 +61,9 @@ BOOT_KEY_RANGE("tx.descs", boot_parse_u64, &descs[1], "256", "",
                32768);
 BOOT_KEY_RANGE("frame.at", boot_parse_u64, &frame_at, "0", "bytes",
                "where in its cache line a frame begins; the device's header is before it", 0, 63);
+
+BOOT_KEY("swap", boot_parse_bool, &swap, "off", "",
+         "fwd: swap each frame's Ethernet addresses, the least that a reflector changes");
 
 static struct virtio_net *net;
 static struct ideal_ring rx, tx;
@@ -137,8 +139,8 @@ static void kick(const struct virtio_net_queue *q)
 
 IDEAL_INLINE uint32_t step(enum ideal_mode way, enum vring_kind kind)
 {
-    return way == IDEAL_FWD ? ideal_forward(&rx, &tx, kind)
-                            : ideal_turn(way == IDEAL_TX ? &tx : &rx, kind);
+    return way < IDEAL_FWD ? ideal_turn(way == IDEAL_TX ? &tx : &rx, kind)
+                           : ideal_forward(&rx, &tx, kind, way == IDEAL_SWAP);
 }
 
 /* Returns how many descriptors were posted. If nothing moves the device is kicked: it may be one
@@ -163,21 +165,16 @@ IDEAL_INLINE uint64_t post_for_ever(enum ideal_mode way, enum vring_kind kind)
     return posted;
 }
 
-/* A loop of its own for each way and kind of ring, with nothing in it to be decided. */
-static uint64_t post_in(enum vring_kind kind)
+/* A loop of its own for each way, with nothing in it to be decided. */
+IDEAL_INLINE uint64_t post_in(enum vring_kind kind)
 {
-    const bool packed = kind == VRING_PACKED;
-
-    if (mode != IDEAL_TX)
-        while (ideal_turn(&rx, kind) > 0 && rx.at != 2 * rx.size)
-            ;
     if (mode == IDEAL_TX)
-        return packed ? post_for_ever(IDEAL_TX, VRING_PACKED)
-                      : post_for_ever(IDEAL_TX, VRING_SPLIT);
+        return post_for_ever(IDEAL_TX, kind);
     if (mode == IDEAL_RX)
-        return packed ? post_for_ever(IDEAL_RX, VRING_PACKED)
-                      : post_for_ever(IDEAL_RX, VRING_SPLIT);
-    return packed ? post_for_ever(IDEAL_FWD, VRING_PACKED) : post_for_ever(IDEAL_FWD, VRING_SPLIT);
+        return post_for_ever(IDEAL_RX, kind);
+    while (rx.at != 2 * rx.size && ideal_turn(&rx, kind) > 0)
+        ;
+    return swap ? post_for_ever(IDEAL_SWAP, kind) : post_for_ever(IDEAL_FWD, kind);
 }
 
 int app_main(void)
@@ -189,7 +186,8 @@ int app_main(void)
     open_device();
     take_over(&rx, &net->rx[0], FRAME_MAX);
     take_over(&tx, &net->tx[0], mode == IDEAL_TX && size ? (uint32_t)size : FRAME_MAX);
-    uint64_t posted = post_in(net->tx[0].ring.kind);
+    uint64_t posted =
+        net->tx[0].ring.kind == VRING_PACKED ? post_in(VRING_PACKED) : post_in(VRING_SPLIT);
     netdev_stop(&net->base);
     print("ideal: %lu descriptors posted.\n", posted);
     return 0;

@@ -27,13 +27,15 @@
 #ifndef APPS_IDEAL_RING_H
 #define APPS_IDEAL_RING_H
 
-#include "netdev/virtio/vring.h"
+#include "netbuf/eth.h"
+#include "netdev/virtio/virtio_net.h"
 
 #define IDEAL_INLINE static inline __attribute__((always_inline))
 
 enum {
     IDEAL_LINE = CACHE_LINE / sizeof(union vring_packed_slot), /* descriptors */
-    IDEAL_LEN_MIN = 12 + 14, /* the device's header and an Ethernet header, in bytes */
+    IDEAL_HEADER = sizeof(struct virtio_net_hdr_v1),
+    IDEAL_LEN_MIN = IDEAL_HEADER + 14, /* an Ethernet header behind it */
 };
 
 /* A descriptor as it is posted next. */
@@ -151,8 +153,18 @@ static inline uint32_t ideal_came(uint32_t len_bytes, uint32_t room_bytes)
     return MIN(MAX(len_bytes, (uint32_t)IDEAL_LEN_MIN), room_bytes);
 }
 
+/* Swaps the Ethernet addresses of the frame behind the device's header at `addr`. */
+static inline void ideal_swap_addresses(uint64_t addr)
+{
+    uint8_t *frame = (uint8_t *)(uintptr_t)addr + IDEAL_HEADER, to[ETH_MAC_BYTES];
+
+    memcpy(to, frame, sizeof to);
+    memcpy(frame, frame + sizeof to, sizeof to);
+    memcpy(frame + sizeof to, to, sizeof to);
+}
+
 /* What came in a line of rx is sent by that of tx, and what that had sent is received into. */
-IDEAL_INLINE void ideal_swap_line(struct ideal_ring *rx, struct ideal_ring *tx)
+IDEAL_INLINE void ideal_forward_line(struct ideal_ring *rx, struct ideal_ring *tx, bool swap)
 {
     const uint64_t rx_available = ideal_available(rx, rx->at);
     const uint64_t tx_available = ideal_available(tx, tx->at);
@@ -162,6 +174,8 @@ IDEAL_INLINE void ideal_swap_line(struct ideal_ring *rx, struct ideal_ring *tx)
     for (uint32_t i = first + IDEAL_LINE; i-- > first;) {
         const uint64_t came = load_acquire(&rx->slots[i].words.rest), addr = rx->descs[i].addr;
         const uint32_t len_bytes = ideal_came((uint32_t)came, (uint32_t)rx->descs[i].rest);
+        if (swap)
+            ideal_swap_addresses(addr);
         rx->descs[i].addr = tx->descs[i].addr;
         tx->descs[i].addr = addr;
         tx->slots[i].words.addr = addr;
@@ -171,14 +185,23 @@ IDEAL_INLINE void ideal_swap_line(struct ideal_ring *rx, struct ideal_ring *tx)
     }
 }
 
-IDEAL_INLINE uint32_t ideal_packed_forward(struct ideal_ring *rx, struct ideal_ring *tx)
+/* Asks for the line of each frame of the batch that will be changed. */
+IDEAL_INLINE void ideal_fetch_frames(const struct ideal_ring *rx)
+{
+    for (uint32_t at = rx->at; at != rx->goal; at++)
+        prefetch_to_write((void *)(uintptr_t)(rx->descs[at & (rx->size - 1)].addr + IDEAL_HEADER));
+}
+
+IDEAL_INLINE uint32_t ideal_packed_forward(struct ideal_ring *rx, struct ideal_ring *tx, bool swap)
 {
     const uint32_t from = rx->at;
 
     if (!ideal_line_used(rx, rx->goal - IDEAL_LINE) || !ideal_line_used(tx, tx->goal - IDEAL_LINE))
         return 0;
+    if (swap)
+        ideal_fetch_frames(rx);
     while (rx->at != rx->goal && ideal_line_used(rx, rx->at) && ideal_line_used(tx, tx->at)) {
-        ideal_swap_line(rx, tx);
+        ideal_forward_line(rx, tx, swap);
         rx->at += IDEAL_LINE;
         tx->at += IDEAL_LINE;
     }
@@ -217,7 +240,7 @@ IDEAL_INLINE uint32_t ideal_split_turn(struct ideal_ring *r)
     return n;
 }
 
-IDEAL_INLINE uint32_t ideal_split_forward(struct ideal_ring *rx, struct ideal_ring *tx)
+IDEAL_INLINE uint32_t ideal_split_forward(struct ideal_ring *rx, struct ideal_ring *tx, bool swap)
 {
     const uint32_t n = MIN(ideal_split_used(rx), ideal_split_used(tx));
 
@@ -225,6 +248,8 @@ IDEAL_INLINE uint32_t ideal_split_forward(struct ideal_ring *rx, struct ideal_ri
         const uint32_t i = at & (rx->size - 1);
         const uint32_t came = *(volatile uint32_t *)&rx->used->ring[i].len;
         const uint64_t addr = rx->descs[i].addr;
+        if (swap)
+            ideal_swap_addresses(addr);
         rx->table[i].addr = rx->descs[i].addr = tx->descs[i].addr;
         tx->table[i].addr = tx->descs[i].addr = addr;
         tx->table[i].len = ideal_came(came, (uint32_t)rx->descs[i].rest);
@@ -245,14 +270,16 @@ IDEAL_INLINE uint32_t ideal_turn(struct ideal_ring *r, enum vring_kind kind)
 }
 
 /*
- * The same for both rings: what came in rx's descriptors is posted in tx's, as it came, and the
- * buffers that those held go into rx's. Both rings are of one size and have one batch, and all of
- * rx was posted once before; descriptors of one number have buffers that are as large.
+ * The same for both rings: what came in rx's descriptors is posted in tx's, as it came or with its
+ * Ethernet addresses swapped, and the buffers that those held go into rx's. Both rings are of one
+ * size and have one batch, and all of rx was posted once before; descriptors of one number have
+ * buffers that are as large.
  */
 IDEAL_INLINE uint32_t ideal_forward(struct ideal_ring *rx, struct ideal_ring *tx,
-                                    enum vring_kind kind)
+                                    enum vring_kind kind, bool swap)
 {
-    return kind == VRING_PACKED ? ideal_packed_forward(rx, tx) : ideal_split_forward(rx, tx);
+    return kind == VRING_PACKED ? ideal_packed_forward(rx, tx, swap)
+                                : ideal_split_forward(rx, tx, swap);
 }
 
 #endif

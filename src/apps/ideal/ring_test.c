@@ -192,10 +192,10 @@ static void check_forwarded(uint32_t n, uint32_t came, uint32_t sent, bool *seen
         CHECK(device_take(&rx, &in) && in.len == ROOM);
         addrs[i] = in.addr;
     }
-    CHECK_EQ(ideal_forward(&rx.ring, &tx.ring, kind), 0);
+    CHECK_EQ(ideal_forward(&rx.ring, &tx.ring, kind, false), 0);
     device_use(&rx, n, came);
     for (uint32_t i = 0; i < n; i += BATCH)
-        CHECK(ideal_forward(&rx.ring, &tx.ring, kind) > 0 || kind == VRING_SPLIT);
+        CHECK(ideal_forward(&rx.ring, &tx.ring, kind, false) > 0 || kind == VRING_SPLIT);
     for (uint32_t i = 0; i < n; i++) {
         CHECK(device_take(&tx, &out) && out.flags == 0);
         CHECK_EQ(out.addr, addrs[i]);
