@@ -251,8 +251,8 @@ class Image(Program):
 
     tells_interrupts = True
 
-    def __init__(self, name, socket, core, accel, machine="microvm", huge=False, **more):
-        super().__init__(name, socket, core, vm.image("pktgen"), **more)
+    def __init__(self, name, socket, core, accel, machine="microvm", huge=False, app=None, **more):
+        super().__init__(name, socket, core, app or vm.image("pktgen"), **more)
         self._accel, self._machine = accel, machine
         # Huge pages for its memory, as DPDK and our host process have.
         self._pages = ",hugetlb=on,hugetlbsize=2M" if huge else ""
@@ -284,8 +284,8 @@ class Port(Program):
 
     tells_interrupts = True
 
-    def __init__(self, name, socket, core, **more):
-        super().__init__(name, socket, core, vm.image("pktgen", "linux"), **more)
+    def __init__(self, name, socket, core, app=None, **more):
+        super().__init__(name, socket, core, app or vm.image("pktgen", "linux"), **more)
 
     def command_line(self, keys):
         command = ["taskset", "-c", str(self._core), str(self._app), f"vhost={self.socket}"]

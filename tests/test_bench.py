@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """bench/: its arithmetic, its parsers, and one very short run."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -245,6 +247,14 @@ Ringloop: exit 0.
         trials.parse("panic: no device\n")
 
 
+def script(name):
+    """A script of bench/ as a module, of which only its functions are wanted."""
+    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "bench" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
 def bench(script, *words, **environment):
     return subprocess.run(
         [ROOT / "bench" / script, *words],
@@ -258,8 +268,8 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "boot", "console", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv", "xen",
-     "zero-loss"],
+    ["account", "alternate", "boot", "console", "driver", "hitrate", "latency", "paced", "pktgen", "profile", "soak",
+     "udpkv", "xen", "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
@@ -341,6 +351,46 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
             assert len(row["mpps_rounds"]) == len(row["cores_ns_before"]) == len(row["cores_ns_after"]) == 1
     assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
+
+
+def test_trees_are_compared_in_rounds_of_one_state():
+    alternate = script("alternate")
+    args = alternate.argparse.Namespace(plats=["kvm"], dpdk=["dpdk-packed"], trees=[ROOT, ROOT])
+    old, new = (alternate.name_of(args, number, "kvm") for number in range(2))
+    assert alternate.pairs(args) == [(new, old), (old, "dpdk-packed"), (new, "dpdk-packed")]
+    values = {old: [10, 10, 5, None], new: [12, 11, 20, 9], "dpdk-packed": [8, 8, 8, 8]}
+    cores = {old: [NEAR, NEAR, FAR, (None, None)], new: [NEAR, NEAR, NEAR, NEAR], "dpdk-packed": [NEAR] * 4}
+    row = alternate.ratio_rows(args, "rx 64", values, cores)[0]
+    assert (row["system"], row["to"], row["by_round"]) == (new, old, ["1.200", "1.100", "(4.000)", "-"])
+    assert (row["ratio"], row["ratio_lowest"], row["ratio_highest"]) == (1.15, 1.1, 1.2)
+    assert (row["rounds"], row["rounds_counted"], row["rounds_above_1"]) == (4, 2, 2)
+    assert "2 of 2" in alternate.table([row], "Mpps")
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--sizes=59"], "59 isn't between"), (["--keys=3:a=b"], "there is no tree 3"), (["--plats=z"], "none of kvm, linux"),
+    (["--directions=up"], "up is none of tx, rx, fwd"), (["--keys=x"], "as 2:idle.mode=poll"),
+])
+def test_trees_that_cannot_be_compared_are_refused(words, said, tmp_path):
+    done = bench("alternate", str(ROOT), str(ROOT), "--no-install", *words)
+    assert done.returncode == 2 and said in done.stdout
+    for trees, said in (([ROOT], "nothing to be compared"), ([ROOT, tmp_path], "no tree of this project")):
+        done = bench("alternate", *map(str, trees), "--no-install")
+        assert done.returncode == 2 and said in done.stdout
+
+
+@pytest.mark.testpmd
+@pytest.mark.parametrize("words", [["--directions=fwd"], ["--latency", "--dpdk=dpdk-packed"]])
+def test_a_tree_against_itself(words, tmp_path):
+    done = bench("alternate", str(ROOT), str(ROOT), "--no-build", "--no-install", "--plats=linux", "--rounds=1",
+                 "--window=0.5" if "--latency" in words else "--window=0.1", *words, f"--results={tmp_path}", QUICK="1")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    rows = json.loads((tmp_path / "alternate.json").read_text())
+    assert len(rows) == (3 if "--latency" in words else 1), done.stdout
+    assert all(row["median"] > 0 and row["median_of_other"] > 0 for row in rows if row["rounds_counted"]), done.stdout
+    assert "didn't run" not in done.stdout
 
 
 @pytest.mark.testpmd
