@@ -7,6 +7,7 @@
 """
 
 import collections
+import re
 import shlex
 import time
 
@@ -21,16 +22,25 @@ DIRECTIONS = ("tx", "rx", "fwd")
 HOST_MODES = {"tx": "rxonly", "rx": "txonly", "fwd": "macswap"}
 HOST_COUNTERS = {"tx": "rx", "rx": "tx", "fwd": "rx"}
 SETTLE_S = 0.15
+PATIENCE_S = 5  # with windows in which nothing moved, as other programs may have the cores
 
-Window = collections.namedtuple("Window", "mpps frame_bytes cores_ns")  # cores_ns: before, after
+# cores_ns: before and after; host_cycles: the vhost side's a packet in turns that moved some, or None
+Window = collections.namedtuple("Window", "mpps frame_bytes cores_ns host_cycles")
+
+
+def testpmd_cycles(text):
+    """The busy cycles a packet that a testpmd told with `set record-core-cycles on`, or None."""
+    told = re.search(r"CPU cycles/packet=([\d.]+)", text)
+    return float(told[1]) if told else None
 
 
 class Turns:
     """The vhost side and its systems, of which only the one that is measured runs."""
 
-    def __init__(self, members, huge, settle_s=SETTLE_S):
+    def __init__(self, members, huge, settle_s=SETTLE_S, records=False):
+        """records: the vhost side counts its busy cycles, for some cycles a burst."""
         self.systems, self.failures, self.commands = members, {}, {}
-        self._settle_s = settle_s
+        self._settle_s, self._records = settle_s, records
         self._direction = self._size = None
         self._host_core = systems.cores()[0]
         self._host = back_end([system.socket for system in members], self._host_core, huge)
@@ -39,6 +49,8 @@ class Turns:
     def __enter__(self):
         try:
             self._host.wait_prompt()
+            if self._records:
+                self._host.ask("set record-core-cycles on")
         except BaseException:
             self.__exit__()
             raise
@@ -57,11 +69,11 @@ class Turns:
         self.failures[system.name] = " ".join(str(error).split())[:400]
         system.close()
 
-    def connect(self, direction, size):
-        """Gets every system ready for it, connected and held still. One that fails gets a second
-        chance, as a busy machine can let a handshake run out of time."""
+    def connect(self, direction, size, members=None):
+        """Gets the systems, all that run unless told, ready for it, connected and held still. One that
+        fails gets a second chance, as a busy machine can let a handshake run out of time."""
         self._direction, self._size = direction, size
-        waiting = self.alive()
+        waiting = self.alive() if members is None else members
         for last_chance in (False, True):
             failed = []
             for system in waiting:
@@ -87,36 +99,38 @@ class Turns:
     def measure(self, system, window_s):
         """The Window of one system. Raises SystemGone if it moved nothing, or other frames than it should."""
         host, port, direction = self._host, self.systems.index(system), self._direction
+        side = HOST_COUNTERS[direction]
         before_ns = distance.now_ns()
         host.ask(f"set portlist {port}")
         system.resume()
         host.ask("start tx_first 32" if direction == "fwd" else "start")
         try:
             time.sleep(self._settle_s)
-            rate = host.rate(port, window_s)
+            rate, end_s = host.rate(port, window_s), time.monotonic() + PATIENCE_S
+            while getattr(rate, f"{side}_packets") == 0 and time.monotonic() < end_s:
+                rate = host.rate(port, window_s)
         finally:
-            host.ask("stop")
+            stopped = host.ask("stop")
             system.pause()
-        side = HOST_COUNTERS[direction]
         frame = getattr(rate, f"{side}_bytes")
         if getattr(rate, f"{side}_packets") == 0:
-            raise SystemGone(f"{system.name} moved no packet in {window_s} s ({direction})")
+            raise SystemGone(f"{system.name} moved no packet in {PATIENCE_S} s ({direction})")
         if self._size != IMIX and abs(frame - self._size) > 0.01 * self._size:
             raise SystemGone(f"{direction}: frames of {frame:.1f} bytes were seen, not of {self._size}")
-        return Window(getattr(rate, f"{side}_mpps"), frame, (before_ns, distance.now_ns()))
+        return Window(getattr(rate, f"{side}_mpps"), frame, (before_ns, distance.now_ns()), testpmd_cycles(stopped))
 
 
-def rounds(turns, number, window_s, told=lambda system, window: None):
-    """{system's name: [its Window of each round, or None]}: every system once a round, with every second
-    round in reverse, so that what the first of a round suffers isn't one system's alone."""
-    seen = {system.name: [] for system in turns.systems}
+def rounds(turns, number, window_s, members=None):
+    """{system's name: [its Window of each round, or None]}: every system, or every one of `members`, once
+    a round, with every second round in reverse, so that what the first suffers isn't one system's alone."""
+    members = turns.systems if members is None else members
+    seen = {system.name: [] for system in members}
     for at in range(number):
-        for system in turns.systems[:: -1 if at % 2 else 1]:
+        for system in members[:: -1 if at % 2 else 1]:
             window = None
             if system.name not in turns.failures:
                 try:
                     window = turns.measure(system, window_s)
-                    told(system, window)
                 except SystemGone as error:
                     turns.give_up(system, error)
             seen[system.name].append(window)
