@@ -420,7 +420,7 @@ def test_growth_has_a_row_for_each_point_of_each_axis():
     lines = growth.short_table(rows).splitlines()[2:]
     varied = [line.split("|")[1].strip() for line in lines]
     assert varied == ["frame, tx", "frame, rx", "burst, tx", "burst, rx", "flows, tx"]
-    assert "86 to 849" in lines[0] and "frame 1514 tx ringloop-kvm" in growth.table(rows)
+    assert "86 to 850" in lines[0] and "frame 1514 tx ringloop-kvm" in growth.table(rows)
 
 
 def test_growth_is_drawn_a_panel_for_each_axis_and_direction(tmp_path):
