@@ -243,7 +243,7 @@ def growth_packets(pyplot, rows, facts):
     for line, direction in zip(panels, directions):
         for panel, axis in zip(line, axes_of):
             here = [row for row in rows if (row["axis"], row["direction"]) == (axis, direction)]
-            here = [row for row in here if row["cycles_median"] is not None]
+            here = [row for row in here if row["cycles_max"] is not None]
             if not here:
                 panel.set_axis_off()
                 continue
