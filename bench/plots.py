@@ -123,17 +123,21 @@ def packet_rates(pyplot, rows, facts):
         return bar_panels(pyplot, f"Packet rate, frames of {sizes[0]} bytes", facts, groups, "mpps", [(1, "Mpps")])
 
     systems = list(dict.fromkeys(row["system"] for row in rows))
-    names = [name for name in systems if not name.startswith(report.PEER_PREFIX)]
+    names = [name for name in systems if not name.startswith((report.PEER_PREFIX, report.IDEAL_PREFIX))]
+    limits = [name for name in systems if name.startswith(report.IDEAL_PREFIX)]
+    peers = len(systems) - len(names) - len(limits)
     points = {(row["direction"], row["system"], row["size_bytes"]): ratio_points(rows, row) for row in rows}
     by_rounds = any(point and point[4] for point in points.values())
-    told = "Dot: median over the rounds of our rate to the best DPDK variant's; line: lowest to highest round."
+    told = "Mark: median over the rounds of the rate to the best DPDK variant's; line: lowest to highest round."
+    told += " ideal: a front end that touches no packet." * bool(limits)
     if not by_rounds:
         told = ("This result keeps no rounds. Dot: ratio of the medians; line: our lowest and highest window over"
                 " DPDK's median, so a change of the machine's speed is in it.")
     below = footer(facts, told, LEFT_OUT if any_apart(rows) else "")
     looks = dict(zip(names, ((OURS, "o"), (OURS_2, "s"), (OURS_3, "^"), (OTHER, "D"))))
+    looks |= dict(zip(limits, ((OURS, "_"), (OURS_3, "_"))))
     handles = [pyplot.Line2D([], [], color=tint, marker=mark, label=name) for name, (tint, mark) in looks.items()]
-    title = f"Packet rate: times the best of {len(systems) - len(names)} DPDK virtio-user variants"
+    title = f"Packet rate: times the best of {peers} DPDK virtio-user variants"
     figure, axes = frame(pyplot, title, below, 1, len(directions), (4.0 * len(directions) + 0.4, 4.0), handles,
                          sharey=True)
     for panel, direction in zip(axes[0], directions):
@@ -143,6 +147,7 @@ def packet_rates(pyplot, rows, facts):
 
 
 def ratio_panel(panel, direction, sizes, looks, points):
+    step = min(0.25, 0.8 / len(looks))
     for number in range(0, len(sizes), 2):
         panel.axvspan(number - 0.5, number + 0.5, color=BAND, lw=0, clip_on=False)
     panel.axhline(1, color=INK, lw=1.2)
@@ -150,7 +155,7 @@ def ratio_panel(panel, direction, sizes, looks, points):
         for number, size in enumerate(sizes):
             point = points.get((direction, name, size))
             if point:
-                at = number + (index - (len(looks) - 1) / 2) * 0.25
+                at = number + (index - (len(looks) - 1) / 2) * step
                 middle, low, high, apart, _ = point
                 panel.plot([at, at], [low, high], color=tint, lw=1.6)
                 panel.plot(at, middle, mark, color=tint, ms=6)

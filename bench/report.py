@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "performance.md"
 LINKS_GBPS = (10, 25, 40, 100)
 # Besides the frame a link carries its CRC (4), the preamble (8) and the gap between frames (12).
 WIRE_OVERHEAD_BYTES = 4 + 8 + 12
-PEER_PREFIX = "dpdk-"
+OURS_PREFIX, PEER_PREFIX, IDEAL_PREFIX = "ringloop-", "dpdk-", "ideal-"
 
 
 def line_rate_mpps(frame_bytes, link_gbps):
@@ -31,8 +31,9 @@ def summarize(samples, cores=None):
     cores       {the same: [(ns before, ns after) of each round]}, how far apart the cores were
 
     The numbers are of the windows in one state (distance.py), which a row names; all windows are in
-    mpps_rounds. ratio_to_best_dpdk compares medians of one direction and size. Where there is nothing to
-    divide, be it that a system didn't run or that no DPDK variant did, a number is None.
+    mpps_rounds. ratio_to_best_dpdk compares medians of one direction and size, share_of_ideal is the median
+    of the ratios round by round. Where there is nothing to divide, be it that a system didn't run or that no
+    DPDK variant did, a number is None.
     """
     if cores is None:
         cores = {key: [(None, None)] * len(values) for key, values in samples.items()}
@@ -58,12 +59,14 @@ def summarize(samples, cores=None):
                 "cores_rounds": states[key],
                 "cores_ns_before": [before for before, _ in cores[key]],
                 "cores_ns_after": [after for _, after in cores[key]],
+                "share_of_ideal": None,
             }
         )
     for row in rows:
         best = best_peer(rows, row)
         if best and row["mpps_median"] is not None:
             row["ratio_to_best_dpdk"] = rounded(row["mpps_median"] / best["mpps_median"])
+        row["share_of_ideal"] = rounded(paired_ratio(rows, row, ideal))
     return rows
 
 
@@ -74,11 +77,20 @@ def best_peer(rows, row):
     return max((r for r in peers if r["mpps_median"]), key=lambda r: r["mpps_median"], default=None)
 
 
-def paired_ratios(rows, row):
-    """[(ratio, state)]: in each round a system's rate to that of the best DPDK variant, where both
-    windows were in one state. Unlike the ratio of medians these don't suffer when the machine changes
-    its speed in the middle. Empty if there is nothing to compare."""
-    best = best_peer(rows, row)
+def ideal(rows, row):
+    """The row of the ideal front end at the same direction and size that runs as this system does, as an
+    image or as a process; None for an ideal one itself, or if there was none."""
+    where = row["system"].removeprefix(OURS_PREFIX).removesuffix("-poll")
+    name = IDEAL_PREFIX + ("linux" if row["system"].startswith(PEER_PREFIX) else where)
+    return next((r for r in rows if r["system"] == name and r["mpps_median"]
+                 and (r["direction"], r["size_bytes"]) == (row["direction"], row["size_bytes"])), None)
+
+
+def paired_ratios(rows, row, to=best_peer):
+    """[(ratio, state)]: in each round a system's rate to that of the best DPDK variant, or of to(rows, row),
+    where both windows were in one state. Unlike the ratio of medians these don't suffer when the machine
+    changes its speed in the middle. Empty if there is nothing to compare."""
+    best = to(rows, row)
     if not best or not row.get("mpps_rounds"):
         return []
     rounds = zip(row["mpps_rounds"], best["mpps_rounds"], row["cores_rounds"], best["cores_rounds"])
@@ -86,17 +98,17 @@ def paired_ratios(rows, row):
             if state == other != distance.CHANGED and theirs > 0]
 
 
-def counted_ratios(rows, row):
+def counted_ratios(rows, row, to=best_peer):
     """([the ratios in the state that counts, or all if none is], [the others])."""
-    ratios = paired_ratios(rows, row)
+    ratios = paired_ratios(rows, row, to)
     seen = [ratio for ratio, state in ratios if state == row["cores"]]
     if not seen:
         return [ratio for ratio, _ in ratios], []
     return seen, [ratio for ratio, state in ratios if state != row["cores"]]
 
 
-def paired_ratio(rows, row):
-    seen, _ = counted_ratios(rows, row)
+def paired_ratio(rows, row, to=best_peer):
+    seen, _ = counted_ratios(rows, row, to)
     return statistics.median(seen) if seen else None
 
 
@@ -131,7 +143,7 @@ def cores_ns(row):
 
 def rate_table(rows, frame_bytes, failures):
     """The table of bench/pktgen. frame_bytes: the mean frame that was measured, by (direction, size)."""
-    header = ["direction, size, system", "Mpps", "min", "max", "of best DPDK", "round by round"]
+    header = ["direction, size, system", "Mpps", "min", "max", "of best DPDK", "round by round", "of ideal"]
     header += [f"{gbps} GbE" for gbps in LINKS_GBPS] + ["cores apart ns", "windows left out"]
     lines = []
     for row in rows:
@@ -142,7 +154,7 @@ def rate_table(rows, frame_bytes, failures):
             lines.append([name, why, *[""] * (len(header) - 2)])
             continue
         cells = [f"{row[key]:.2f}" for key in ("mpps_median", "mpps_min", "mpps_max")]
-        ratios = row["ratio_to_best_dpdk"], paired_ratio(rows, row)
+        ratios = row["ratio_to_best_dpdk"], paired_ratio(rows, row), row["share_of_ideal"]
         cells += ["" if value is None else f"{value:.2f}" for value in ratios]
         for gbps in LINKS_GBPS:
             share = row["mpps_median"] / line_rate_mpps(frame_bytes[row["direction"], size], gbps)
@@ -162,22 +174,30 @@ def interrupt_table(rates, directions):
 
 
 def short_table(rows):
-    """For docs/performance.md: a line a direction and size; ours, DPDK's best, and the ratio round by
-    round. Where the windows aren't in the run's usual state a line says so."""
-    ours = list(dict.fromkeys(row["system"] for row in rows if not row["system"].startswith(PEER_PREFIX)))
+    """For docs/performance.md: a line a direction and size; ours, DPDK's best, the ideal front end if it
+    ran, and the ratios round by round. Where the windows aren't in the run's usual state a line says so."""
+    names = list(dict.fromkeys(row["system"] for row in rows))
+    ours = [name for name in names if not name.startswith((PEER_PREFIX, IDEAL_PREFIX))]
+    limits = [name for name in names if name.startswith(IDEAL_PREFIX)]
     header = ["direction, frame", *[f"{name} Mpps" for name in ours], "best of DPDK Mpps", "its driver"]
-    header += [f"{name} / best" for name in ours]
+    header += [*[f"{name} / best" for name in ours], *[f"{name} Mpps" for name in limits]]
+    header += [f"{name} / ideal" for name in ours if limits]
     lines = []
     for direction, size in dict.fromkeys((row["direction"], row["size_bytes"]) for row in rows):
         of = {r["system"]: r for r in rows if (r["direction"], r["size_bytes"]) == (direction, size)}
-        ran = {name: of[name] for name in ours if name in of and of[name]["mpps_median"] is not None}
         best = best_peer(rows, next(iter(of.values())))
         apart = {row["cores"] for row in of.values()} - {distance.USUAL, distance.UNKNOWN, None}
-        cells = [f"{ran[name]['mpps_median']:.1f}" if name in ran else "not run" for name in ours]
-        cells += [f"{best['mpps_median']:.1f}", best["system"]] if best else ["not run", ""]
-        for name in ours:
-            ratio = paired_ratio(rows, ran[name]) if name in ran else None
-            cells.append("" if ratio is None else f"{ratio:.2f}")
+
+        def rates(some):
+            return [f"{of[name]['mpps_median']:.1f}" if name in of and of[name]["mpps_median"] is not None else "not run"
+                    for name in some]
+
+        def ratios(to):
+            found = [paired_ratio(rows, of[name], to) if name in of else None for name in ours]
+            return ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
+
+        cells = rates(ours) + ([f"{best['mpps_median']:.1f}", best["system"]] if best else ["not run", ""])
+        cells += ratios(best_peer) + rates(limits) + (ratios(ideal) if limits else [])
         lines.append([" ".join([direction, str(size), *(f"(cores {state})" for state in sorted(apart))]), *cells])
     return markdown(header, lines)
 

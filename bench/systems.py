@@ -157,16 +157,18 @@ class Dpdk:
 class Program:
     """A program that moves packets as long as it runs, restarted when its keys change.
 
+    program the file that is started
     rings   descriptors of its receive and of its transmit ring
     keys    of the program, beside those that a measurement wants
     """
 
     runs_at_once = True
     tells_interrupts = False
+    fair_keys = ""  # by which it does no more than testpmd
 
-    def __init__(self, name, socket, core, app, rings=(RING_SIZE, RING_SIZE), keys=""):
+    def __init__(self, name, socket, core, program, rings=(RING_SIZE, RING_SIZE), keys=""):
         self.name, self.socket = name, socket
-        self._core, self._app = core, app
+        self._core, self._program = core, program
         self._rings, self._burst = rings, BURST
         self._own_keys = keys
         self._process = None
@@ -188,12 +190,11 @@ class Program:
 
     def check_built(self):
         """Raises SystemGone if there is no program, or only one from before a build that failed."""
-        if str(self._app) in did_not_build or not os.path.exists(self._app):
-            raise SystemGone(f"{os.path.relpath(self._app, ROOT)} isn't built")
+        if str(self._program) in did_not_build or not os.path.exists(self._program):
+            raise SystemGone(f"{os.path.relpath(self._program, ROOT)} isn't built")
 
     def prepare(self, mode, size):
-        # testpmd numbers no packets and looks into none.
-        keys = f"mode={mode} burst={self._burst} seq=off" + (f" size={size}" if mode == "tx" else "")
+        keys = f"mode={mode} burst={self._burst}{self.fair_keys}" + (f" size={size}" if mode == "tx" else "")
         words = self.command_line(keys)
         if self._process and self._process.poll() is None and words == self._words:
             return
@@ -267,20 +268,29 @@ class Program:
             self._counted.append((int(told[1]), self._ran_s))
 
 
-class Image(Program):
+class App(Program):
+    """One of our apps on a platform. pktgen tells how often it was interrupted, and has a key not to
+    number packets, nor to look into them; ideal does none of these."""
+
+    def __init__(self, name, socket, core, plat, app="pktgen", program=None, **more):
+        """program: the app's, of another tree than this one."""
+        super().__init__(name, socket, core, program or vm.image(app, plat), **more)
+        self.tells_interrupts = app == "pktgen"
+        self.fair_keys = " seq=off" if app == "pktgen" else ""
+
+
+class Image(App):
     """The image under QEMU, its network card a vhost-user one."""
 
-    tells_interrupts = True
-
-    def __init__(self, name, socket, core, accel, machine="microvm", huge=False, app=None, **more):
-        super().__init__(name, socket, core, app or vm.image("pktgen"), **more)
+    def __init__(self, name, socket, core, accel, machine="microvm", huge=False, **more):
+        super().__init__(name, socket, core, "kvm", **more)
         self._accel, self._machine = accel, machine
         # Huge pages for its memory, as DPDK and our host process have.
         self._pages = ",hugetlb=on,hugetlbsize=2M" if huge else ""
 
     def command_line(self, keys):
         return ["taskset", "-c", str(self._core)] + vm.qemu_command(
-            self._app,
+            self._program,
             self.with_rings(keys),
             machine=self._machine,
             accel=self._accel,
@@ -300,16 +310,14 @@ class Image(Program):
         self._process.stdin.flush()
 
 
-class Port(Program):
+class Port(App):
     """The same application and driver as a host process: PLAT=linux."""
 
-    tells_interrupts = True
-
-    def __init__(self, name, socket, core, app=None, **more):
-        super().__init__(name, socket, core, app or vm.image("pktgen", "linux"), **more)
+    def __init__(self, name, socket, core, **more):
+        super().__init__(name, socket, core, "linux", **more)
 
     def command_line(self, keys):
-        command = ["taskset", "-c", str(self._core), str(self._app), f"vhost={self.socket}"]
+        command = ["taskset", "-c", str(self._core), str(self._program), f"vhost={self.socket}"]
         return command + self.with_rings(keys).split()
 
     def interrupt(self):
@@ -325,7 +333,7 @@ class DpdkPeer(Program):
 
     def command_line(self, keys):
         mode = ["imix"] if keys.startswith("mode=tx") else keys.split()
-        return [str(self._app), *self._options, "--", *mode]
+        return [str(self._program), *self._options, "--", *mode]
 
 
 def cores():

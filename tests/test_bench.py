@@ -19,6 +19,7 @@ import distance  # noqa: E402
 import origin  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
+import symbols  # noqa: E402
 import trials  # noqa: E402
 
 SHOWN = """
@@ -106,6 +107,26 @@ def test_of_a_result_without_rounds_medians_are_drawn():
 
 
 NEAR, FAR = (92, 95), (431, 440)
+
+
+def test_images_are_compared_with_the_ideal_image_and_processes_with_the_process_round_by_round():
+    rates = {"ringloop-kvm": [18, 5, 9], "ringloop-kvm-poll": [20, 10, 5], "ringloop-linux": [30, 30, 30],
+             "ideal-kvm": [20, 10, 20], "ideal-linux": [40, 60, 30], "dpdk-split": [10, 15, 30]}
+    rows = report.summarize({(name, "tx", 64): rounds for name, rounds in rates.items()} | {("ringloop-kvm", "rx", 64): [7]})
+    assert {row["system"]: row["share_of_ideal"] for row in rows if row["direction"] == "tx"} == {
+        "ringloop-kvm": 0.5, "ringloop-kvm-poll": 1, "ringloop-linux": 0.75, "dpdk-split": 0.25,
+        "ideal-kvm": None, "ideal-linux": None,
+    }
+    assert rows[-1]["direction"] == "rx" and rows[-1]["share_of_ideal"] is None
+    assert row_of(rows[:6], "ideal-kvm")["ratio_to_best_dpdk"] == 1.333  # it is nobody's rival, but has a ratio
+    table = report.rate_table(rows, {("tx", 64): 64, ("rx", 64): 64}, {})
+    cells = [line.split("|")[7].strip() for line in table.splitlines()]
+    assert [cells[0], *cells[2:]] == ["of ideal", "0.50", "1.00", "0.75", "", "", "0.25", ""]
+    short = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.short_table(rows).splitlines()]
+    tx = dict(zip(short[0], short[2]))
+    assert (tx["ideal-kvm Mpps"], tx["ringloop-kvm / ideal"], tx["ringloop-linux / ideal"]) == ("20.0", "0.50", "0.75")
+    rx = dict(zip(short[0], short[3]))
+    assert (rx["ideal-kvm Mpps"], rx["ringloop-kvm / ideal"]) == ("not run", "")
 
 
 @pytest.mark.parametrize("windows, usual, states", [
@@ -331,7 +352,7 @@ def test_the_distance_between_two_processors_is_measured(make):
 
 @pytest.mark.testpmd
 def test_a_short_run_has_a_row_for_everything(tmp_path):
-    done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop",
+    done = bench("pktgen", "--no-build", "--no-install", "--systems=dpdk-split,ringloop,ideal",
                  "--rounds=1", "--window=0.1", f"--results={tmp_path}", QUICK="1")
     installed = subprocess.run([ROOT / "tests/install", "bench", "--no-install"], stderr=subprocess.DEVNULL)
     if installed.returncode != 0:  # measuring needs packages that testing doesn't
@@ -343,7 +364,7 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
     assert re.search(r"^\| ringloop-\S+ +\|( +\d+\.\d \|)+$", (tmp_path / "pktgen.md").read_text(), re.M)
     assert (tmp_path / "pktgen.svg").exists()
     systems = {row["system"] for row in rows}
-    assert "dpdk-split" in systems and len(systems) == 4
+    assert "dpdk-split" in systems and len(systems) == 6
     assert len(rows) == 3 * len(systems)
     for row in rows:
         if row["mpps_median"] is None:
@@ -351,7 +372,9 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
         else:
             assert 0 < row["mpps_min"] <= row["mpps_median"] <= row["mpps_max"] < 1000
             assert len(row["mpps_rounds"]) == len(row["cores_ns_before"]) == len(row["cores_ns_after"]) == 1
-    assert any(row["mpps_median"] for row in rows if row["system"] == "dpdk-split")
+    for name in ("dpdk-split", "ideal-linux"):
+        assert any(row["mpps_median"] for row in rows if row["system"] == name)
+    assert any(row["share_of_ideal"] for row in rows if row["system"] == "ringloop-linux")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
 
 
@@ -467,18 +490,64 @@ def test_a_tree_against_itself(words, tmp_path):
 
 
 @pytest.mark.testpmd
-def test_profile_shows_both_sides(tmp_path):
+def test_profile_shows_both_sides_for_each_system(tmp_path):
     for _ in range(3):  # a busy machine may leave too few samples
         done = bench("profile", "--no-build", "--no-install", "--quick", "--directions=rx",
-                     f"--results={tmp_path}")
+                     "--systems=ringloop-linux,ideal-linux,dpdk-packed", f"--results={tmp_path}")
         if done.returncode == 2:  # measuring needs packages that testing doesn't
             assert "apt-get install" in done.stdout
             return
         assert done.returncode == 0, done.stdout
         text = (tmp_path / "profile.md").read_text()
-        if "virtio_net_rx_burst" in text:
+        if "pktgen: virtio_net_rx_burst" in text and "rte_vhost_enqueue_burst" in text:
             break
-    assert "virtio_net_rx_burst" in text and "librte_vhost" in text
+    assert "pktgen: virtio_net_rx_burst" in text and "rte_vhost_enqueue_burst" in text
+    rows = json.loads((tmp_path / "profile.json").read_text())
+    seen = {row["system"]: row["mpps"] for row in rows}
+    assert "ringloop-linux" in seen and all(row["by"] in ("function", "kind", "place") for row in rows)
+    for system, mpps in seen.items():  # the vhost side is never idle: its kinds of instructions take all the time
+        ns = sum(row["vhost_ns_per_packet"] for row in rows if (row["system"], row["by"]) == (system, "kind"))
+        assert ns == pytest.approx(1000 / mpps, rel=0.02)
+
+
+@pytest.mark.parametrize("option, said", [
+    ("--systems=dpdk-nope", "dpdk-nope is none of ringloop-linux,"), ("--sizes=59", "59 isn't a list"),
+    ("--directions=up", "up is none of tx, rx, fwd"), ("--rounds=-1", "--rounds is at least 1"),
+])
+def test_profile_refuses_what_it_cannot_measure(option, said):
+    done = bench("profile", option, "--no-install")
+    assert done.returncode == 2 and said in done.stdout
+
+
+@pytest.mark.parametrize("text, kind", [
+    ("vmovdqu 0x20(%rsi),%ymm1", "copy: load"), ("movups %xmm0,(%rdi)", "copy: store"),
+    ("rep movsb %ds:(%rsi),%es:(%rdi)", "copy: load"), ("movzwl 0xe(%rax,%rbx,1),%ecx", "load"),
+    ("cmp %ax,(%rdi)", "load"), ("mov %eax,0x8(%rdi)", "store"), ("movl $0x0,0x8(%rax)", "store"),
+    ("lea 0x8(%rdi),%eax", "other"), ("nopw 0x0(%rax,%rax,1)", "other"), ("xor %eax,%eax", "other"), ("pause", "wait"),
+    ("prefetcht0 (%rax)", "prefetch"), ("lock cmpxchg %rax,(%rdi)", "fence or locked"), ("", "other"),
+])
+def test_instructions_are_told_apart_by_what_they_do(text, kind):
+    assert symbols.kind(text) == kind
+
+
+def test_functions_of_a_stripped_library_are_named_by_who_calls_them(tmp_path):
+    source, path = tmp_path / "lib.c", str(tmp_path / "lib.so")
+    source.write_text("__attribute__((noinline)) static int inner(volatile int *p) { return p[0] + p[1]; }\n"
+                      "int outer(volatile int *p) { return inner(p) * inner(p + 2); }\n")
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", path, source], check=True)
+    named = symbols.Library(path)
+    (inner,) = [begin for begin, name in named._names.items() if name == "inner"]
+    subprocess.run(["strip", path], check=True)
+    stripped = symbols.Library(path)
+    assert (named.function(inner), stripped.function(inner)) == ("lib: inner", f"lib: {inner:x}, of outer")
+    (outer,) = [begin for begin, name in stripped._names.items() if name == "outer"]
+    assert stripped.function(outer + 3) == "lib: outer"
+    begin, address, _ = stripped._segment
+    assert stripped.address(inner - address + begin) == inner
+    maps = [(0x7000, 0x9000, 0x1000, path), (0x5000, 0x6000, 0, "other")]
+    assert symbols.count_places([0x7004, 0x7004, 0x5000, 0x6fff, 0xffffffff81000000], maps) == {
+        (path, 0x1004): 2, ("other", 0): 1, (symbols.KERNEL, 0): 2,
+    }
 
 
 @pytest.mark.testpmd
