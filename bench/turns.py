@@ -22,10 +22,12 @@ DIRECTIONS = ("tx", "rx", "fwd")
 HOST_MODES = {"tx": "rxonly", "rx": "txonly", "fwd": "macswap"}
 HOST_COUNTERS = {"tx": "rx", "rx": "tx", "fwd": "rx"}
 SETTLE_S = 0.15
+UNDISTURBED_SHARE = 0.95  # of its core, that the vhost side had; less, and others were at work there
 PATIENCE_S = 5  # with windows in which nothing moved, as other programs may have the cores
 
-# cores_ns: before and after; host_cycles: the vhost side's a packet in turns that moved some, or None
-Window = collections.namedtuple("Window", "mpps frame_bytes cores_ns host_cycles")
+# cores_ns: before and after; host_cycles: the vhost side's a packet in turns that moved some, or None;
+# host_share: of its core, that the vhost side had
+Window = collections.namedtuple("Window", "mpps frame_bytes cores_ns host_cycles host_share")
 
 
 def testpmd_cycles(text):
@@ -106,9 +108,11 @@ class Turns:
         host.ask("start tx_first 32" if direction == "fwd" else "start")
         try:
             time.sleep(self._settle_s)
-            rate, end_s = host.rate(port, window_s), time.monotonic() + PATIENCE_S
+            busy_s, now_s = systems.cpu_seconds(host.process.pid), time.monotonic()
+            rate, end_s = host.rate(port, window_s), now_s + PATIENCE_S
             while getattr(rate, f"{side}_packets") == 0 and time.monotonic() < end_s:
                 rate = host.rate(port, window_s)
+            share = (systems.cpu_seconds(host.process.pid) - busy_s) / (time.monotonic() - now_s)
         finally:
             stopped = host.ask("stop")
             system.pause()
@@ -117,7 +121,8 @@ class Turns:
             raise SystemGone(f"{system.name} moved no packet in {PATIENCE_S} s ({direction})")
         if self._size != IMIX and abs(frame - self._size) > 0.01 * self._size:
             raise SystemGone(f"{direction}: frames of {frame:.1f} bytes were seen, not of {self._size}")
-        return Window(getattr(rate, f"{side}_mpps"), frame, (before_ns, distance.now_ns()), testpmd_cycles(stopped))
+        cores_ns = before_ns, distance.now_ns()
+        return Window(getattr(rate, f"{side}_mpps"), frame, cores_ns, testpmd_cycles(stopped), share)
 
 
 def rounds(turns, number, window_s, members=None):

@@ -390,6 +390,8 @@ def test_trees_are_compared_in_rounds_of_one_state():
     assert (row["ratio"], row["ratio_lowest"], row["ratio_highest"]) == (1.15, 1.1, 1.2)
     assert (row["rounds"], row["rounds_counted"], row["rounds_above_1"]) == (4, 2, 2)
     assert "2 of 2" in alternate.table([row], "Mpps")
+    row = alternate.ratio_rows(args, "rx 64", values, cores, [(old, 0)])[0]  # others had the vhost side's core
+    assert (row["by_round"], row["ratio"]) == (["(1.200)", "1.100", "(4.000)", "-"], 1.1)
 
 
 @pytest.mark.parametrize("words, said", [
