@@ -72,17 +72,17 @@ def prepare(args, packages, plats=(), peer=False, apps=("pktgen",), more=()):
             print(error, flush=True)
 
 
-def conditions():
+def conditions(needed_bytes=HUGE_NEEDED_BYTES):
     """(accelerator, whether there are huge pages, what this machine lacks): labels for the results."""
     labels = []
     kvm_missing = vm.kvm_problem()
-    huge = systems.free_huge_bytes() >= HUGE_NEEDED_BYTES
+    huge = systems.free_huge_bytes() >= needed_bytes
     if kvm_missing:
         labels.append(f"No KVM ({kvm_missing}): the image ran under TCG, QEMU's emulation.")
     if not huge:
         labels.append(
-            f"Fewer than {HUGE_NEEDED_BYTES >> 21} free huge pages of 2 MiB: DPDK ran with --no-huge, which"
-            " is slower. To set them aside, as root: echo 512 > /proc/sys/vm/nr_hugepages;"
+            f"Fewer than {needed_bytes >> 21} free huge pages of 2 MiB: DPDK ran with --no-huge, which"
+            f" is slower. To set them aside, as root: echo {max(512, needed_bytes >> 21)} > /proc/sys/vm/nr_hugepages;"
             " mkdir -p /dev/hugepages; mount -t hugetlbfs nodev /dev/hugepages"
         )
     if len(os.sched_getaffinity(0)) < 2:

@@ -224,7 +224,64 @@ def latency_mark(panel, place, row, p99):
                    va="bottom", fontsize=8)
 
 
-PICTURES = {"pktgen": packet_rates, "udpkv": key_value, "latency": latency}
+GROWTH_AXES = {
+    "frame": "frame, bytes without CRC", "ring": "ring, descriptors", "burst": "burst, packets", "flows": "flows",
+}
+
+
+def growth_packets(pyplot, rows, facts):
+    """Cycles a packet, a row of panels a direction, a column for each thing that is varied."""
+    axes_of = list(dict.fromkeys(row["axis"] for row in rows))
+    directions = list(dict.fromkeys(row["direction"] for row in rows))
+    names = list(dict.fromkeys(row["system"] for row in rows))
+    dpdk = [name for name in names if name.startswith(report.PEER_PREFIX)]
+    tints = dict(zip(dpdk, (RIVAL, OTHER, APART)))
+    tints = {name: tints.get(name, color(name)) for name in names}
+    handles = [pyplot.Line2D([], [], color=tints[name], marker="o", ms=5, label=name) for name in names]
+    handles.append(pyplot.Line2D([], [], color=INK, ls=":", label="busy of these, by the system's own count"))
+    below = footer(facts, "Solid: the clock over the rate, so waits for the other side are in it; dot: median of the"
+                          " windows, line: lowest to highest. What isn't varied: frames of 64 bytes, rings of 256,"
+                          " bursts of 32 (the vhost side's are always of 32), one flow.")
+    size = (3.1 * len(axes_of) + 0.5, 2.5 * len(directions) + 0.3)
+    title = "How the cost of a packet grows"
+    figure, panels = frame(pyplot, title, below, len(directions), len(axes_of), size, handles)
+    for line, direction in zip(panels, directions):
+        for panel, axis in zip(line, axes_of):
+            here = [row for row in rows if (row["axis"], row["direction"]) == (axis, direction)]
+            here = [row for row in here if row["cycles_max"] is not None]
+            if not here:
+                panel.set_axis_off()
+                continue
+            for name in names:
+                growth_line(panel, [row for row in here if row["system"] == name], tints[name])
+            growth_panel(panel, axis, sorted({row["x"] for row in here}))
+            panel.set_ylim(0, 1.4 * max(row["cycles_median"] for row in here))  # a noisy window may leave it
+            panel.set_title(f"{direction}, over the {axis}", fontsize=10, loc="left")
+    for line in panels:
+        line[0].set_ylabel("cycles a packet", fontsize=9)
+    return figure
+
+
+def growth_line(panel, rows, tint):
+    panel.plot([row["x"] for row in rows], [row["cycles_median"] for row in rows], "o-", color=tint, ms=4, lw=1.4)
+    for row in rows:
+        panel.plot([row["x"]] * 2, [row["cycles_min"], row["cycles_max"]], color=tint, lw=1.2)
+    busy = [row for row in rows if row["busy_cycles"] is not None]
+    panel.plot([row["x"] for row in busy], [row["busy_cycles"] for row in busy], ":", color=tint, lw=1.2)
+
+
+def growth_panel(panel, axis, xs):
+    """The frame's axis is even, those of powers of two are by doublings."""
+    if axis != "frame":
+        panel.set_xscale("log", base=2)
+        xs = xs if len(xs) <= 6 else sorted({*xs[::2], xs[-1]})
+        panel.set_xticks(xs, [f"{x // 1024}k" if x >= 4096 else str(x) for x in xs])
+        panel.minorticks_off()
+    panel.set_xlabel(GROWTH_AXES.get(axis, axis), fontsize=9)
+    panel.grid(color="#dddddd", lw=0.6)
+
+
+PICTURES = {"growth-packets": growth_packets, "pktgen": packet_rates, "udpkv": key_value, "latency": latency}
 
 
 def draw(pyplot, result, rows, facts, endings=(".svg",)):

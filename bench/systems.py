@@ -21,6 +21,7 @@ import vm  # noqa: E402
 from testpmd import BURST, Testpmd, TestpmdError, eal_memory  # noqa: E402
 
 RING_SIZE = 256
+QEMU_RING_MIN = 256  # of its virtio-net; a driver may use fewer descriptors than a device has
 IMIX = "imix"
 END_S = 10  # for a program that was asked to end
 # Segments of testpmd, which with `txsplit rand` sends the first, the first two, or all three of
@@ -87,9 +88,20 @@ class Dpdk:
     def __init__(self, name, socket, core, huge):
         self.name, self.socket = name, socket
         self._core, self._huge = core, huge
+        self._ring, self._burst, self._options = RING_SIZE, BURST, ()
         self._pmd = self._peer = None
         self._mode = None
-        self.command = ""
+        self.command = self.last_words = ""
+
+    def reshape(self, ring, burst, options=()):
+        """Other rings, bursts and options of testpmd, from the next prepare() on."""
+        if (ring, options) != (self._ring, self._options):
+            self.close()
+        self._ring, self._burst, self._options = ring, burst, options
+
+    def record(self, on):
+        """Whether testpmd counts its busy cycles, to tell them in last_words of a pause()."""
+        self._ask(f"set record-core-cycles {'on' if on else 'off'}")
 
     def prepare(self, mode, size):
         mix = mode == "tx" and size == IMIX
@@ -100,7 +112,8 @@ class Dpdk:
             self.command += f"\n    {self._peer.command} # {IMIX}"
         elif not mix and not self._pmd:
             self.close()
-            self._pmd = Testpmd(virtio_user_options(self.name, self.socket, self._core, self._huge))
+            eal = virtio_user_options(self.name, self.socket, self._core, self._huge, ring=self._ring)
+            self._pmd = Testpmd(eal, self._options)
             self.command = shlex.join(self._pmd.command)
         self.runs_at_once = mix
         self._mode, self._size = mode, size
@@ -112,6 +125,7 @@ class Dpdk:
             if not self._pmd.is_up():
                 self._pmd.wait_prompt()
             self._pmd.ask(f"set fwd {self.FORWARD_MODES[self._mode]}")
+            self._pmd.ask(f"set burst {self._burst}")
             set_size(self._pmd, self._size)
             if not re.search(r"^Port 0:", self._pmd.text(), re.M):
                 raise SystemGone(f"testpmd got no port: {self._pmd.last_lines(8)}")
@@ -122,11 +136,14 @@ class Dpdk:
         self._peer.resume() if self._peer else self._ask("start")
 
     def pause(self):
-        self._peer.pause() if self._peer else self._ask("stop")
+        if self._peer:
+            self._peer.pause()
+        else:
+            self.last_words = self._ask("stop")
 
     def _ask(self, command):
         try:
-            self._pmd.ask(command)
+            return self._pmd.ask(command)
         except TestpmdError as error:
             raise SystemGone(str(error)) from None
 
@@ -152,13 +169,17 @@ class Program:
     def __init__(self, name, socket, core, program, rings=(RING_SIZE, RING_SIZE), keys=""):
         self.name, self.socket = name, socket
         self._core, self._program = core, program
-        self._rings = rings
+        self._rings, self._burst = rings, BURST
         self._own_keys = keys
         self._process = None
-        self._keys = None
+        self._words = None
         self._ran_s = self._runs_since = 0
         self._counted = []  # (interrupts, seconds) of each process that told them
-        self.command = ""
+        self.command = self.last_words = ""
+
+    def reshape(self, ring, burst, keys=""):
+        """Other rings, bursts and keys, from the next prepare() on."""
+        self._rings, self._burst, self._own_keys = (ring, ring), burst, keys
 
     def command_line(self, keys):
         raise NotImplementedError
@@ -173,13 +194,13 @@ class Program:
             raise SystemGone(f"{os.path.relpath(self._program, ROOT)} isn't built")
 
     def prepare(self, mode, size):
-        keys = f"mode={mode} burst={BURST}{self.fair_keys}" + (f" size={size}" if mode == "tx" else "")
-        if self._process and self._process.poll() is None and keys == self._keys:
+        keys = f"mode={mode} burst={self._burst}{self.fair_keys}" + (f" size={size}" if mode == "tx" else "")
+        words = self.command_line(keys)
+        if self._process and self._process.poll() is None and words == self._words:
             return
         self.close()
         self.check_built()
-        self._keys = keys
-        words = self.command_line(keys)
+        self._words = words
         self.command = shlex.join(words)
         self._log = open(f"{self.socket}.log", "w+b")
         self._process = subprocess.Popen(
@@ -233,7 +254,6 @@ class Program:
         self._log.close()
         self._process = None
 
-
     def _end(self):
         try:
             os.kill(self._process.pid, signal.SIGCONT)
@@ -242,7 +262,8 @@ class Program:
         except (OSError, subprocess.TimeoutExpired):
             return
         self._log.seek(0)
-        told = re.search(rb"woken by (\d+) interrupts", self._log.read())
+        self.last_words = self._log.read().decode("utf-8", "replace")
+        told = re.search(r"woken by (\d+) interrupts", self.last_words)
         if told:
             self._counted.append((int(told[1]), self._ran_s))
 
@@ -251,8 +272,9 @@ class App(Program):
     """One of our apps on a platform. pktgen tells how often it was interrupted, and has a key not to
     number packets, nor to look into them; ideal does none of these."""
 
-    def __init__(self, name, socket, core, plat, app="pktgen", **more):
-        super().__init__(name, socket, core, vm.image(app, plat), **more)
+    def __init__(self, name, socket, core, plat, app="pktgen", program=None, **more):
+        """program: the app's, of another tree than this one."""
+        super().__init__(name, socket, core, program or vm.image(app, plat), **more)
         self.tells_interrupts = app == "pktgen"
         self.fair_keys = " seq=off" if app == "pktgen" else ""
 
@@ -277,8 +299,8 @@ class Image(App):
             more=("-machine", "memory-backend=mem")
             # Offered, so that virtio.ring=auto takes it; QEMU leaves it off unless asked.
             + ("-global", "virtio-net-device.packed=on")
-            + ("-global", f"virtio-net-device.rx_queue_size={self._rings[0]}")
-            + ("-global", f"virtio-net-device.tx_queue_size={self._rings[1]}")
+            + ("-global", f"virtio-net-device.rx_queue_size={max(self._rings[0], QEMU_RING_MIN)}")
+            + ("-global", f"virtio-net-device.tx_queue_size={max(self._rings[1], QEMU_RING_MIN)}")
             + ("-object", "memory-backend-memfd,id=mem,size=64M,share=on" + self._pages)
             + ("-chardev", f"socket,id=c0,path={self.socket}"),
         )

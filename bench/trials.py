@@ -46,13 +46,16 @@ def parse(text):
 class Bed:
     """testpmd as the vhost side, sending everything back, and the systems that can be tried."""
 
-    def __init__(self, accel, huge, wanted=None):
+    def __init__(self, accel, huge, wanted=None, make=None):
+        """make(folder, core) gives other systems, with RINGS, than ours and DPDK's variants."""
         self._folder = tempfile.mkdtemp(prefix="ringloop-bench-")
         host_core, core = systems.cores()
-        self.systems = [Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel, huge=huge, rings=RINGS)]
-        self.systems += [Port("ringloop-linux", f"{self._folder}/port", core, rings=RINGS)]
-        self.systems += [DpdkPeer(name, f"{self._folder}/{name}", core, huge, rings=RINGS)
-                         for name in systems.VIRTIO_USER_VARIANTS]
+        self.systems = make(self._folder, core) if make else [
+            Image(f"ringloop-{accel}", f"{self._folder}/image", core, accel, huge=huge, rings=RINGS),
+            Port("ringloop-linux", f"{self._folder}/port", core, rings=RINGS),
+            *(DpdkPeer(name, f"{self._folder}/{name}", core, huge, rings=RINGS)
+              for name in systems.VIRTIO_USER_VARIANTS),
+        ]
         if wanted:
             self.systems = [s for s in self.systems if any(w in s.name for w in wanted.split(","))]
         self._process = None

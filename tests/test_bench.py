@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """bench/: its arithmetic, its parsers, and one very short run."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -266,6 +268,14 @@ Ringloop: exit 0.
         trials.parse("panic: no device\n")
 
 
+def script(name):
+    """A script of bench/ as a module, of which only its functions are wanted."""
+    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "bench" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
 def bench(script, *words, **environment):
     return subprocess.run(
         [ROOT / "bench" / script, *words],
@@ -279,8 +289,8 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "boot", "console", "driver", "guest", "hitrate", "latency", "paced", "pktgen", "profile", "soak", "udpkv",
-     "xen", "zero-loss"],
+    ["account", "alternate", "boot", "console", "driver", "growth", "growth-packets", "guest", "hitrate", "latency",
+     "paced", "pktgen", "profile", "soak", "udpkv", "xen", "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
@@ -322,7 +332,7 @@ def test_a_build_of_the_driver_that_is_not_there_is_refused(tmp_path):
     assert done.returncode == 1 and "it is broken" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["boot", "guest", "latency", "pktgen", "udpkv", "xen"])
+@pytest.mark.parametrize("script", ["boot", "growth", "growth-packets", "guest", "latency", "pktgen", "udpkv", "xen"])
 def test_the_page_shows_only_what_is_kept(script, tmp_path):
     page = ROOT / "docs" / ("deploying.md" if script == "boot" else "performance.md")
     before = page.read_bytes()
@@ -335,7 +345,9 @@ def test_the_page_shows_only_what_is_kept(script, tmp_path):
 def test_pictures_are_drawn_from_what_is_stored(tmp_path):
     if subprocess.run(["/usr/bin/python3", "-c", "import matplotlib"], stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("there is no python3-matplotlib, which measuring needs and testing doesn't")
-    for name in plots.PICTURES:
+    kept = [name for name in plots.PICTURES if (report.KEPT / f"{name}.json").exists()]
+    assert {"pktgen", "udpkv", "latency"} <= set(kept)
+    for name in kept:
         for ending in (".json", ".md"):
             (tmp_path / (name + ending)).write_bytes((report.KEPT / (name + ending)).read_bytes())
         done = bench("plot", str(tmp_path / f"{name}.json"))
@@ -397,6 +409,119 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
         assert any(row["mpps_median"] for row in rows if row["system"] == name)
     assert any(row["share_of_ideal"] for row in rows if row["system"] == "ringloop-linux")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
+
+
+def test_trees_are_compared_in_rounds_of_one_state():
+    alternate = script("alternate")
+    args = alternate.argparse.Namespace(plats=["kvm"], dpdk=["dpdk-packed"], trees=[ROOT, ROOT])
+    old, new = (alternate.name_of(args, number, "kvm") for number in range(2))
+    assert alternate.pairs(args) == [(new, old), (old, "dpdk-packed"), (new, "dpdk-packed")]
+    values = {old: [10, 10, 5, None], new: [12, 11, 20, 9], "dpdk-packed": [8, 8, 8, 8]}
+    cores = {old: [NEAR, NEAR, FAR, (None, None)], new: [NEAR, NEAR, NEAR, NEAR], "dpdk-packed": [NEAR] * 4}
+    row = alternate.ratio_rows(args, "rx 64", values, cores)[0]
+    assert (row["system"], row["to"], row["by_round"]) == (new, old, ["1.200", "1.100", "(4.000)", "-"])
+    assert (row["ratio"], row["ratio_lowest"], row["ratio_highest"]) == (1.15, 1.1, 1.2)
+    assert (row["rounds"], row["rounds_counted"], row["rounds_above_1"]) == (4, 2, 2)
+    assert "2 of 2" in alternate.table([row], "Mpps")
+    row = alternate.ratio_rows(args, "rx 64", values, cores, [(old, 0)])[0]  # others had the vhost side's core
+    assert (row["by_round"], row["ratio"]) == (["(1.200)", "1.100", "(4.000)", "-"], 1.1)
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--sizes=59"], "59 isn't between"), (["--keys=3:a=b"], "there is no tree 3"), (["--keys=x"], "as 2:idle.mode"),
+    (["--directions=up"], "up is none of tx, rx, fwd"), (["--plats=z"], "z is none of kvm, linux"),
+])
+def test_trees_that_cannot_be_compared_are_refused(words, said, tmp_path):
+    done = bench("alternate", str(ROOT), str(ROOT), "--no-install", *words)
+    assert done.returncode == 2 and said in done.stdout
+    for trees, said in (([ROOT], "nothing to be compared"), ([ROOT, tmp_path], "no tree of this project")):
+        done = bench("alternate", *map(str, trees), "--no-install")
+        assert done.returncode == 2 and said in done.stdout
+
+
+GROWTH_ARGS = {"axes": ["frame", "burst", "flows"], "directions": ["tx", "rx"], "quick": True, "rounds": 2}
+
+
+class Named:
+    def __init__(self, name):
+        self.name = name
+
+
+def grown():
+    """The script and the rows of a run in which a packet of n bytes took 100 + n cycles, ours half of it."""
+    growth = script("growth-packets")
+    args = growth.argparse.Namespace(**GROWTH_ARGS)
+    there = growth.argparse.Namespace(systems=[Named("ringloop-kvm"), Named("dpdk-packed")])
+    fake = growth.argparse.Namespace(samples={}, cores={}, host_cycles={}, busy={}, fill={}, turns=there)
+    for direction in args.directions:
+        for point in growth.points(args, direction):
+            for name, cycles in (("ringloop-kvm", (100 + point.frame) / 2), ("dpdk-packed", 100 + point.frame)):
+                key = name, direction, point
+                fake.samples[key] = [1000 / cycles, 500 / cycles, 900 / cycles]
+                fake.cores[key], fake.host_cycles[key] = [NEAR, FAR, NEAR], [40, 900, 50]
+                fake.busy[key] = cycles / 2
+    return growth, growth.rows_of(fake, args, 1000)
+
+
+def test_growth_has_a_row_for_each_point_of_each_axis():
+    growth, rows = grown()
+    args = growth.argparse.Namespace(**GROWTH_ARGS)
+    assert [point[:] for point in growth.points(args, "rx")] == [
+        (64, 256, 32, 1), (1514, 256, 32, 1), (64, 256, 1, 1)]
+    assert growth.points(args, "tx")[-1] == (64, 256, 32, 256)
+    assert len(rows) == 2 * (2 * 2 + 2 * 2 + 2)  # two systems; two points of two axes both ways, of flows one way
+    large = [row for row in rows if (row["axis"], row["x"], row["direction"]) == ("frame", 1514, "tx")]
+    assert [row["cycles_max"] for row in large] == pytest.approx([807 / 0.9, 1614 / 0.9], rel=1e-2)
+    assert large[0]["cycles_median"] == pytest.approx(807 / 0.95, rel=1e-2) and large[0]["busy_cycles"] == 403.5
+    assert large[0]["times_dpdk"] == pytest.approx(2, rel=1e-2)
+    assert (large[0]["host_busy_cycles"], large[0]["cores"]) == (45, "usual")
+    lines = growth.short_table(rows).splitlines()[2:]
+    varied = [line.split("|")[1].strip() for line in lines]
+    assert varied == ["frame, tx", "frame, rx", "burst, tx", "burst, rx", "flows, tx"]
+    assert "86 to 850" in lines[0] and "frame 1514 tx ringloop-kvm" in growth.table(rows)
+
+
+def test_growth_is_drawn_a_panel_for_each_axis_and_direction(tmp_path):
+    if subprocess.run(["/usr/bin/python3", "-c", "import matplotlib"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("there is no python3-matplotlib, which measuring needs and testing doesn't")
+    (tmp_path / "growth-packets.json").write_text(json.dumps(grown()[1]))
+    (tmp_path / "growth-packets.md").write_bytes((report.KEPT / "pktgen.md").read_bytes())
+    done = bench("plot", str(tmp_path / "growth-packets.json"))
+    assert done.returncode == 0, done.stdout
+    picture = (tmp_path / "growth-packets.svg").read_text()
+    for text in ("tx, over the frame", "rx, over the frame", "rx, over the burst", "tx, over the flows"):
+        assert text in picture
+    assert "rx, over the flows" not in picture
+
+
+@pytest.mark.testpmd
+def test_a_short_growth_has_both_ends_of_an_axis(tmp_path):
+    done = bench("growth-packets", "--no-build", "--no-install", "--axes=ring", "--directions=rx", "--window=0.1",
+                 f"--results={tmp_path}", QUICK="1")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "growth-packets.json").read_text())
+    assert {(row["x"], row["system"].split("-")[0]) for row in rows} >= {(64, "dpdk"), (256, "dpdk"), (64, "ringloop")}
+    for row in rows:
+        assert row["mpps_median"] is not None or f"{row['system']} didn't run: " in done.stdout
+        if row["system"] == "ringloop-linux" and row["cycles_median"]:
+            assert row["busy_cycles"] > 0 and 0 < row["packets_a_burst"] <= 32
+
+
+@pytest.mark.testpmd
+@pytest.mark.parametrize("words", [["--directions=fwd"], ["--latency", "--dpdk=dpdk-packed"]])
+def test_a_tree_against_itself(words, tmp_path):
+    done = bench("alternate", str(ROOT), str(ROOT), "--no-build", "--no-install", "--plats=linux", "--rounds=1",
+                 "--window=0.5" if "--latency" in words else "--window=0.1", *words, f"--results={tmp_path}", QUICK="1")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    rows = json.loads((tmp_path / "alternate.json").read_text())
+    assert len(rows) == (3 if "--latency" in words else 1), done.stdout
+    assert all(row["median"] > 0 and row["median_of_other"] > 0 for row in rows if row["rounds_counted"]), done.stdout
+    assert "didn't run" not in done.stdout
 
 
 @pytest.mark.testpmd

@@ -466,7 +466,7 @@ def test_wrong_options_are_refused_with_a_sentence(words):
 def test_help_lists_every_key():
     status, told = pktgen_process("help")
     assert status == 0
-    for key in "mode size burst rate count duration idle warmup window src.mac dst.mac src.ip".split():
+    for key in "mode size burst rate count duration idle warmup window wait src.mac dst.mac src.ip".split():
         assert re.search(rf"^  {key}$", told, re.M), key
     for key in "dst.ip src.port dst.port csum seq report report.interval tx.descs rx.descs".split():
         assert re.search(rf"^  {key}$", told, re.M), key

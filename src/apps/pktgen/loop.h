@@ -54,7 +54,8 @@ struct loop {
     uint64_t made, received; /* packets */
     uint64_t written_off;    /* pingpong: packets that are no longer waited for */
     uint64_t forward_drops;
-    uint64_t now, start; /* in cycles, as all moments here */
+    uint64_t wait_cycles; /* rx, fwd: between two looks, when the first found little */
+    uint64_t now, start;  /* in cycles, as all moments here */
     uint64_t next_chores, next_line, next_link_look;
     uint64_t first_moved, last_moved, busy_cycles;
     bool warm, link_down, told_stuck;

@@ -13,19 +13,25 @@ static struct {
     struct netdev_queue rx, tx;
     struct netbuf *ring[RING];
     uint32_t held;
-    uint64_t taken, take_max;   /* packets; no more than take_max are ever taken */
-    uint64_t expected;          /* number of the next packet */
-    uint64_t lose_every;        /* of packets looped back */
-    struct netbuf_pool *source; /* received packets come from here; NULL: none come */
-    uint64_t give_max;
+    uint64_t taken, take_max;          /* packets; no more than take_max are ever taken */
+    uint64_t expected;                 /* number of the next packet */
+    uint64_t lose_every;               /* of packets looped back */
+    struct netbuf_pool *source;        /* received packets come from here; NULL: none come */
+    uint64_t give_max, give_a_look;    /* packets; 0: all that are asked for */
+    uint64_t last_look, closest_looks; /* in cycles; the time between the two closest ones */
     bool loops_back;
     uint32_t arms;
 } fake;
 
 static uint32_t lone_rx(struct netdev_queue *q, struct netbuf **bufs, uint32_t n)
 {
+    const uint64_t now = clock_cycles();
     uint32_t got = 0;
 
+    fake.closest_looks = MIN(fake.closest_looks, now - fake.last_look);
+    fake.last_look = now;
+    if (fake.give_a_look)
+        n = MIN(n, (uint32_t)fake.give_a_look);
     while (fake.source && got < n && q->stats.packets + got < fake.give_max &&
            (bufs[got] = netbuf_alloc(fake.source))) {
         memset(netbuf_append(bufs[got], 60), 0, 60);
@@ -119,7 +125,7 @@ static void prepare_loop(enum options_mode mode)
     fake.dev.rxq[0] = &fake.rx;
     fake.dev.txq[0] = &fake.tx;
     fake.tx.room = RING;
-    fake.take_max = fake.give_max = UINT64_MAX;
+    fake.take_max = fake.give_max = fake.closest_looks = UINT64_MAX;
     fake.loops_back = mode >= OPTIONS_LATENCY;
     options.mode.chosen = mode;
     options.cores = 1;
@@ -216,6 +222,33 @@ TEST(loop_forwards_and_drops_what_finds_no_room_in_time)
     CHECK_EQ(fake.taken, 50);
     CHECK_EQ(r.to.rx.packets, 100);
     CHECK(r.forward_drops > 0 && r.forward_drops <= 50);
+}
+
+/* A burst is 7; the wait, 50 us as a second is a millisecond here, is no work of the loop. */
+TEST(loop_leaves_the_ring_alone_when_little_came)
+{
+    static const struct {
+        enum options_mode mode;
+        uint64_t come, waits;
+    } cases[] = {
+        {OPTIONS_RX, 2, 35}, {OPTIONS_RX, 3, 0}, {OPTIONS_FWD, 1, 70}, {OPTIONS_FWD, 7, 0}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        prepare_loop(cases[i].mode);
+        fake.source = loop_pool();
+        fake.give_a_look = cases[i].come;
+        options.count = 70;
+        options.wait_ns = 50000000;
+        CHECK_EQ(run_alone().to.rx.packets, 70);
+        const uint64_t wait = value_cycles(options.wait_ns, loop.hz);
+        CHECK((fake.closest_looks >= wait) == (cases[i].waits > 0));
+        CHECK(loop.busy_cycles + cases[i].waits * wait <= loop.now - loop.start);
+    }
+    prepare_loop(OPTIONS_PINGPONG); /* a wait would be part of what it measures */
+    options.count = 100;
+    options.wait_ns = 50000000;
+    run_alone();
+    CHECK(fake.closest_looks < value_cycles(options.wait_ns, loop.hz));
 }
 
 /* In milliseconds, so a wait of 100 us without packets is long enough to go to sleep. */

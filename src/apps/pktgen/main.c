@@ -18,6 +18,7 @@ enum {
 #define SECONDS_MAX (365 * 86400ull)
 #define COUNT_MAX   1000000000000000ull
 #define RATE_MAX    1000000000000ull
+#define WAIT_MAX_NS 1000000
 
 static struct options options = {
     .mode = {.words = (const char *const[]){"tx", "rx", "fwd", "latency", "pingpong", NULL},
@@ -54,6 +55,11 @@ BOOT_KEY_RANGE("warmup", value_parse_seconds, &options.warmup_ns, NULL, "s",
                "leave this time at the beginning out of rates and latency", 0, SECONDS_MAX);
 BOOT_KEY_RANGE("window", boot_parse_u64, &options.window, NULL, "packets",
                "pingpong: packets in flight, of each core; 1 if not given", 1, 65536);
+BOOT_KEY_RANGE(
+    "wait", boot_parse_u64, &options.wait_ns, "200", "ns",
+    "rx, fwd: when fewer packets came than half a burst, so long until the next look; more "
+    "packets come at once then, and a lone one may be as much later",
+    0, WAIT_MAX_NS);
 BOOT_KEY("src.mac", value_parse_macs, &options.src_mac, NULL, "",
          "source MAC address or range; the device's if not given");
 BOOT_KEY("dst.mac", value_parse_macs, &options.dst_mac, "02:00:00:00:00:00", "",
