@@ -265,7 +265,7 @@ help:
 	@echo '   both also take ARGS="--port=HOST:GUEST --nics=N -- QEMU ARGUMENTS" and KEYS="key=value ..."'
 	@echo 'make test                  all tests (the same as ./test)'
 	@echo 'make bench-pktgen          packet rates beside DPDK, into build/results (QUICK=1: under 50 s)'
-	@echo 'make bench-boot            start-up, size, least memory [PEER=image PEER_ARGS=...]'
+	@echo 'make bench-boot            start-up (time, instructions), size, least memory [PEER=image PEER_ARGS=...]'
 	@echo 'make bench-udpkv           the key-value table, into build/results (QUICK=1: one load)'
 	@echo 'make kvload                build/bench/kvload, the load generator for memcached over UDP'
 	@echo 'make bench-latency         pings and idle cost beside a Linux guest, into build/results (root)'

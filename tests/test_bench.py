@@ -12,10 +12,11 @@ import sys
 import pytest
 
 import testpmd
-from vm import ROOT
+from vm import DEADLINE_S, ROOT, Link, image
 
 sys.path.insert(0, str(ROOT / "bench"))
 import distance  # noqa: E402
+import instructions  # noqa: E402
 import origin  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
@@ -340,6 +341,42 @@ def test_the_page_shows_only_what_is_kept(script, tmp_path):
     done = bench(script, "--page", "--quick", "--no-install", f"--results={tmp_path}")
     assert done.returncode == 2 and "--results bench/results" in done.stdout
     assert page.read_bytes() == before
+
+
+def test_instructions_are_counted_from_the_entry_to_the_first_packet():
+    functions = [(0x100, 0x10, "pvh_entry"), (0x110, 0x20, "helper"), (0x130, 0x10, "app_main")]
+    line = "Trace 0: 0x7f1b04 [00000000/{:016x}/000001c3/ff000201] \n"
+    notify = "virtio_queue_notify vdev 0x1 n {} vq 0x2\n"
+    log = [line.format(pc) for pc in (0x110, 0x100, 0x118, 0x11A)] + [notify.format(1)]
+    log += [line.format(pc) for pc in (0x130, 0x110)] + [notify.format(0), line.format(0x112)]
+    log += [notify.format(1), line.format(0x114)]
+    assert instructions.follow(log, functions, sends=True) == (3, 6, {"helper": 4, "pvh_entry": 1, "app_main": 1})
+    assert instructions.follow(log, functions, sends=False) == (3, None, {"helper": 2, "pvh_entry": 1})
+    assert instructions.follow(log[:4], functions, sends=True)[:2] == (None, None)
+    more = [(0x140, 0x8, "clock_await"), (0x150, 0x8, "last")]
+    assert instructions.ranges(functions + more) == "0x100..0x13f,0x148..0x158"
+
+
+@pytest.mark.parametrize("app, keys", [("hello", ""), ("pktgen", "mode=tx rate=1000")])
+def test_two_starts_take_the_same_instructions(app, keys, tmp_path):
+    counted = []
+    for place in ("first", "second"):
+        folder = tmp_path / place
+        folder.mkdir()
+        link = Link(folder)
+        try:
+            sends = app == "pktgen"
+            counted.append(instructions.count(image(app), keys, "microvm", link.netdev, sends, DEADLINE_S * 4))
+        finally:
+            link.close()
+    one, other = counted
+    assert one.to_main > 1000 and abs(one.to_main - other.to_main) < 1000
+    assert "pvh_entry64" in one.functions and "clock_await" not in one.functions
+    if app == "hello":
+        assert one.to_packet is None and sum(one.functions.values()) == one.to_main
+    else:
+        assert one.to_packet > one.to_main and abs(one.to_packet - other.to_packet) < 1000
+        assert sum(one.functions.values()) == one.to_packet
 
 
 def test_pictures_are_drawn_from_what_is_stored(tmp_path):

@@ -58,7 +58,8 @@ extern const char boot_app[], boot_version[];
 /* --- time ---------------------------------------------------------------------------------- */
 
 /* Nanoseconds since some moment before app_main. Never goes backwards on a core; two cores are at
- * most some microseconds apart. Off by at most 0.1 %. */
+ * most some microseconds apart. Off by at most 0.1 %; where the machine doesn't tell how fast it
+ * counts, by 7 % until it has run for 2.5 ms. */
 uint64_t clock_ns(void);
 
 /* Seconds since 1970-01-01 00:00 UTC, as the machine tells it: goes ahead by the whole pause after
@@ -74,7 +75,8 @@ static inline uint64_t clock_cycles(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-/* Cycles of clock_cycles() a second. */
+/* Cycles of clock_cycles() a second, within 0.1 %. Where the machine doesn't tell them, the first
+ * call may wait for 2.5 ms since the start, and some later one knows them better. */
 uint64_t clock_cycles_hz(void);
 
 /* --- waiting -------------------------------------------------------------------------------

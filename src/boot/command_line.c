@@ -32,7 +32,7 @@ static size_t key_count(void)
 static const struct boot_key *find_key(const char *word, size_t len)
 {
     for (const struct boot_key *key = __start_boot_keys; key < __stop_boot_keys; key++)
-        if (name_len(key) == len && strncmp(key->name, word, len) == 0)
+        if (strncmp(key->name, word, len) == 0 && name_len(key) == len)
             return key;
     return NULL;
 }

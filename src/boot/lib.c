@@ -8,11 +8,11 @@ struct out {
     size_t size, len;
 };
 
-static void put_char(struct out *o, char c)
+static void put(struct out *o, const char *text, size_t len)
 {
     if (o->len + 1 < o->size)
-        o->buf[o->len] = c;
-    o->len++;
+        memcpy(o->buf + o->len, text, MIN(len, o->size - 1 - o->len));
+    o->len += len;
 }
 
 struct spec {
@@ -26,43 +26,36 @@ static void put_padded(struct out *o, const struct spec *s, const char *text, si
 {
     size_t pad = s->width > len ? s->width - len : 0;
 
-    if (!s->left)
-        for (size_t i = 0; i < pad; i++)
-            put_char(o, s->zero ? '0' : ' ');
-    for (size_t i = 0; i < len; i++)
-        put_char(o, text[i]);
-    if (s->left)
-        for (size_t i = 0; i < pad; i++)
-            put_char(o, ' ');
+    for (; pad > 0 && !s->left; pad--)
+        put(o, s->zero ? "0" : " ", 1);
+    put(o, text, len);
+    for (; pad > 0; pad--)
+        put(o, " ", 1);
 }
 
-static void put_number(struct out *o, struct spec *s, uint64_t v, unsigned base, const char *digits,
-                       bool negative)
+/* Any number, or a character. */
+static void put_number(struct out *o, struct spec *s, uint64_t v, char kind)
 {
+    const bool is_signed = kind == 'd' || kind == 'i', negative = is_signed && (int64_t)v < 0;
+    const unsigned base = is_signed || kind == 'u' ? 10 : 16;
     char text[24];
     size_t at = sizeof text;
 
+    if (negative)
+        v = 0 - v;
     do {
-        text[--at] = digits[v % base];
+        text[--at] = kind == 'c' ? (char)v : "0123456789abcdef"[v % base];
+        if (kind == 'X' && text[at] >= 'a')
+            text[at] &= ~0x20; /* a capital letter */
         v /= base;
-    } while (v != 0);
+    } while (v != 0 && kind != 'c');
     if (negative && s->zero && s->width > 0) {
-        put_char(o, '-');
+        put(o, "-", 1);
         s->width--;
     } else if (negative) {
         text[--at] = '-';
     }
     put_padded(o, s, text + at, sizeof text - at);
-}
-
-static uint64_t next_unsigned(va_list *args, unsigned longs)
-{
-    return longs == 0 ? va_arg(*args, unsigned) : va_arg(*args, uint64_t);
-}
-
-static int64_t next_signed(va_list *args, unsigned longs)
-{
-    return longs == 0 ? va_arg(*args, int) : va_arg(*args, int64_t);
 }
 
 static const char *read_spec(struct spec *s, const char *f, va_list *args)
@@ -96,12 +89,16 @@ static const char *read_spec(struct spec *s, const char *f, va_list *args)
     return f;
 }
 
-static void put_string(struct out *o, const struct spec *s, const char *text)
+static void put_pointer(struct out *o, struct spec *s, const void *pointer, char kind)
 {
     size_t len = 0, max = s->precision >= 0 ? (size_t)s->precision : SIZE_MAX;
+    const char *text = pointer ? pointer : "(null)";
 
-    if (!text)
-        text = "(null)";
+    if (kind == 'p') {
+        put(o, "0x", 2);
+        put_number(o, s, (uintptr_t)pointer, 'x');
+        return;
+    }
     while (len < max && text[len])
         len++;
     put_padded(o, s, text, len);
@@ -109,38 +106,28 @@ static void put_string(struct out *o, const struct spec *s, const char *text)
 
 size_t vformat(char *buf, size_t size, const char *fmt, va_list list)
 {
-    static const char lower[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
     struct out o = {buf, size, 0};
     struct spec s;
     va_list args;
 
     va_copy(args, list);
-    for (const char *f = fmt; *f; f++) {
-        if (*f != '%') {
-            put_char(&o, *f);
-            continue;
-        }
+    for (const char *f = fmt;; f++) {
+        const char *text = f;
+        while (*f && *f != '%')
+            f++;
+        put(&o, text, (size_t)(f - text));
+        if (*f == 0)
+            break;
         f = read_spec(&s, f + 1, &args);
-        if (*f == 's') {
-            put_string(&o, &s, va_arg(args, const char *));
-        } else if (*f == 'c') {
-            char c = (char)va_arg(args, int);
-            put_padded(&o, &s, &c, 1);
-        } else if (*f == 'd' || *f == 'i') {
-            int64_t v = next_signed(&args, s.longs);
-            put_number(&o, &s, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10, lower, v < 0);
-        } else if (*f == 'u') {
-            put_number(&o, &s, next_unsigned(&args, s.longs), 10, lower, false);
-        } else if (*f == 'x' || *f == 'X') {
-            put_number(&o, &s, next_unsigned(&args, s.longs), 16, *f == 'x' ? lower : upper, false);
-        } else if (*f == 'p') {
-            put_char(&o, '0');
-            put_char(&o, 'x');
-            put_number(&o, &s, (uintptr_t)va_arg(args, void *), 16, lower, false);
+        if (*f == 0)
+            break;
+        if (*f == '%') {
+            put(&o, f, 1);
+        } else if (*f == 's' || *f == 'p') {
+            put_pointer(&o, &s, va_arg(args, const void *), *f);
         } else {
-            put_char(&o, *f); /* %% */
-            if (*f == 0)
-                break;
+            uint64_t v = s.longs ? va_arg(args, uint64_t) : va_arg(args, unsigned);
+            put_number(&o, &s, s.longs || (*f != 'd' && *f != 'i') ? v : (uint64_t)(int32_t)v, *f);
         }
     }
     va_end(args);

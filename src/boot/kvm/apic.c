@@ -77,6 +77,7 @@ static struct timer_sample sample_timer(void)
 
 static uint64_t measure_timer_hz(void)
 {
+    clock_cycles_hz(); /* from now on clock_ns is good enough to measure by */
     *apic(TIMER_START) = UINT32_MAX;
     struct timer_sample first = sample_timer(), last = first;
     while (last.ns - first.ns < CALIBRATE)

@@ -75,6 +75,7 @@ RUNS_SELDOM void machine_start_cores(uint32_t count)
     uint8_t ids[BOOT_CORES_MAX];
     uint32_t others = listed(ids, count - 1);
 
+    clock_cycles_hz(); /* has the clock measured well, which one core alone can do */
     memcpy(entry, core_entry16, (size_t)(core_entry16_end - core_entry16));
     if (others == 0)
         start_processor(0, ALL_OTHERS, count);

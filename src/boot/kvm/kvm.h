@@ -11,6 +11,10 @@ void clock_init_ring0(void);
 void clock_init(void);
 void clock_init_core(uint32_t core); /* ring 0, on that core: its own page */
 
+/* clock.c, core 0: measures the cycle counter's frequency more exactly, once it can, where the
+ * machine doesn't tell it. To be called at least each 30 ms for a while; it costs little. */
+void clock_refine(void);
+
 /* console.c: sets up the serial port; and is Ctrl-C among what was typed since the last look? */
 void console_init(void);
 bool console_ctrl_c(void);

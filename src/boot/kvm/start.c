@@ -24,8 +24,8 @@ void machine_init_ring0(void)
 void machine_init(const struct hvm_start_info *info)
 {
     console_init();
-    clock_init();
     acpi_init(info->rsdp_paddr);
+    clock_init(); /* late, as that lets it measure for longer */
 }
 
 static bool stopping;
@@ -34,6 +34,7 @@ static uint64_t last_look, last_button, last_wake; /* cycles */
 static void look_for_stop(uint64_t now)
 {
     last_look = now;
+    clock_refine();
     console_turn();
     stopping |= console_ctrl_c();
     if (now - last_button < clock_cycles_hz() / 10) /* a look costs as much as the console's */

@@ -132,6 +132,18 @@ void memory_is_mapped(void)
     mapped_end = UINT64_MAX;
 }
 
+/* Fills with zeros, eight bytes at a time: an emulator takes as long for one. The compiler would
+ * make single bytes of a memset. */
+static void *cleared(uint64_t at, size_t len)
+{
+    void *end = (void *)(uintptr_t)at;
+    size_t words = len / 8, bytes = len % 8;
+
+    __asm__ volatile("rep stosq" : "+D"(end), "+c"(words) : "a"(0ull) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(end), "+c"(bytes) : "a"(0) : "memory");
+    return (void *)(uintptr_t)at;
+}
+
 void *memory_table_page(void)
 {
     for (unsigned i = 0; i < region_count; i++) {
@@ -139,7 +151,7 @@ void *memory_table_page(void)
         uint64_t at = ALIGN_UP(r->next, (uint64_t)PAGE_SIZE);
         if (at < mapped_end && at < r->end && r->end - at >= PAGE_SIZE) {
             r->next = at + PAGE_SIZE;
-            return memset((void *)(uintptr_t)at, 0, PAGE_SIZE);
+            return cleared(at, PAGE_SIZE);
         }
     }
     boot_misconfigured(
@@ -154,7 +166,7 @@ void *boot_alloc(size_t len, size_t align)
         uint64_t start = ALIGN_UP(r->next, (uint64_t)align);
         if (start >= r->next && start <= r->end && len <= r->end - start) {
             r->next = start + len;
-            return memset((void *)(uintptr_t)start, 0, len);
+            return cleared(start, len);
         }
     }
     return NULL;

@@ -30,8 +30,10 @@ extern char guard_main[], guard_trap[], guard_double[];
 
 static void fill_entries(uintptr_t start, uintptr_t end, uint64_t flags)
 {
-    for (uintptr_t page = start; page < end; page += PAGE_SIZE)
-        table_pt[page / PAGE_SIZE] = page | flags;
+    uint64_t *at = &table_pt[start / PAGE_SIZE];
+
+    for (uint64_t entry = start | flags; entry < (end | flags); entry += PAGE_SIZE)
+        *at++ = entry;
 }
 
 static void load_tables(void)
@@ -60,10 +62,11 @@ void paging_protect_image(void)
     table_pt[(uintptr_t)guard_main / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_trap / PAGE_SIZE] = 0;
     table_pt[(uintptr_t)guard_double / PAGE_SIZE] = 0;
-    for (int i = 0; i < IMAGE_TABLES; i++)
-        table_pd[i] = (uintptr_t)&table_pt[i * TABLE_ENTRIES] | PTE_TABLE;
-    for (int i = IMAGE_TABLES; i < BOOT_PD_ENTRIES; i++)
-        table_pd[i] |= PTE_NX;
+    for (uintptr_t i = 0; i < BOOT_PD_ENTRIES; i++)
+        if (i * LARGE_PAGE < (uintptr_t)image_end)
+            table_pd[i] = (uintptr_t)&table_pt[i * TABLE_ENTRIES] | PTE_TABLE;
+        else
+            table_pd[i] |= PTE_NX;
     for (int i = 0; i < PEEK_PAGES; i++)
         table_pd[BOOT_PD_ENTRIES + i] = 0;
     load_tables();
@@ -114,7 +117,7 @@ RUNS_SELDOM void paging_map_memory(void)
     struct memory_region r; /* as it was before tables for it were taken out of it */
 
     fill_entries(PAGE_SIZE, (uintptr_t)image_start, PTE_DATA);
-    fill_entries((uintptr_t)image_end, IMAGE_TABLES * LARGE_PAGE, PTE_DATA);
+    fill_entries((uintptr_t)image_end, ALIGN_UP((uintptr_t)image_end, LARGE_PAGE), PTE_DATA);
     for (unsigned i = 0; memory_region(i, &r); i++)
         paging_map(r.next, r.end - r.next, false);
     memory_is_mapped();

@@ -38,6 +38,9 @@ void machine_init(const struct hvm_start_info *info);
 /* Which clock was found, for the boot line: "kvm", "cpuid", "pit", "xen". */
 const char *machine_clock_name(void);
 
+/* clock_cycles_hz() as far as it is known, without waiting until it is measured well. */
+uint64_t machine_cycles_hz(void);
+
 /* --- entry.S -------------------------------------------------------------------------------- */
 
 extern uint64_t pvh_first_cycle; /* the cycle counter at the first instruction */

@@ -63,7 +63,7 @@ __attribute__((no_stack_protector)) _Noreturn static void pvh_main(void)
     uint64_t cycles = clock_cycles() - pvh_first_cycle;
     print("Ringloop: %s on %s, version %s, ring %d, %lu MiB, clock %s, started in %lu us.\n",
           boot_app, boot_platform, boot_version, pvh_ring, (boot_memory_bytes() + (1 << 19)) >> 20,
-          machine_clock_name(), cycles * 1000 / (clock_cycles_hz() / 1000));
+          machine_clock_name(), cycles * 1000 / (machine_cycles_hz() / 1000));
     boot_exit(app_main());
 }
 

@@ -114,28 +114,17 @@ void traps_triple_fault(void)
 
 static const char *trap_name(uint64_t vector)
 {
-    static const char *const names[] = {"divide error",
-                                        "debug",
-                                        "non-maskable interrupt",
-                                        "breakpoint",
-                                        "overflow",
-                                        "bound",
-                                        "invalid instruction",
-                                        "no coprocessor",
-                                        "double fault",
-                                        "coprocessor overrun",
-                                        "invalid task state",
-                                        "segment not present",
-                                        "stack fault",
-                                        "general protection",
-                                        "page fault",
-                                        "reserved",
-                                        "x87 error",
-                                        "alignment check",
-                                        "machine check",
-                                        "SIMD error"};
+    static const char names[] =
+        "divide error\0debug\0non-maskable interrupt\0breakpoint\0overflow\0"
+        "bound\0invalid instruction\0no coprocessor\0double fault\0"
+        "coprocessor overrun\0invalid task state\0segment not present\0"
+        "stack fault\0general protection\0page fault\0reserved\0x87 error\0"
+        "alignment check\0machine check\0SIMD error\0";
 
-    return vector < ARRAY_LEN(names) ? names[vector] : "reserved";
+    for (const char *name = names; *name; name += strlen(name) + 1)
+        if (vector-- == 0)
+            return name;
+    return "reserved";
 }
 
 /* Where this core's stack for the app begins; the guard page is below. */
@@ -144,6 +133,21 @@ RUNS_SELDOM static uintptr_t stack_low(void)
     uint32_t core = boot_core();
 
     return (uintptr_t)(core == 0 ? (void *)main_stack : core_memory[core - 1].main_stack);
+}
+
+static void print_registers(const struct trap_frame *f, uint64_t cr2)
+{
+    static const char names[] = /* the frame begins with these */
+        "rax rbx rcx rdx rsi rdi rbp r8  r9  r10 r11 r12 r13 r14 r15 ";
+    enum { NAME_LEN = 4, COUNT = sizeof names / NAME_LEN };
+    _Static_assert(offsetof(struct trap_frame, vector) == COUNT * sizeof(uint64_t),
+                   "in this order");
+
+    for (unsigned i = 0; i < COUNT; i++)
+        print("%s%.4s%016lx", i % 4 == 0 && i > 0 ? "\n  " : "  ", names + NAME_LEN * i,
+              ((const uint64_t *)f)[i]);
+    print("  rsp %016lx\n  rip %016lx  cr2 %016lx  rflags %08lx  cs %lx  ss %lx\n", f->rsp, f->rip,
+          cr2, f->rflags, f->cs, f->ss);
 }
 
 static void print_page_fault(const struct trap_frame *f, uint64_t address)
@@ -173,12 +177,7 @@ void trap(struct trap_frame *f)
     print("\n");
     if (f->vector == PAGE_FAULT)
         print_page_fault(f, cr2);
-    print("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
-    print("  rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
-    print("  r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx\n", f->r8, f->r9, f->r10, f->r11);
-    print("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx\n", f->r12, f->r13, f->r14, f->r15);
-    print("  rip %016lx  cr2 %016lx  rflags %08lx  cs %lx  ss %lx\n", f->rip, cr2, f->rflags, f->cs,
-          f->ss);
+    print_registers(f, cr2);
     backtrace_print(f->rip, f->rbp);
     boot_exit(BOOT_EXIT_FAULT);
 }

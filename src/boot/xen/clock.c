@@ -71,6 +71,11 @@ uint64_t clock_cycles_hz(void)
     return cycles_hz;
 }
 
+uint64_t machine_cycles_hz(void)
+{
+    return cycles_hz;
+}
+
 const char *machine_clock_name(void)
 {
     return "xen";
