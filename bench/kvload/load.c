@@ -23,6 +23,17 @@ static void *take(size_t count, size_t size)
     return memset(memory, 0, count * size);
 }
 
+void load_ask(struct load *load)
+{
+    const struct options *o = load->options;
+    const double median = o->key_median > 0 ? (o->key_median - (double)o->key_min) / o->threads : 0;
+    pattern_init(&load->set_pattern, o->set_pattern, load->key_count, median,
+                 o->key_stddev / o->threads, o->zipf_exponent);
+    pattern_init(&load->get_pattern, o->get_pattern, load->key_count, median,
+                 o->key_stddev / o->threads, o->zipf_exponent);
+    load->ratio_at = 0;
+}
+
 void load_init(struct load *load, const struct options *o, struct port *port, uint32_t number,
                uint64_t cycles_hz)
 {
@@ -45,11 +56,7 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     load->prefix_len = (uint32_t)strlen(o->key_prefix);
     memcpy(load->prefix, o->key_prefix, load->prefix_len);
     load->rng.state = 0x6b766c6f6164 + number;
-    double median = o->key_median > 0 ? (o->key_median - (double)o->key_min) / o->threads : 0;
-    pattern_init(&load->set_pattern, o->set_pattern, load->key_count, median,
-                 o->key_stddev / o->threads, o->zipf_exponent);
-    pattern_init(&load->get_pattern, o->get_pattern, load->key_count, median,
-                 o->key_stddev / o->threads, o->zipf_exponent);
+    load_ask(load);
     load->ns_per_cycle_32 = (uint64_t)(1e9 * 4294967296. / (double)cycles_hz);
     for (uint32_t len = 0; len <= VALUE_MAX; len++) {
         char text[16];

@@ -109,6 +109,9 @@ struct load_run {
 void load_init(struct load *load, const struct options *options, struct port *port, uint32_t number,
                uint64_t cycles_hz);
 
+/* Takes the options' ratio and key pattern, which load_init has taken, anew. Between two runs. */
+void load_ask(struct load *load);
+
 /* Runs; load->result says what came of it. */
 void load_run(struct load *load, const struct load_run *run);
 
