@@ -62,8 +62,10 @@ bool vhost_listen(const char *path)
 }
 
 /* How many of a queue's next `max` descriptors hold a buffer that the library hasn't used. Fetches
- * the first lines of these buffers. What the library does with a descriptor is its own look. Of a
- * split ring nothing is known here, so that all may be there. */
+ * the first lines of these buffers. The library looks at each descriptor itself, so a wrong count
+ * here does no harm. Of a split ring nothing is known here, so that all may be there. The rings
+ * must stay where they were when the device came: memory that a machine gets later isn't supported.
+ */
 static uint32_t look_ahead(uint16_t queue, uint32_t max, bool to_write)
 {
     const struct vring_packed_desc *descs = device.descs[queue];
