@@ -206,13 +206,13 @@ BENCH_CFLAGS := -std=gnu11 -O3 -march=native -g -Wall -Wextra -Werror -Wshadow -
 	-Wmissing-prototypes
 
 # Without libdpdk-dev kvload knows kernel sockets only.
-kvload_sources := $(filter-out %_test.c %/port_dpdk.c %/port_dpdk_none.c,$(wildcard bench/kvload/*.c))
+kvload_sources := $(filter-out %_test.c %/port_dpdk.c %/vhost.c %/port_dpdk_none.c,$(wildcard bench/kvload/*.c))
 # Moved into its place when it is whole, as tests that run side by side each make it.
 $(BUILD)/bench/kvload: $(wildcard bench/kvload/*.[ch]) $(lastword $(MAKEFILE_LIST))
 	@mkdir -p $(@D); echo "  LINK $@"
 	$(Q)if pkg-config --exists libdpdk 2>/dev/null; \
-	then $(CC) $(BENCH_CFLAGS) $(dpdk_cflags) -o $@.$$$$ $(kvload_sources) bench/kvload/port_dpdk.c \
-		$(dpdk_libs) -lm -pthread; \
+	then $(CC) $(BENCH_CFLAGS) $(dpdk_cflags) -o $@.$$$$ $(kvload_sources) \
+		bench/kvload/port_dpdk.c bench/kvload/vhost.c $(dpdk_libs) -lm -pthread; \
 	else $(CC) $(BENCH_CFLAGS) -o $@.$$$$ $(kvload_sources) bench/kvload/port_dpdk_none.c -lm -pthread; \
 	fi && mv $@.$$$$ $@
 

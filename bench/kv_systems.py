@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The systems that bench/udpkv measures: each a key-value server with a kvload of its own.
 
-A pair stays up for a whole load, and its server is held still (SIGSTOP) while others are measured.
-start() brings both up and stores every key; run() measures once; close() ends both. A system that
+A pair stays up for all loads of the same items, and its server is held still (SIGSTOP) while others are
+measured. start() brings both up and stores every key; run() measures once; close() ends both. A system that
 can't run here raises SystemGone with the reason.
 """
 
@@ -21,6 +21,7 @@ from systems import SystemGone, vm
 KVLOAD = vm.ROOT / "build/bench/kvload"
 SOCKETS_WINDOW, VHOST_WINDOW = 128, 256  # requests unanswered: what a socket's buffer, a ring, holds
 START_DEADLINE_S = 60
+SLOWEST_STORED_A_SECOND = 50_000  # keys, before a load
 PEER_OPTIONS = "dpdk-packed"  # of the variants of DPDK's driver; its vectorised ones offload no checksum
 OUR_IMAGE_MORE_BYTES = 32 << 20  # beside the store: the image, its packets, page tables
 FIRST_ANSWER_REQUEST = b"\0\1\0\0\0\1\0\0version\r\n"
@@ -41,9 +42,18 @@ class Load:
         """Memory for all items and then some, so that nothing is evicted, in whole MiB."""
         return max(16, int(self.keys * (self.value_bytes + 64) * 1.6) >> 20) << 20
 
+    def items(self):
+        """Loads that are alike in this are of the same items."""
+        return type(self), self.value_bytes, self.keys
+
+    def asks(self):
+        """Its ratio and its key pattern, for kvload."""
+        return f"{100 - self.gets}:{self.gets}", f"{self.pattern}:{self.pattern}"
+
     def options(self):
+        ratio, pattern = self.asks()
         return [
-            f"--ratio={100 - self.gets}:{self.gets}", f"--key-pattern={self.pattern}:{self.pattern}",
+            f"--ratio={ratio}", f"--key-pattern={pattern}",
             "--key-zipf-exp=0.99", f"--data-size={self.value_bytes}", "--key-minimum=1",
             f"--key-maximum={self.keys}",
         ]
@@ -84,14 +94,15 @@ class Pair:
         self.commands = {self.name: shlex.join(server), f"kvload for {self.name}": shlex.join(client)}
         self._log = open(f"{self.socket}.log", "w+b")
         self._kvload = self._spawn(client, subprocess.PIPE)
-        end = time.monotonic() + self.deadline_s
+        deadline_s = self.deadline_s + load.keys / SLOWEST_STORED_A_SECOND
+        end = time.monotonic() + deadline_s
         while self.vhost and not os.path.exists(self.socket):
             self._check(end)
             time.sleep(0.01)
         started_ms = time.time() * 1000
         self._server = self._spawn(server, self._log)
         self.began(end)
-        self._line(self.deadline_s)
+        self._line(deadline_s)
         self.first_answer_ms = self.run(0.02)["kvload"]["first_answer_unix_ms"] - started_ms
         self.pause()
 
@@ -106,6 +117,9 @@ class Pair:
     def size_bytes(self):
         """Of what is started: the stripped program with its shared libraries."""
         return program_bytes(self.program())
+
+    def is_up(self):
+        return self._kvload is not None
 
     def _spawn(self, words, out):
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=out, stderr=self._log, start_new_session=True)
@@ -129,12 +143,13 @@ class Pair:
             self._check(end)
         return line.decode()
 
-    def run(self, seconds, rate=0):
-        """One run of the load; rate 0 is as fast as it goes. What kvload told of it, and `cores`: how
-        many the server kept busy."""
+    def run(self, seconds, rate=0, load=None):
+        """One run of the load that it was started for, or of another one of the same items; rate 0 is
+        as fast as it goes. What kvload told of it, and `cores`: how many the server kept busy."""
         os.kill(self._server.pid, signal.SIGCONT)
         busy_s, begin = systems.cpu_seconds(self._server.pid), time.monotonic()
-        self._kvload.stdin.write(f"{seconds} {rate}\n".encode())
+        asks = " ".join(load.asks()) if load else ""
+        self._kvload.stdin.write(f"{seconds} {rate} {asks}\n".encode())
         self._kvload.stdin.flush()
         result = json.loads(self._line(seconds + START_DEADLINE_S))
         result["cpu_s"] = systems.cpu_seconds(self._server.pid) - busy_s

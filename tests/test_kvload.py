@@ -112,6 +112,23 @@ def test_values_of_every_size_come_back(kvload, tmp_path, size):
     assert told["ALL STATS"]["Gets"]["Misses"] == 0
 
 
+def test_a_run_may_have_a_ratio_of_its_own(kvload):
+    """Which stays for the runs after it."""
+    with Memcached() as port, Vm([str(kvload), f"--port={port}", "--threads=2", "--ratio=1:1", "--key-maximum=99",
+                                  "--control"]) as load:
+        load.expect("ready")
+        counts = []
+        for line in ("0.3", "0.3 0 1:0", "0.3 0 0:3:1 S:P", "0.3 1000"):
+            load.send(f"{line}\n".encode())
+            told = json.loads(load.expect(r"(?m)^\{.*\}\r?$")[0])
+            kinds = [told["ALL STATS"].get(name, {"Count": 0}) for name in ("Sets", "Gets", "Deletes")]
+            counts.append([kind["Count"] > 0 for kind in kinds])
+        load.send(b"1 0 1:x\n")
+        load.expect("--ratio is ")
+        assert load.status() == 2
+    assert counts == [[True, True, False], [True, False, False], [False, True, True], [False, True, True]]
+
+
 def test_a_rate_is_kept_and_latency_counts_from_when_it_was_due(kvload, tmp_path):
     """2000 a second for half a second is 1000 requests, whatever the machine does meanwhile."""
     with Memcached() as port:

@@ -139,7 +139,7 @@ static void random_is_uniform_and_sequences_are_in_order(void)
 
 static void a_value_is_known_by_every_byte(void)
 {
-    uint8_t bytes[VALUE_MAX + 8];
+    uint8_t bytes[VALUE_MAX + 32];
 
     for (uint32_t len = 0; len <= 70; len++) {
         value_write(bytes, 123456, 7, len);
@@ -192,8 +192,8 @@ static void numbers_are_written_and_read(void)
         text_five(ours, five);
         CHECK(text_read_five((uint8_t *)ours) == five);
     }
-    CHECK(text_read_five((const uint8_t *)"1234 ") == UINT32_MAX);
-    CHECK(text_read_five((const uint8_t *)"-1234") == UINT32_MAX);
+    CHECK(text_read_five((const uint8_t *)"1234   ") == UINT32_MAX);
+    CHECK(text_read_five((const uint8_t *)"-1234   ") == UINT32_MAX);
 }
 
 int main(void)

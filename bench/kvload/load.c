@@ -23,6 +23,17 @@ static void *take(size_t count, size_t size)
     return memset(memory, 0, count * size);
 }
 
+void load_ask(struct load *load)
+{
+    const struct options *o = load->options;
+    const double median = o->key_median > 0 ? (o->key_median - (double)o->key_min) / o->threads : 0;
+    pattern_init(&load->set_pattern, o->set_pattern, load->key_count, median,
+                 o->key_stddev / o->threads, o->zipf_exponent);
+    pattern_init(&load->get_pattern, o->get_pattern, load->key_count, median,
+                 o->key_stddev / o->threads, o->zipf_exponent);
+    load->ratio_at = 0;
+}
+
 void load_init(struct load *load, const struct options *o, struct port *port, uint32_t number,
                uint64_t cycles_hz)
 {
@@ -45,12 +56,13 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     load->prefix_len = (uint32_t)strlen(o->key_prefix);
     memcpy(load->prefix, o->key_prefix, load->prefix_len);
     load->rng.state = 0x6b766c6f6164 + number;
-    double median = o->key_median > 0 ? (o->key_median - (double)o->key_min) / o->threads : 0;
-    pattern_init(&load->set_pattern, o->set_pattern, load->key_count, median,
-                 o->key_stddev / o->threads, o->zipf_exponent);
-    pattern_init(&load->get_pattern, o->get_pattern, load->key_count, median,
-                 o->key_stddev / o->threads, o->zipf_exponent);
+    load_ask(load);
     load->ns_per_cycle_32 = (uint64_t)(1e9 * 4294967296. / (double)cycles_hz);
+    for (uint32_t len = 0; len <= VALUE_MAX; len++) {
+        char text[16];
+        load->lengths[len].text_len = (uint8_t)snprintf(text, sizeof text, " %u\r\n", len);
+        memcpy(load->lengths[len].text, text, LOAD_LENGTH_TEXT);
+    }
 }
 
 static inline uint64_t key_number(const struct load *load, uint32_t key)
@@ -75,7 +87,7 @@ static inline enum load_kind next_kind(struct load *load)
 static void make_plan(struct load *load)
 {
     while (load->plan_count < PORT_BURST && load->left > 0) {
-        struct load_plan *plan = &load->plan[load->plan_count++];
+        struct load_plan *plan = &load->plan[(load->plan_first + load->plan_count++) % PORT_BURST];
         load->left--;
         plan->kind = load->populating ? LOAD_SET : (uint8_t)next_kind(load);
         struct pattern *pattern = load->populating         ? &load->all_keys
@@ -113,9 +125,8 @@ static char *write_set(struct load *load, const struct load_slot *slot, char *at
     if (o->expiry_max_s > expiry)
         expiry += (uint32_t)rng_below(&load->rng, o->expiry_max_s - expiry + 1);
     at += text_number(at, expiry);
-    *at++ = ' ';
-    at += text_number(at, len);
-    at = put(at, "\r\n", 2);
+    memcpy(at, load->lengths[len].text, LOAD_LENGTH_TEXT);
+    at += load->lengths[len].text_len;
     value_write((uint8_t *)at, number, slot->version, len);
     return put(at + len, "\r\n", 2);
 }
@@ -166,12 +177,12 @@ static uint32_t send_requests(struct load *load, uint64_t now, uint32_t n)
             slot->due = (uint64_t)load->next_due;
             load->next_due += load->interval;
         }
-        write_request(load, slot, &load->plan[i], &out[i]);
+        write_request(load, slot, &load->plan[(load->plan_first + i) % PORT_BURST], &out[i]);
         load->result.kinds[slot->kind].bytes += out[i].len;
     }
     load->free_count -= n;
     load->plan_count -= n;
-    memmove(load->plan, load->plan + n, load->plan_count * sizeof load->plan[0]);
+    load->plan_first += n;
     load->port->send(load->port, out, n);
     load->result.sent += n;
     make_plan(load);
@@ -199,6 +210,8 @@ static inline bool starts(const uint8_t *text, uint32_t len, const char *with, u
 #define STARTS(text, len, with) starts(text, len, with, sizeof with - 1)
 #define IS(text, len, what)     ((len) == sizeof what - 1 && !memcmp(text, what, sizeof what - 1))
 
+static const uint64_t end_of_value = 0x0a0d444e450a0d; /* \r\nEND\r\n in a word's low bytes */
+
 /* VALUE key flags length\r\nbytes\r\nEND\r\n: is it exactly what was stored? */
 static bool right_value(struct load *load, const struct load_slot *slot, const uint8_t *text,
                         uint32_t len)
@@ -206,10 +219,11 @@ static bool right_value(struct load *load, const struct load_slot *slot, const u
     struct load_key *key = &load->keys[slot->key];
     uint64_t number = key_number(load, slot->key);
     uint32_t head = 6 + slot->key_len + 1 + VALUE_FLAGS_DIGITS;
-    char line[16];
+    uint64_t line, end;
 
-    if (len < head || !STARTS(text, len, "VALUE ") ||
-        memcmp(text + 6, slot->key_text, slot->key_len) != 0 || text[6 + slot->key_len] != ' ')
+    /* With an end of at least 11 bytes, " 0\r\n" and "\r\nEND\r\n", words can be read up to it. */
+    if (len < head + 11 || !STARTS(text, len, "VALUE ") ||
+        !text_same(text + 6, slot->key_text, slot->key_len) || text[6 + slot->key_len] != ' ')
         return false;
     uint32_t flags = text_read_five(text + head - VALUE_FLAGS_DIGITS) - VALUE_FLAGS_FIRST;
     uint16_t version = (uint16_t)flags;
@@ -219,14 +233,14 @@ static bool right_value(struct load *load, const struct load_slot *slot, const u
         return false;
     if (key->proved != 0 && !at_least(key->sent, version))
         return false;
-    uint32_t bytes = value_len(&load->options->sizes, number, version), at = 1;
-    line[0] = ' ';
-    at += text_number(line + 1, bytes);
-    line[at++] = '\r';
-    line[at++] = '\n';
-    if (len != head + at + bytes + 7 || memcmp(text + head, line, at) != 0 ||
-        !value_matches(text + head + at, number, version, bytes) ||
-        memcmp(text + head + at + bytes, "\r\nEND\r\n", 7) != 0)
+    uint32_t bytes = value_len(&load->options->sizes, number, version);
+    const union load_length *length = &load->lengths[bytes];
+    memcpy(&line, text + head, 8);
+    memcpy(&end, text + len - 8, 8);
+    if (len != head + length->text_len + bytes + 7 ||
+        (line ^ length->word) << (64 - 8 * length->text_len) != 0 ||
+        !value_matches(text + head + length->text_len, number, version, bytes) ||
+        end >> 8 != end_of_value)
         return false;
     if (key->sent == 0)
         key->sent = version; /* from before this run */

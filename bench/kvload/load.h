@@ -23,6 +23,8 @@
 #include "pattern.h"
 #include "port.h"
 
+enum { LOAD_LENGTH_TEXT = 7 };
+
 enum load_kind { LOAD_SET, LOAD_GET, LOAD_DELETE, LOAD_KINDS, LOAD_FREE = LOAD_KINDS };
 
 struct load_tally {
@@ -62,6 +64,15 @@ struct load_plan {
     uint8_t kind;
 };
 
+/* " length\r\n", which ends the line before a value. */
+union load_length {
+    uint64_t word;
+    struct {
+        char text[LOAD_LENGTH_TEXT];
+        uint8_t text_len;
+    };
+};
+
 struct load {
     const struct options *options;
     struct port *port;
@@ -78,11 +89,12 @@ struct load {
     uint64_t given_up; /* requests given up whose answers may still come */
     bool populating;
     uint64_t left;                     /* requests still to be planned */
-    struct load_plan plan[PORT_BURST]; /* the next requests, whose keys are being fetched */
-    uint32_t plan_count;
+    struct load_plan plan[PORT_BURST]; /* the next requests, whose keys are being fetched: a ring */
+    uint32_t plan_first, plan_count;
     uint64_t cycles_hz, ns_per_cycle_32; /* the second: times 2^32 */
     double interval, next_due; /* open loop: cycles between requests, and when the next is due */
     struct load_result result;
+    union load_length lengths[VALUE_MAX + 1];
 };
 
 /* What to do in a run. */
@@ -96,6 +108,9 @@ struct load_run {
 /* Sets up thread `number` of options->threads. */
 void load_init(struct load *load, const struct options *options, struct port *port, uint32_t number,
                uint64_t cycles_hz);
+
+/* Takes the options' ratio and key pattern, which load_init has taken, anew. Between two runs. */
+void load_ask(struct load *load);
 
 /* Runs; load->result says what came of it. */
 void load_run(struct load *load, const struct load_run *run);

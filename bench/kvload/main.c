@@ -81,20 +81,28 @@ static void run_all(struct thread *threads, const struct load_run *run, struct r
 /* --control: runs as standard input says. Returns whether all answers were right. */
 static bool run_controlled(struct thread *threads, struct report *report)
 {
-    char line[128];
+    char line[128], ratio[64], pattern[64];
     bool right = true;
 
     printf("ready\n");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         double seconds, rate = 0;
-        if (sscanf(line, "%lf %lf", &seconds, &rate) < 1 || !(seconds > 0 && seconds <= 1e6) ||
-            !(rate >= 0 && rate <= 1e15)) {
+        int words = sscanf(line, "%lf %lf %63s %63s", &seconds, &rate, ratio, pattern);
+        if (words < 1 || !(seconds > 0 && seconds <= 1e6) || !(rate >= 0 && rate <= 1e15)) {
             line[strcspn(line, "\n")] = 0;
-            fprintf(stderr, "kvload: a run is SECONDS [RATE], up to 1e6 and 1e15, not '%s'.\n",
+            fprintf(stderr,
+                    "kvload: a run is SECONDS [RATE], up to 1e6 and 1e15, and may have a ratio "
+                    "and a key pattern behind them, not '%s'.\n",
                     line);
             exit(2);
         }
+        if (words > 2)
+            options_ratio(&options, ratio);
+        if (words > 3)
+            options_key_pattern(&options, pattern);
+        for (uint32_t i = 0; words > 2 && i < options.threads; i++)
+            load_ask(&threads[i].load);
         struct load_run run = {
             .count = UINT64_MAX, .time_s = seconds, .rate = rate / options.threads};
         run_all(threads, &run, report);

@@ -49,9 +49,10 @@ static const char help[] =
     "\n"
     "What memtier hasn't:\n"
     "      --populate             store every key once before the run\n"
-    "      --control              then take runs from standard input, a line each: SECONDS [RATE]\n"
-    "                             with RATE in requests a second of all; print each as a line of "
-    "JSON\n"
+    "      --control              then take runs from standard input, a line each:\n"
+    "                             SECONDS [RATE [RATIO [PATTERN]]]; RATE is in requests a second\n"
+    "                             of all, 0 a closed loop; RATIO and PATTERN are as --ratio and\n"
+    "                             --key-pattern, and stay. Print each run as a line of JSON\n"
     "      --timeout-ms=N         a request without an answer for so long is lost (default 1000)\n"
     "      --connect-timeout-ms=N wait for the server's first answer (default 10000)\n"
     "      --spin                 never sleep: no side has to wake the other (sockets; DPDK "
@@ -210,7 +211,7 @@ static void read_percentiles(struct options *o, const char *text)
     } while (*end);
 }
 
-static void read_ratio(struct options *o, const char *text)
+void options_ratio(struct options *o, const char *text)
 {
     int end = 0, more = 0;
 
@@ -221,7 +222,7 @@ static void read_ratio(struct options *o, const char *text)
         refuse("--ratio is sets to gets, such as 1:10, or to deletes, too: 10:89:1.");
 }
 
-static void read_pattern(struct options *o, const char *text)
+void options_key_pattern(struct options *o, const char *text)
 {
     if (strlen(text) != 3 || text[1] != ':' || !strchr("RSGZP", text[0]) ||
         !strchr("RSGZP", text[2]))
@@ -281,7 +282,7 @@ static bool read_more(struct options *o, int option, const char *name)
 {
     switch (option) {
     case OPT_RATIO:
-        read_ratio(o, optarg);
+        options_ratio(o, optarg);
         return true;
     case OPT_SIZE_RANGE:
         o->sizes = (struct value_sizes){0};
@@ -303,7 +304,7 @@ static bool read_more(struct options *o, int option, const char *name)
         o->key_max = whole(name, optarg, 0, UINT64_MAX / 2);
         return true;
     case OPT_PATTERN:
-        read_pattern(o, optarg);
+        options_key_pattern(o, optarg);
         return true;
     case OPT_STDDEV:
         o->key_stddev = real(name, optarg, 0);

@@ -42,4 +42,8 @@ struct options {
 /* Reads the command line. Ends the program with 2 and a sentence if it is wrong, 0 after --help. */
 void options_read(struct options *options, int argc, char **argv);
 
+/* Read what --ratio and --key-pattern say, and end the program likewise. */
+void options_ratio(struct options *options, const char *text);
+void options_key_pattern(struct options *options, const char *text);
+
 #endif

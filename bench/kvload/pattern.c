@@ -4,22 +4,59 @@
 
 #include <math.h>
 
-/* The integral of x^-exponent, which is a logarithm where the exponent is 1, and its inverse.
- * expm1 and log1p keep them exact near there. */
-static double integral(double exponent, double x)
+/* A share of 1, times 2^64. */
+static uint64_t scaled(double share)
 {
-    double log_x = log(x), t = (1 - exponent) * log_x;
-
-    return fabs(t) < 1e-8 ? log_x * (1 + t / 2) : expm1(t) / (1 - exponent);
+    return share >= 1 ? UINT64_MAX : (uint64_t)(share * 0x1p64);
 }
 
-static double integral_inverse(double exponent, double y)
+/* Cuts keys 1 to count into pieces; weights[i] is how often all keys of piece i are proposed. */
+static void cut_pieces(struct pattern *pattern, double *weights)
 {
-    double t = y * (1 - exponent);
+    uint64_t width = 1, next;
 
-    if (t < -1) /* by rounding only */
-        t = -1;
-    return fabs(t) < 1e-8 ? exp(y * (1 - t / 2)) : exp(log1p(t) / (1 - exponent));
+    pattern->piece_count = 0;
+    for (uint64_t first = 1; first <= pattern->count; first = next) {
+        struct pattern_piece *piece = &pattern->pieces[pattern->piece_count];
+        if (first == 2 * PATTERN_PIECES_AN_OCTAVE * width)
+            width *= 2;
+        uint64_t left = pattern->count - first + 1;
+        *piece = (struct pattern_piece){.first = first, .count = left < width ? left : width};
+        next = first + piece->count;
+        piece->sure = scaled(pow((double)first / (double)(next - 1), pattern->exponent));
+        weights[pattern->piece_count++] =
+            (double)piece->count * pow((double)first, -pattern->exponent);
+    }
+}
+
+/* Vose's tables: each piece with less than the mean weight is filled up from one with more. */
+static void share_out(struct pattern *pattern, double *weights)
+{
+    uint32_t small[PATTERN_MAX_PIECES] = {0}, large[PATTERN_MAX_PIECES] = {0};
+    uint32_t n = pattern->piece_count, smalls = 0, larges = 0;
+    double total = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        total += weights[i];
+    for (uint32_t i = 0; i < n; i++) {
+        weights[i] *= n / total;
+        pattern->pieces[i].keep = UINT64_MAX;
+        pattern->pieces[i].other = i;
+        if (weights[i] < 1)
+            small[smalls++] = i;
+        else
+            large[larges++] = i;
+    }
+    while (smalls > 0 && larges > 0) {
+        uint32_t from = large[larges - 1], to = small[--smalls];
+        pattern->pieces[to].keep = scaled(weights[to]);
+        pattern->pieces[to].other = from;
+        weights[from] -= 1 - weights[to];
+        if (weights[from] < 1) {
+            larges--;
+            small[smalls++] = from;
+        }
+    }
 }
 
 void pattern_init(struct pattern *pattern, char kind, uint64_t count, double median, double stddev,
@@ -30,9 +67,9 @@ void pattern_init(struct pattern *pattern, char kind, uint64_t count, double med
     pattern->stddev = stddev > 0 ? stddev : (double)count / 6;
     if (kind != 'Z')
         return;
-    pattern->integral_first = integral(exponent, 1.5) - 1;
-    pattern->integral_last = integral(exponent, (double)count + 0.5);
-    pattern->sure = 2 - integral_inverse(exponent, integral(exponent, 2.5) - pow(2, -exponent));
+    double weights[PATTERN_MAX_PIECES];
+    cut_pieces(pattern, weights);
+    share_out(pattern, weights);
 }
 
 /* Box and Muller's polar method, without the second number: keys outside the range are drawn anew.
@@ -49,15 +86,10 @@ uint64_t pattern_gaussian(struct pattern *pattern, struct rng *rng)
     }
 }
 
-uint64_t pattern_zipf(struct pattern *pattern, struct rng *rng)
+bool pattern_keeps(const struct pattern *pattern, const struct pattern_piece *piece, uint64_t k,
+                   uint64_t fraction)
 {
-    for (;;) {
-        double u = pattern->integral_last +
-                   rng_unit(rng) * (pattern->integral_first - pattern->integral_last);
-        double x = integral_inverse(pattern->exponent, u), k = floor(x + 0.5);
-        k = k < 1 ? 1 : k > (double)pattern->count ? (double)pattern->count : k;
-        if (k - x <= pattern->sure ||
-            u >= integral(pattern->exponent, k + 0.5) - pow(k, -pattern->exponent))
-            return (uint64_t)k - 1;
-    }
+    double share = pow((double)piece->first / (double)(piece->first + k), pattern->exponent);
+
+    return fraction < scaled(share);
 }

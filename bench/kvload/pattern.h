@@ -12,6 +12,7 @@
 #ifndef KVLOAD_PATTERN_H
 #define KVLOAD_PATTERN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct rng {
@@ -39,13 +40,29 @@ static inline double rng_unit(struct rng *rng)
     return (double)(rng_next(rng) >> 11) * 0x1p-53;
 }
 
+/*
+ * Z draws by rejection: the keys are cut into pieces, 16 between one power of two and the next, and
+ * all keys of a piece are proposed as often as Zipf's law wants its first one. A proposed key is
+ * kept by its true chance over that of the first, which is seldom computed, as it is nearly 1. The
+ * piece is drawn by M. D. Vose's alias method ("A linear algorithm for generating random numbers
+ * with a given distribution", 1991).
+ */
+struct pattern_piece {
+    uint64_t keep; /* a draw of this piece whose fraction, times 2^64, isn't below goes to other */
+    uint64_t sure; /* the chance, times 2^64, that even the last key of the piece is kept with */
+    uint64_t first, count; /* keys, counted from 1 */
+    uint32_t other;
+};
+
+enum { PATTERN_PIECES_AN_OCTAVE = 16, PATTERN_MAX_PIECES = 64 * PATTERN_PIECES_AN_OCTAVE };
+
 struct pattern {
     char kind; /* one of the letters above */
     uint64_t count, next;
     double median, stddev; /* G */
-    /* Z: what rejection-inversion needs (W. Hoermann, G. Derflinger, "Rejection-inversion to
-     * generate variates from monotone discrete distributions", 1996), computed once. */
-    double exponent, integral_first, integral_last, sure;
+    double exponent;       /* Z */
+    uint32_t piece_count;
+    struct pattern_piece pieces[PATTERN_MAX_PIECES];
 };
 
 /* median and stddev of 0 are memtier's defaults: the middle of the range, and a sixth of it. */
@@ -53,7 +70,27 @@ void pattern_init(struct pattern *pattern, char kind, uint64_t count, double med
                   double exponent);
 
 uint64_t pattern_gaussian(struct pattern *pattern, struct rng *rng);
-uint64_t pattern_zipf(struct pattern *pattern, struct rng *rng);
+
+/* Is key number k of a piece kept, if its fraction, times 2^64, wasn't sure? */
+bool pattern_keeps(const struct pattern *pattern, const struct pattern_piece *piece, uint64_t k,
+                   uint64_t fraction);
+
+static inline uint64_t pattern_zipf(const struct pattern *pattern, struct rng *rng)
+{
+    for (;;) {
+        /* Of a random number times a count the whole part is one of so many, and the fraction is
+         * random again. */
+        unsigned __int128 draw = (unsigned __int128)rng_next(rng) * pattern->piece_count;
+        const struct pattern_piece *piece = &pattern->pieces[draw >> 64];
+        if ((uint64_t)draw >= piece->keep)
+            piece = &pattern->pieces[piece->other];
+        draw = (unsigned __int128)rng_next(rng) * piece->count;
+        uint64_t k = (uint64_t)(draw >> 64);
+        if (__builtin_expect((uint64_t)draw < piece->sure, 1) ||
+            pattern_keeps(pattern, piece, k, (uint64_t)draw))
+            return piece->first - 1 + k;
+    }
+}
 
 static inline uint64_t pattern_next(struct pattern *pattern, struct rng *rng)
 {

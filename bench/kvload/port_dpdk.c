@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * port_dpdk.c - a port of DPDK: a vhost-user socket, whose front end is a VM, or any other device.
+ * port_dpdk.c - a port of DPDK: a vhost-user socket, whose front end is a VM (vhost.h), or any
+ * other device.
  *
- * Frames are Ethernet, IPv4 and UDP, their headers made once for each client; only lengths and the
- * IP checksum change. UDP's checksum is left out (zero), as RFC 768 allows: both sides are on one
- * machine and every byte of an answer is compared anyway. The port asks for the server by ARP at
- * the start, and answers ARP requests at any time. A frame that isn't from the server to one of our
- * ports is counted as foreign.
+ * Frames are Ethernet, IPv4 and UDP. Their headers are made once; what changes are lengths, the IP
+ * checksum and the client's port. A vhost-user socket's frames are copied as they are sent, so it
+ * has the same buffers for ever, in which the headers stay. Any other device keeps a buffer until
+ * the frame is out, so it gets new ones each time. UDP's checksum is left out (zero), as RFC 768
+ * allows: both sides are on one machine and every byte of an answer is compared anyway. The port
+ * asks for the server by ARP at the start, and answers ARP requests at any time. A frame that isn't
+ * from the server to one of our ports is counted as foreign.
  */
 #include "port.h"
+#include "vhost.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,19 +49,26 @@ struct dpdk_port {
     rte_be32_t server_ip, local_ip;
     rte_be16_t server_port;
     struct rte_ether_addr mac, server_mac;
-    bool resolved;
+    bool resolved, vhost;
     struct rte_mempool *pool;
-    uint32_t in_count, waiting, waiting_sent;
+    uint32_t in_count, in_segments, waiting, waiting_sent;
+    /* filling[waiting_sent] to filling[waiting - 1] found no room yet. */
     struct rte_mbuf *in[PORT_BURST], *filling[PORT_BURST];
-    struct rte_mbuf
-        *late[PORT_BURST]; /* late[waiting_sent] to late[waiting - 1] found no room yet */
-    struct headers headers[OPTIONS_MAX_CLIENTS];
+    struct headers headers; /* of client 0 and no length */
 };
 
 static _Noreturn void die(const char *text)
 {
     fprintf(stderr, "kvload: %s\n", text);
     exit(3);
+}
+
+/* --- frames --------------------------------------------------------------------------------- */
+
+/* Sends frames; how many found room. */
+static uint32_t send_frames(struct dpdk_port *p, struct rte_mbuf **frames, uint32_t n)
+{
+    return p->vhost ? vhost_send(frames, n) : rte_eth_tx_burst(0, 0, frames, (uint16_t)n);
 }
 
 /* --- ARP ----------------------------------------------------------------------------------- */
@@ -87,7 +98,7 @@ static void send_arp(struct dpdk_port *p, uint16_t operation, const struct rte_e
         memset(&frame.eth.dst_addr, 0xff, sizeof frame.eth.dst_addr);
     memset(rte_pktmbuf_append(m, 60), 0, 60);
     memcpy(rte_pktmbuf_mtod(m, void *), &frame, sizeof frame);
-    if (rte_eth_tx_burst(0, 0, &m, 1) == 0)
+    if (send_frames(p, &m, 1) == 0 || p->vhost)
         rte_pktmbuf_free(m);
 }
 
@@ -125,48 +136,78 @@ static inline bool is_answer(const struct dpdk_port *p, const struct rte_mbuf *m
            udp_len + sizeof h->ip + sizeof h->eth <= m->data_len;
 }
 
-static uint32_t receive(struct port *port, struct datagram *in)
+static uint32_t receive_frames(struct dpdk_port *p)
 {
-    struct dpdk_port *p = (struct dpdk_port *)port;
-    uint32_t n = 0, client;
+    uint32_t n;
 
-    p->in_count = rte_eth_rx_burst(0, 0, p->in, PORT_BURST);
-    for (uint32_t i = 0; i < p->in_count; i++)
+    if (p->vhost)
+        return vhost_receive(p->pool, p->in, PORT_BURST);
+    n = rte_eth_rx_burst(0, 0, p->in, PORT_BURST);
+    for (uint32_t i = 0; i < n; i++)
         rte_prefetch0(rte_pktmbuf_mtod(p->in[i], void *));
-    for (uint32_t i = 0; i < p->in_count; i++) {
-        const struct rte_mbuf *m = p->in[i];
-        if (likely(is_answer(p, m, &client))) {
-            struct headers *h = rte_pktmbuf_mtod(m, struct headers *);
-            in[n].bytes = (uint8_t *)(h + 1);
-            in[n].len = (uint16_t)(ntohs(h->udp.dgram_len) - sizeof h->udp);
-            in[n++].client = (uint16_t)client;
-        } else if (m->data_len >= sizeof(struct rte_ether_hdr) &&
-                   rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->ether_type ==
-                       htons(RTE_ETHER_TYPE_ARP)) {
-            take_arp(p, m);
-        } else {
-            p->port.foreign++;
-        }
-    }
-    if (n == 0 && p->in_count > 0)
-        rte_pktmbuf_free_bulk(p->in, p->in_count);
     return n;
+}
+
+/* A frame that is no answer. */
+static void take_other(struct dpdk_port *p, const struct rte_mbuf *m)
+{
+    if (m->data_len >= sizeof(struct rte_ether_hdr) &&
+        rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->ether_type == htons(RTE_ETHER_TYPE_ARP))
+        take_arp(p, m);
+    else
+        p->port.foreign++;
 }
 
 static void release(struct port *port)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
 
-    rte_pktmbuf_free_bulk(p->in, p->in_count);
+    if (likely(p->in_segments == p->in_count)) /* nothing to free but the buffers themselves */
+        rte_mempool_put_bulk(p->pool, (void **)p->in, p->in_count);
+    else
+        rte_pktmbuf_free_bulk(p->in, p->in_count);
+}
+
+static uint32_t receive(struct port *port, struct datagram *in)
+{
+    struct dpdk_port *p = (struct dpdk_port *)port;
+    uint32_t n = 0, client;
+
+    p->in_count = receive_frames(p);
+    p->in_segments = 0;
+    for (uint32_t i = 0; i < p->in_count; i++) {
+        const struct rte_mbuf *m = p->in[i];
+        p->in_segments += m->nb_segs;
+        if (likely(is_answer(p, m, &client))) {
+            struct headers *h = rte_pktmbuf_mtod(m, struct headers *);
+            in[n].bytes = (uint8_t *)(h + 1);
+            in[n].len = (uint16_t)(ntohs(h->udp.dgram_len) - sizeof h->udp);
+            in[n++].client = (uint16_t)client;
+        } else {
+            take_other(p, m);
+        }
+    }
+    if (n == 0 && p->in_count > 0)
+        release(port);
+    return n;
 }
 
 static bool send_late(struct dpdk_port *p)
 {
-    p->waiting_sent +=
-        rte_eth_tx_burst(0, 0, p->late + p->waiting_sent, (uint16_t)(p->waiting - p->waiting_sent));
+    p->waiting_sent += send_frames(p, p->filling + p->waiting_sent, p->waiting - p->waiting_sent);
     if (p->waiting_sent < p->waiting)
         return false;
     p->waiting_sent = p->waiting = 0;
+    return true;
+}
+
+/* New buffers, with headers. */
+static bool fill_headers(struct dpdk_port *p, uint32_t n)
+{
+    if (rte_pktmbuf_alloc_bulk(p->pool, p->filling, n))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(rte_pktmbuf_mtod(p->filling[i], void *), &p->headers, sizeof p->headers);
     return true;
 }
 
@@ -174,7 +215,11 @@ static uint32_t prepare(struct port *port, struct datagram *out, uint32_t n)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
 
-    if ((p->waiting > 0 && !send_late(p)) || rte_pktmbuf_alloc_bulk(p->pool, p->filling, n))
+    if (p->waiting > 0 && !send_late(p))
+        return 0;
+    if (p->vhost)
+        vhost_expect(n);
+    else if (!fill_headers(p, n))
         return 0;
     for (uint32_t i = 0; i < n; i++)
         out[i].bytes = rte_pktmbuf_mtod_offset(p->filling[i], uint8_t *, sizeof(struct headers));
@@ -189,39 +234,38 @@ static void send_all(struct port *port, struct datagram *out, uint32_t n)
         struct rte_mbuf *m = p->filling[i];
         struct headers *h = rte_pktmbuf_mtod(m, struct headers *);
         uint16_t ip_len = (uint16_t)(out[i].len + sizeof h->udp + sizeof h->ip);
-        *h = p->headers[out[i].client];
         h->ip.total_length = htons(ip_len);
         uint32_t sum = p->ip_sum + h->ip.total_length;
         sum = (sum & 0xffff) + (sum >> 16);
         h->ip.hdr_checksum = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
+        h->udp.src_port = htons((uint16_t)(FIRST_PORT + out[i].client));
         h->udp.dgram_len = htons((uint16_t)(out[i].len + sizeof h->udp));
         m->data_len = (uint16_t)(ip_len + sizeof h->eth);
         m->pkt_len = m->data_len;
     }
-    uint32_t sent = rte_eth_tx_burst(0, 0, p->filling, (uint16_t)n);
-    p->waiting = n - sent;
-    memcpy(p->late, p->filling + sent, p->waiting * sizeof p->late[0]);
+    p->waiting = n;
+    p->waiting_sent = 0;
+    send_late(p);
 }
 
 /* --- opening ------------------------------------------------------------------------------- */
 
 static void make_headers(struct dpdk_port *p)
 {
-    for (uint32_t i = 0; i < p->clients; i++) {
-        struct headers *h = &p->headers[i];
-        *h = (struct headers){
-            .eth = {p->server_mac, p->mac, htons(RTE_ETHER_TYPE_IPV4)},
-            .ip = {.version_ihl = 0x45,
-                   .fragment_offset = htons(RTE_IPV4_HDR_DF_FLAG),
-                   .time_to_live = 64,
-                   .next_proto_id = IPPROTO_UDP,
-                   .src_addr = p->local_ip,
-                   .dst_addr = p->server_ip},
-            .udp = {.src_port = htons((uint16_t)(FIRST_PORT + i)), .dst_port = p->server_port},
-        };
-        if (i == 0) /* a sum of all words but the length, folded */
-            p->ip_sum = rte_raw_cksum(&h->ip, sizeof h->ip);
-    }
+    p->headers = (struct headers){
+        .eth = {p->server_mac, p->mac, htons(RTE_ETHER_TYPE_IPV4)},
+        .ip = {.version_ihl = 0x45,
+               .fragment_offset = htons(RTE_IPV4_HDR_DF_FLAG),
+               .time_to_live = 64,
+               .next_proto_id = IPPROTO_UDP,
+               .src_addr = p->local_ip,
+               .dst_addr = p->server_ip},
+        .udp = {.dst_port = p->server_port},
+    };
+    /* A sum of all words but the length, folded. */
+    p->ip_sum = rte_raw_cksum(&p->headers.ip, sizeof p->headers.ip);
+    if (p->vhost && !fill_headers(p, PORT_BURST))
+        die("too few packet buffers.");
 }
 
 /* Asks for the server's MAC address until it is known, at most for patience_ms. */
@@ -241,6 +285,7 @@ static void resolve(struct dpdk_port *p, uint32_t patience_ms)
     }
 }
 
+/* Any port of DPDK's but a vhost-user socket. */
 static void start_device(struct dpdk_port *p)
 {
     struct rte_eth_conf conf = {0};
@@ -248,12 +293,7 @@ static void start_device(struct dpdk_port *p)
 
     if (rte_eth_dev_count_avail() == 0 || rte_eth_dev_info_get(0, &info))
         die("DPDK found no port.");
-    /* A server may leave the checksum to its device, and vhost then computes it, unless this
-     * offload says that we need none. */
-    conf.rxmode.offloads =
-        info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
-    p->pool = rte_pktmbuf_pool_create("packets", BUFFERS, CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-    if (!p->pool || rte_eth_dev_configure(0, 1, 1, &conf) ||
+    if (rte_eth_dev_configure(0, 1, 1, &conf) ||
         rte_eth_rx_queue_setup(0, 0, RING, 0, NULL, p->pool) ||
         rte_eth_tx_queue_setup(0, 0, RING, 0, NULL) || rte_eth_dev_start(0) ||
         rte_eth_macaddr_get(0, &p->mac))
@@ -274,18 +314,22 @@ static void remove_leftover(const char *path)
     close(fd);
 }
 
+static void start_vhost(struct dpdk_port *p, const char *path)
+{
+    remove_leftover(path);
+    rte_eth_random_addr(p->mac.addr_bytes);
+    if (!vhost_listen(path))
+        die("the vhost-user socket can't be opened.");
+    p->vhost = true;
+}
+
 static void start_eal(const struct options *o)
 {
-    static char vdev[512];
     char *words[64] = {"kvload"};
     int count = 1;
 
-    if (o->vhost) {
-        remove_leftover(o->vhost);
-        snprintf(vdev, sizeof vdev, "--vdev=net_vhost0,iface=%s,queues=1", o->vhost);
+    if (o->vhost)
         words[count++] = "--no-pci";
-        words[count++] = vdev;
-    }
     for (int i = 0; i < o->eal_count && count < 63; i++)
         words[count++] = o->eal[i];
     if (rte_eal_init(count, words) < 0)
@@ -313,7 +357,13 @@ struct port *port_open_dpdk(const struct options *o)
     p->local_ip = local.s_addr;
     p->server_port = htons(o->port);
     start_eal(o);
-    start_device(p);
+    p->pool = rte_pktmbuf_pool_create("packets", BUFFERS, CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+    if (!p->pool)
+        die("there is no memory for packet buffers; EAL's options stand behind --.");
+    if (o->vhost)
+        start_vhost(p, o->vhost);
+    else
+        start_device(p);
     resolve(p, o->connect_timeout_ms);
     make_headers(p);
     return &p->port;
