@@ -133,7 +133,7 @@ static RUNS_SELDOM void create_store(void)
             "or at most udpkv.mem=%luK.",
             mem_bytes >> 10, max >> 10);
     conf.store_bytes = mem_bytes ? mem_bytes : MIN(max, (uint64_t)DEFAULT_MEM_BYTES);
-    void *memory = boot_alloc(conf.store_bytes, CACHE_LINE);
+    void *memory = boot_alloc_private(conf.store_bytes, CACHE_LINE);
     assert(memory);
     shards_create(&conf.shards, memory, conf.store_bytes, boot_cores(), boot_random());
 }
