@@ -281,7 +281,60 @@ def growth_panel(panel, axis, xs):
     panel.grid(color="#dddddd", lw=0.6)
 
 
-PICTURES = {"growth-packets": growth_packets, "pktgen": packet_rates, "udpkv": key_value, "latency": latency}
+GROWTH_LOOKS = {"ringloop-kvm": (OURS, "o", "image (KVM)"), "ringloop-linux": (OURS_3, "^", "process"),
+                "ringloop-linux-4k": (OTHER, "s", "process, ordinary pages only")}
+
+
+def growth(pyplot, rows, facts):
+    """Cycles a request over each axis, and over keys also those of a load in the pointer chase."""
+    names = list(dict.fromkeys(row["system"] for row in rows))
+    axes_of = [axis for axis in report.GROWTH_AXES if any(row["axis"] == axis for row in rows)]
+    handles = [pyplot.Line2D([], [], color=GROWTH_LOOKS[name][0], marker=GROWTH_LOOKS[name][1],
+                             label=GROWTH_LOOKS[name][2]) for name in names]
+    handles.append(pyplot.Line2D([], [], color=INK, ls=":", label="a load of the pointer chase"))
+    pages = "; ".join(f"{GROWTH_LOOKS[name][2]}: {kinds}" for name, kinds in growth_pages(rows).items())
+    base = next((row for row in rows if row["axis"] != "keys"), None)
+    told = f"Where keys aren't the axis there are {base['keys']:,}." if base else ""
+    below = footer(facts, "Mark: median of the rounds; line: lowest to highest. The server's step alone, checksums left"
+                          " to the device; values of 32 bytes, 10 % sets and 32 requests a burst where they aren't"
+                          f" the axis. {told} Dotted: a load of a random cache line of the same store that has to wait"
+                          " for the one before.", f"Pages: {pages}.")
+    figure, axes = frame(pyplot, "udpkv: what a request costs as the store, values, sets and bursts grow", below, 1,
+                         len(axes_of), (3.4 * len(axes_of) + 1.6, 3.6), handles, sharey=True)
+    for panel, axis in zip(axes[0], axes_of):
+        for name in names:
+            growth_line(panel, axis, [row for row in rows if (row["axis"], row["system"]) == (axis, name)])
+        if axis != "sets_percent":
+            panel.set_xscale("log", base=10 if axis == "keys" else 2)
+        if axis in ("value_bytes", "burst"):
+            panel.xaxis.set_major_formatter(lambda number, _: f"{number:g}")
+        panel.set_xlabel(report.GROWTH_AXES[axis])
+        panel.grid(color="#dddddd", lw=0.6)
+    axes[0][0].set_ylim(bottom=0)
+    axes[0][0].set_ylabel("cycles of the time stamp counter")
+    return figure
+
+
+def growth_pages(rows):
+    """{system: the pages that its stores had}."""
+    return {name: ", ".join(dict.fromkeys(row["pages"] for row in rows if row["system"] == name))
+            for name in dict.fromkeys(row["system"] for row in rows)}
+
+
+def growth_line(panel, axis, rows):
+    if not rows:
+        return
+    tint, mark, _ = GROWTH_LOOKS[rows[0]["system"]]
+    at = [row[axis] for row in rows]
+    panel.plot(at, [row["offload_median"] for row in rows], color=tint, marker=mark, ms=5, lw=1.4)
+    panel.vlines(at, [row["offload_min"] for row in rows], [row["offload_max"] for row in rows], color=tint, lw=1.2)
+    if axis == "keys":
+        panel.plot(at, [row["chase_median"] for row in rows], color=tint, lw=1.2, ls=":")
+
+
+PICTURES = {
+    "growth": growth, "growth-packets": growth_packets, "latency": latency, "pktgen": packet_rates, "udpkv": key_value,
+}
 
 
 def draw(pyplot, result, rows, facts, endings=(".svg",)):

@@ -334,6 +334,54 @@ def latency_tables(rows):
     return f"{first}\n\n{second}"
 
 
+# --- bench/growth: cycles a request at points along axes ---------------------------------------------
+
+GROWTH_AXES = {"keys": "keys", "value_bytes": "value, bytes", "sets_percent": "sets, %", "burst": "requests a burst"}
+TEN_MILLION, ONE_MILLION = 10_000_000, 1_000_000
+
+
+def growth_table(rows):
+    header = ["axis, point, system", "cycles", "min", "max", "checksums in software", "chase", "MiB", "pages"]
+    return markdown(header, [
+        [f"{GROWTH_AXES[row['axis']]} {row[row['axis']]} {row['system']}",
+         *(f"{row[key]:.0f}" for key in ("offload_median", "offload_min", "offload_max", "software_median",
+                                         "chase_median")),
+         f"{row['memory_bytes'] / (1 << 20):.0f}", row["pages"]]
+        for row in rows
+    ])
+
+
+def growth_short_table(rows):
+    """For docs/performance.md: keys alone; cycles a request, and of a load in the pointer chase."""
+    by = {(row["keys"], row["system"]): row for row in rows if row["axis"] == "keys"}
+    names = list(dict.fromkeys(name for _, name in by))
+    lines = []
+    for keys in sorted({count for count, _ in by}):
+        cells = []
+        for name in names:
+            row = by.get((keys, name))
+            cells += [f"{row['offload_median']:.0f}", f"{row['chase_median']:.0f}", row["pages"]] if row else [""] * 3
+        lines.append([f"{keys:,}", *cells])
+    header = [text for name in names for text in (f"{name}: cycles", "a load", "pages")]
+    return markdown(["keys", *header], lines)
+
+
+def growth_ratios(rows):
+    """Sentences: how many times as much a request takes with ten million keys as with one million."""
+    told = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        ten, one = ([row for row in rows if (row["axis"], row["system"], row["keys"]) == ("keys", system, count)]
+                    for count in (TEN_MILLION, ONE_MILLION))
+        if ten and one:
+            request, load = ([a / b for a, b in zip(ten[0][f"{what}_rounds"], one[0][f"{what}_rounds"])]
+                             for what in ("offload", "chase"))
+            told.append(f"{system}, pages of {ten[0]['pages']}: with ten million keys a request takes"
+                        f" {statistics.median(request):.2f} times ({min(request):.2f} to {max(request):.2f}, round by"
+                        f" round) what it does with one million, a load of the chase"
+                        f" {statistics.median(load):.2f} times.")
+    return told
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 

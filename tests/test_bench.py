@@ -681,3 +681,35 @@ def test_latency_has_rows_for_ours_and_for_linux(tmp_path):
     assert max(idle["linux-tcg"], idle["ringloop-tcg-auto"]) < idle["ringloop-tcg-poll"]
     assert (tmp_path / "latency.csv").read_text().count("\n") == len(rows) + 1
     assert re.search(r"^- cores: (not measured|\d+ to \d+ ns apart)", (tmp_path / "latency.md").read_text(), re.M)
+
+
+def growth_row(system, keys, offload, chase):
+    return {"axis": "keys", "system": system, "keys": keys, "pages": "2 MiB", "offload_rounds": offload,
+            "chase_rounds": chase, "offload_median": offload[0], "chase_median": chase[0]}
+
+
+def test_growth_compares_ten_million_keys_with_one_million_in_each_round():
+    rows = [growth_row("ringloop-linux", 1000000, [300, 600, 300], [200, 400, 200]),
+            growth_row("ringloop-linux", 10000000, [360, 660, 450], [250, 500, 250]),
+            growth_row("ringloop-kvm", 1000000, [300], [200])]
+    (told,) = report.growth_ratios(rows)
+    assert told.startswith("ringloop-linux, pages of 2 MiB: ")
+    assert "takes 1.20 times (1.10 to 1.50, round by round)" in told and told.endswith("chase 1.25 times.")
+    assert report.growth_short_table(rows).splitlines()[-1].split("|")[5].strip() == ""  # not measured
+
+
+def test_growth_has_a_point_for_each_axis(tmp_path):
+    done = bench("growth", "--no-build", "--no-install", "--quick", "--keys=1000", "--axes", "keys", "burst",
+                 "--systems", "ringloop-linux", f"--results={tmp_path}")
+    if done.returncode == 2:  # measuring needs packages that testing doesn't
+        assert "apt-get install" in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "growth.json").read_text())
+    assert [(row["axis"], row["keys"], row["burst"]) for row in rows] == [
+        ("keys", 1000, 32), ("burst", 1000, 1), ("burst", 1000, 64)]
+    for row in rows:
+        assert row["memory_bytes"] > 1 << 20 and row["pages"], row
+        for what in ("offload", "software", "chase"):
+            assert row[f"{what}_median"] > 0 and len(row[f"{what}_rounds"]) == 1, row
+    assert len(re.findall(r"ringloop-linux +\|", (tmp_path / "growth.md").read_text())) == 3

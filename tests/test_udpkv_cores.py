@@ -177,9 +177,24 @@ def measured(keys):
 def test_the_step_alone_is_measured_on_each_core():
     status, told = measured("cores=2 mem=64M udpkv.mem=16M udpkv.bench=1000")
     assert status == 0, told
-    lines = re.findall(r"^(\d),(software|offload),1000,([01]),(\d+),(\d+)$", told, re.M)
-    assert len({line[:3] for line in lines}) == len(lines) == 5 * 2 * 2, told
+    lines = re.findall(r"^(\d),(software|offload|chase),1000,([01]),(\d+),(\d+)$", told, re.M)
+    assert len({line[:3] for line in lines}) == len(lines) == 5 * 3 * 2, told
     assert all(int(median) > 0 and int(mean) > 0 for *_, median, mean in lines), told
+
+
+@pytest.mark.parametrize("numbers", ["1000,8,0,1", "500,1350,100,64"])
+def test_the_step_alone_is_measured_with_values_sets_and_bursts_of_any_size(numbers):
+    status, told = measured(f"mem=64M udpkv.mem=16M udpkv.bench={numbers}")
+    assert status == 0, told
+    assert len(re.findall(rf"^\d,(?:software|offload|chase),{numbers.split(',')[0]},0,", told, re.M)) == 15, told
+
+
+@pytest.mark.parametrize("numbers", ["", "x", "1000,", "1000,7", "1000,1351", "1000,8,101", "1000,8,0,0",
+                                     "1000,8,0,65", "1000,8,0,1,1", "100000000"])
+def test_numbers_that_the_step_cant_be_measured_with_are_refused(numbers):
+    status, told = measured(f"udpkv.bench={numbers}")
+    assert status == 64
+    assert f"udpkv.bench={numbers} can't be used: expected up to 99999999 keys" in told
 
 
 def test_a_wrong_answer_ends_the_measuring():

@@ -140,6 +140,10 @@ void boot_wake_others(void);
  */
 void *boot_alloc(size_t len, size_t align);
 
+/* The same for memory that no device is to see: where a device is another process, it isn't shared
+ * with that, and may come in larger pages. */
+void *boot_alloc_private(size_t len, size_t align);
+
 /* The largest block that boot_alloc can still give, in bytes. */
 size_t boot_alloc_max(void);
 

@@ -10,6 +10,7 @@
  */
 #include "apps/udpkv/bench.h"
 #include "apps/udpkv/device_stats.h"
+#include "apps/udpkv/number.h"
 #include "apps/udpkv/server.h"
 #include "boot/boot.h"
 #include "netdev/loop.h"
@@ -24,9 +25,11 @@ enum {
 };
 
 static const char *parse_allow(const struct boot_key *key, const char *text);
+static const char *parse_bench(const struct boot_key *key, const char *text);
 
 static struct server_conf conf;
-static uint64_t port, mem_bytes, bench_keys;
+static uint64_t port, mem_bytes;
+static uint32_t bench_numbers[BENCH_NUMBERS] = {0, 32, 10, 32};
 BOOT_KEY_RANGE("udpkv.port", boot_parse_u64, &port, "11211", "", "UDP port to serve", 1, 65535);
 BOOT_KEY_RANGE("udpkv.mem", boot_parse_size, &mem_bytes, NULL, "bytes",
                "memory for items; if not given 64M, or what the machine has left", STORE_MIN_BYTES,
@@ -34,8 +37,8 @@ BOOT_KEY_RANGE("udpkv.mem", boot_parse_size, &mem_bytes, NULL, "bytes",
 BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
          "network whose requests are answered; if not given only net.ip's own");
 
-BOOT_KEY_RANGE("udpkv.bench", boot_parse_u64, &bench_keys, "0", "keys",
-               "measure the server's step alone with so many keys; 0: serve", 0, 1000000000);
+BOOT_KEY("udpkv.bench", parse_bench, bench_numbers, "0", "",
+         "measure the server's step alone: KEYS,VALUE,SETS,BURST, e.g. 1000000,32,10,32; 0: serve");
 
 /* What one core has for itself. */
 struct core {
@@ -62,6 +65,27 @@ static const char *parse_allow(const struct boot_key *key, const char *text)
     const char *expected = ipv4_parse_prefix(&one, text);
     c->allow_count += expected == NULL;
     return expected;
+}
+
+/* Of the four numbers the last ones may be left out. */
+static const char *parse_bench(const struct boot_key *key, const char *text)
+{
+    static const uint32_t least[] = {0, 8, 0, 1}, most[] = {99999999, 1350, 100, BENCH_MAX_BURST};
+    uint32_t *numbers = key->dst, n = 0;
+
+    for (;;) {
+        uint32_t len = 0;
+        while (text[len] && text[len] != ',')
+            len++;
+        if (n == BENCH_NUMBERS || !number_u32((const uint8_t *)text, len, &numbers[n]) ||
+            numbers[n] < least[n] || numbers[n] > most[n])
+            return "up to 99999999 keys,8 to 1350 bytes of a value,% of sets,1 to 64 requests a "
+                   "burst";
+        if (!text[len])
+            return NULL;
+        text += len + 1;
+        n++;
+    }
 }
 
 /* The time by which items expire: the date, but where that is set back it goes on as before, so
@@ -133,7 +157,7 @@ static RUNS_SELDOM void create_store(void)
             "or at most udpkv.mem=%luK.",
             mem_bytes >> 10, max >> 10);
     conf.store_bytes = mem_bytes ? mem_bytes : MIN(max, (uint64_t)DEFAULT_MEM_BYTES);
-    void *memory = boot_alloc(conf.store_bytes, CACHE_LINE);
+    void *memory = boot_alloc_private(conf.store_bytes, CACHE_LINE);
     assert(memory);
     shards_create(&conf.shards, memory, conf.store_bytes, boot_cores(), boot_random());
 }
@@ -269,7 +293,7 @@ static RUNS_SELDOM int bench(void)
         servers[i] = &cores[i].server;
         init_server(i);
     }
-    return bench_run(servers, bench_keys);
+    return bench_run(servers, bench_numbers);
 }
 
 static RUNS_SELDOM void init_servers(const struct netdev_info *info)
@@ -298,7 +322,7 @@ RUNS_SELDOM int app_main(void)
     struct netdev_info info;
 
     create_cores();
-    if (bench_keys)
+    if (bench_numbers[BENCH_KEYS])
         return bench();
     open_device(&info);
     create_store();

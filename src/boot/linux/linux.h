@@ -6,7 +6,7 @@
 
 #include "boot/lib.h"
 
-/* All memory that boot_alloc gives out: one shared mapping of the whole file `fd`. Set before
+/* The memory that boot_alloc gives out: one shared mapping of the whole file `fd`. Set before
  * app_main is called. */
 struct linux_memory {
     int fd;
@@ -15,6 +15,10 @@ struct linux_memory {
 };
 
 extern struct linux_memory linux_memory;
+
+/* In memory.c. Takes the memory, as much as the command line's mem= says, and ends the process if
+ * the kernel hasn't got it. Returns of what pages it is, for a sentence that ends there. */
+const char *linux_memory_take(const char *line);
 
 /* cores.c tells start.c: this thread is core number `core`. */
 void linux_thread_init(uint32_t core);

@@ -3,20 +3,14 @@
  * start.c - the linux platform: a host process, whose network devices are vhost-user back ends and
  * taps; also for unit tests, sanitizers, debuggers and fuzzers. The arguments are the command
  * line's words.
- *
- * Memory is one mapping of one file without a name, so that another process can be given all of it:
- * of huge pages if enough are free, else of ordinary ones, which the kernel adds as they are
- * touched.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/memfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,23 +19,10 @@
 #include "boot/boot.h"
 #include "boot/console.h"
 #include "boot/linux/linux.h"
-#include "boot/words.h"
 
 const char boot_platform[] = "linux";
 
-enum { MEMORY_DEFAULT = 256 << 20, MEMORY_MIN = 1 << 20 };
-#define MEMORY_MAX (1ull << 40)
-
-static uint64_t memory_bytes = MEMORY_DEFAULT;
-BOOT_KEY_RANGE("mem", boot_parse_size, &memory_bytes, "256M", "bytes",
-               "memory for pools and stores; from huge pages if enough are free", MEMORY_MIN,
-               MEMORY_MAX);
-
-#define HUGE_PAGE ((size_t)2 << 20)
-
-struct linux_memory linux_memory = {.fd = -1};
 int linux_stop_fd;
-static size_t memory_used;
 static _Thread_local uintptr_t stack_low, stack_high;
 static _Thread_local uint32_t this_core;
 static volatile sig_atomic_t stop_signal;
@@ -136,26 +117,6 @@ uint64_t clock_cycles_hz(void)
     return hz;
 }
 
-void *boot_alloc(size_t len, size_t align)
-{
-    assert(IS_POWER_OF_2(align));
-    size_t start = ALIGN_UP(memory_used, align);
-    if (start > linux_memory.len || len > linux_memory.len - start)
-        return NULL;
-    memory_used = start + len;
-    return linux_memory.start + start; /* of a new file, so it is zeroed */
-}
-
-size_t boot_alloc_max(void)
-{
-    return linux_memory.len - memory_used;
-}
-
-uint64_t boot_memory_bytes(void)
-{
-    return linux_memory.len;
-}
-
 void *boot_map_device(uint64_t phys, size_t len)
 {
     panic("A host process has no device registers (%zu bytes at 0x%lx were asked for).", len, phys);
@@ -208,52 +169,6 @@ static size_t join(int argc, char **argv, char line[BOOT_COMMAND_LINE_MAX + 1])
     return len;
 }
 
-/* Maps the memory as a new file. False if the kernel hasn't got it: for huge pages it says so now,
- * as they are set aside when they are mapped. */
-static bool map_memory(size_t len, unsigned flags)
-{
-    int fd = memfd_create("ringloop", MFD_CLOEXEC | flags);
-
-    if (fd < 0)
-        return false;
-    if (ftruncate(fd, (off_t)len) == 0) {
-        void *start = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (start != MAP_FAILED) {
-            linux_memory = (struct linux_memory){fd, start, len};
-            return true;
-        }
-    }
-    close(fd);
-    return false;
-}
-
-/* Memory is needed before the command line is parsed. A value that is wrong isn't taken here; the
- * parser tells of it later. */
-static void read_memory_key(const char *line)
-{
-    const struct boot_key key = {.dst = &memory_bytes, .min = MEMORY_MIN, .max = MEMORY_MAX};
-    char value[32];
-
-    for (struct word word; word_next(&line, &word);)
-        if (word.name_len == 3 && strncmp(word.name, "mem", 3) == 0 && word.value) {
-            format(value, sizeof value, "%.*s", (int)word.value_len, word.value);
-            boot_parse_size(&key, value);
-        }
-}
-
-/* True if it came from huge pages. */
-static bool take_memory(void)
-{
-    const size_t len = ALIGN_UP((size_t)memory_bytes, HUGE_PAGE);
-
-    if (map_memory(len, MFD_HUGETLB | MFD_HUGE_2MB))
-        return true;
-    if (!map_memory(len, 0))
-        boot_misconfigured("the kernel gives no %lu MiB of memory; ask for less with mem=.",
-                           len >> 20);
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     static char line[BOOT_COMMAND_LINE_MAX + 1];
@@ -266,11 +181,9 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     size_t len = join(argc, argv, line);
-    read_memory_key(line);
-    bool huge = take_memory();
+    const char *pages = linux_memory_take(line);
     boot_command_line(line, len);
     print("Ringloop: %s on %s, version %s, %lu MiB in %s.\n", boot_app, boot_platform, boot_version,
-          linux_memory.len >> 20,
-          huge ? "huge pages" : "ordinary pages, as too few huge pages are free");
+          linux_memory.len >> 20, pages);
     boot_exit(app_main());
 }

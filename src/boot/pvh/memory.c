@@ -172,6 +172,9 @@ void *boot_alloc(size_t len, size_t align)
     return NULL;
 }
 
+/* A device of a machine may reach all of its memory. */
+void *boot_alloc_private(size_t len, size_t align) __attribute__((alias("boot_alloc")));
+
 size_t boot_alloc_max(void)
 {
     uint64_t max = 0;
