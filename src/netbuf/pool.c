@@ -55,11 +55,12 @@ static inline struct netbuf *element(const struct netbuf_pool *pool, uint32_t in
     return (struct netbuf *)(pool->netbufs + (size_t)index * pool->stride);
 }
 
-/* What the pool's netbuf nb has in nb->check. A copy of it, lying elsewhere, has the wrong one. */
+/* What the pool's netbuf nb has in nb->check. A copy of it, lying elsewhere, has the wrong one.
+ * Pool and state are added first, as their sum is the same for a whole burst. */
 static inline uint32_t check_of(const struct netbuf_pool *pool, const struct netbuf *nb,
                                 enum state state)
 {
-    return (uint32_t)((uintptr_t)pool + (uintptr_t)nb + state);
+    return (uint32_t)(uintptr_t)nb + ((uint32_t)(uintptr_t)pool + state);
 }
 
 static bool conf_valid(const struct netbuf_pool_conf *conf)
