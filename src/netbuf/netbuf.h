@@ -34,6 +34,9 @@ enum netbuf_flag {
      * the rest from csum_start on is still to be added. On transmit the device does it (needs
      * NETDEV_OFFLOAD_TX_CSUM); on receive the sender was on this machine and left it out. */
     NETBUF_CSUM_PARTIAL = 1 << 1,
+    /* Transmit, a hint: the frame's first bytes were just written, so this core's cache has a line
+     * that the device reads next. The driver may pass that line on. */
+    NETBUF_CHANGED = 1 << 2,
 };
 
 struct netbuf {
