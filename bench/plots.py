@@ -224,7 +224,7 @@ def latency_mark(panel, place, row, p99):
                    va="bottom", fontsize=8)
 
 
-GROWTH_AXES = {
+PACKET_AXES = {
     "frame": "frame, bytes without CRC", "ring": "ring, descriptors", "burst": "burst, packets", "flows": "flows",
 }
 
@@ -253,8 +253,8 @@ def growth_packets(pyplot, rows, facts):
                 panel.set_axis_off()
                 continue
             for name in names:
-                growth_line(panel, [row for row in here if row["system"] == name], tints[name])
-            growth_panel(panel, axis, sorted({row["x"] for row in here}))
+                packets_line(panel, [row for row in here if row["system"] == name], tints[name])
+            packets_panel(panel, axis, sorted({row["x"] for row in here}))
             panel.set_ylim(0, 1.4 * max(row["cycles_median"] for row in here))  # a noisy window may leave it
             panel.set_title(f"{direction}, over the {axis}", fontsize=10, loc="left")
     for line in panels:
@@ -262,7 +262,7 @@ def growth_packets(pyplot, rows, facts):
     return figure
 
 
-def growth_line(panel, rows, tint):
+def packets_line(panel, rows, tint):
     panel.plot([row["x"] for row in rows], [row["cycles_median"] for row in rows], "o-", color=tint, ms=4, lw=1.4)
     for row in rows:
         panel.plot([row["x"]] * 2, [row["cycles_min"], row["cycles_max"]], color=tint, lw=1.2)
@@ -270,14 +270,14 @@ def growth_line(panel, rows, tint):
     panel.plot([row["x"] for row in busy], [row["busy_cycles"] for row in busy], ":", color=tint, lw=1.2)
 
 
-def growth_panel(panel, axis, xs):
+def packets_panel(panel, axis, xs):
     """The frame's axis is even, those of powers of two are by doublings."""
     if axis != "frame":
         panel.set_xscale("log", base=2)
         xs = xs if len(xs) <= 6 else sorted({*xs[::2], xs[-1]})
         panel.set_xticks(xs, [f"{x // 1024}k" if x >= 4096 else str(x) for x in xs])
         panel.minorticks_off()
-    panel.set_xlabel(GROWTH_AXES.get(axis, axis), fontsize=9)
+    panel.set_xlabel(PACKET_AXES.get(axis, axis), fontsize=9)
     panel.grid(color="#dddddd", lw=0.6)
 
 
