@@ -289,8 +289,8 @@ def bench(script, *words, **environment):
 
 @pytest.mark.parametrize(
     "script",
-    ["account", "alternate", "boot", "console", "driver", "growth-packets", "hitrate", "latency", "paced", "pktgen",
-     "profile", "soak", "udpkv", "xen", "zero-loss"],
+    ["account", "alternate", "boot", "console", "driver", "growth-packets", "guest", "hitrate", "latency", "paced",
+     "pktgen", "profile", "soak", "udpkv", "xen", "zero-loss"],
 )
 def test_help_and_usage(script):
     assert bench(script, "--help").returncode == 0
@@ -299,7 +299,40 @@ def test_help_and_usage(script):
     assert "--nonsense" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["boot", "growth-packets", "latency", "pktgen", "udpkv", "xen"])
+def fake_driverbench(path, cycles):
+    """A program that prints what driverbench does, the same cycles in every case."""
+    lines = ["round,ring,direction,ring_size,burst,cycles_packet"]
+    lines += [f"0,split,tx,{size},{burst},{cycles}" for size in (128, 256) for burst in (1, 32)]
+    path.write_text("#!/bin/sh\ncat << end\n" + "\n".join(lines) + "\nend\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_two_builds_of_the_driver_are_compared(tmp_path):
+    new, old = fake_driverbench(tmp_path / "new", "12.00"), fake_driverbench(tmp_path / "old", "16.00")
+    done = bench("driver", new, "--against", old, "--quick", f"--results={tmp_path}")
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "driver-against.json").read_text())
+    assert [(row["ring_size"], row["burst"]) for row in rows] == [
+        ("all", 1), ("all", 32), (128, 1), (128, 32), (256, 1), (256, 32)
+    ]
+    for row in rows:
+        assert row["ratio_median"] == row["ratio_quartile_low"] == row["ratio_quartile_high"] == 0.75
+        assert (row["cycles_median"], row["other_median"]) == (12, 16)
+    assert "0.75 (0.75-0.75)" in (tmp_path / "driver-against.txt").read_text()
+
+
+def test_a_build_of_the_driver_that_is_not_there_is_refused(tmp_path):
+    new = fake_driverbench(tmp_path / "new", "12.00")
+    done = bench("driver", new, "--against", str(tmp_path / "none"), "--quick", f"--results={tmp_path}")
+    assert done.returncode == 2 and f"{tmp_path}/none" in done.stdout
+    (tmp_path / "broken").write_text("#!/bin/sh\necho it is broken\nexit 3\n")
+    (tmp_path / "broken").chmod(0o755)
+    done = bench("driver", new, "--against", str(tmp_path / "broken"), "--quick", f"--results={tmp_path}")
+    assert done.returncode == 1 and "it is broken" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["boot", "growth-packets", "guest", "latency", "pktgen", "udpkv", "xen"])
 def test_the_page_shows_only_what_is_kept(script, tmp_path):
     page = ROOT / "docs" / ("deploying.md" if script == "boot" else "performance.md")
     before = page.read_bytes()

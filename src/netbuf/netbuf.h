@@ -34,24 +34,44 @@ enum netbuf_flag {
      * the rest from csum_start on is still to be added. On transmit the device does it (needs
      * NETDEV_OFFLOAD_TX_CSUM); on receive the sender was on this machine and left it out. */
     NETBUF_CSUM_PARTIAL = 1 << 1,
+    /* Transmit, a hint: the frame's first bytes were just written, so this core's cache has a line
+     * that the device reads next. The driver may pass that line on. */
+    NETBUF_CHANGED = 1 << 2,
 };
 
+/*
+ * In this order:
+ *      0  what each packet changes. Taking a buffer writes `data` and, as one word, check, len and
+ *         flags; giving it back writes `check`, and `next` if the packet was a chain: a free buffer
+ *         has none;
+ *     24  what some packets have, and is only read if a flag says so;
+ *     28  what stays as the pool made it;
+ *     56  what is the driver's.
+ */
 struct netbuf {
-    uint8_t *data;            /* first byte of the packet in this buffer */
-    struct netbuf *next;      /* next piece of the same packet, or NULL */
-    uint8_t *start;           /* first byte of the buffer; constant */
-    struct netbuf_pool *pool; /* constant */
-    uint16_t len;             /* bytes of the packet in this buffer */
-    uint16_t buf_bytes;       /* size of the buffer; constant */
-    uint16_t state;           /* the pool's own: free or in use */
-    uint16_t flags;           /* enum netbuf_flag */
+    uint8_t *data;       /* first byte of the packet in this buffer */
+    struct netbuf *next; /* next piece of the same packet, or NULL */
+    union {
+        struct {
+            uint32_t check; /* the pool's own: of which pool, where, and free or in use */
+            uint16_t len;   /* bytes of the packet in this buffer */
+            uint16_t flags; /* enum netbuf_flag */
+        };
+        uint64_t check_alone; /* the pool's own: check, with len and flags 0 */
+    };
     uint16_t csum_start;      /* with NETBUF_CSUM_PARTIAL: bytes from data */
     uint16_t csum_offset;     /* with NETBUF_CSUM_PARTIAL: bytes from csum_start */
     uint32_t index;           /* position in the pool; constant */
-    uint64_t driver[2];       /* for the driver that holds the buffer */
+    uint8_t *start;           /* first byte of the buffer; constant */
+    struct netbuf_pool *pool; /* constant */
+    uint16_t buf_bytes;       /* size of the buffer; constant */
+    uint64_t driver[1];       /* for the driver that holds the buffer */
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(sizeof(struct netbuf) == CACHE_LINE, "a netbuf is one cache line");
+_Static_assert(offsetof(struct netbuf, check) == offsetof(struct netbuf, check_alone) &&
+                   offsetof(struct netbuf, len) > offsetof(struct netbuf, check),
+               "check is the low half of check_alone");
 
 struct netbuf_pool_conf {
     const char *name;        /* for messages; must stay */

@@ -11,8 +11,13 @@
  *
  * No buffer crosses a page. What a page has left over is used to begin each page's buffers at
  * another line than the page before: packets' first lines, the ones that are looked at, would
- * otherwise all compete for the same few sets of a cache. `free` is a stack of pointers: the buffer
- * given back last goes out first, while it is still in the cache.
+ * otherwise all compete for the same few sets of a cache. `free` is a stack of pointers: the
+ * buffers given back last go out first, while they are still in the cache, and a burst of them in
+ * the order in which it came.
+ *
+ * Every packet passes here twice, so what is checked of a netbuf is one word that tells of which
+ * pool it is, where it lies, and whether it is free or in use (check_of). A free buffer has no
+ * `next`: freeing a packet looks at it anyway, so taking a buffer needn't write it.
  */
 #include "boot/boot.h"
 #include "netbuf/netbuf.h"
@@ -25,11 +30,12 @@ enum {
     PRIV_BYTES_MAX = 1024,
 };
 
-/* netbuf.state: values that other memory is unlikely to hold. */
+/* Parts of netbuf.check: values that other memory is unlikely to hold, and apart by what two
+ * netbufs' places, each a multiple of 64, never are. */
 enum state {
-    FREE = 0xf4ee,
-    USED = 0x05ed,
-    SEEN = 0x5ee7, /* while netbuf_pool_whole counts */
+    FREE = 0x6b1df4ee,
+    USED = 0x2c9405ed,
+    SEEN = 0x47a85ee7, /* while netbuf_pool_whole counts */
 };
 
 struct netbuf_pool {
@@ -47,6 +53,13 @@ static struct netbuf_pool *pools; /* all of them, newest first */
 static inline struct netbuf *element(const struct netbuf_pool *pool, uint32_t index)
 {
     return (struct netbuf *)(pool->netbufs + (size_t)index * pool->stride);
+}
+
+/* What the pool's netbuf nb has in nb->check. A copy of it, lying elsewhere, has the wrong one. */
+static inline uint32_t check_of(const struct netbuf_pool *pool, const struct netbuf *nb,
+                                enum state state)
+{
+    return (uint32_t)((uintptr_t)pool + (uintptr_t)nb + state);
 }
 
 static bool conf_valid(const struct netbuf_pool_conf *conf)
@@ -103,11 +116,12 @@ struct netbuf_pool *netbuf_pool_create(const struct netbuf_pool_conf *conf)
     for (uint32_t i = 0; i < conf->count; i++) {
         struct netbuf *nb = element(pool, i);
         nb->pool = pool;
-        nb->index = i;
         nb->start = memory + buffer_offset(conf, i);
         nb->buf_bytes = conf->buf_bytes;
-        nb->state = FREE;
-        pool->free[conf->count - 1 - i] = nb; /* the first buffer goes out first */
+        nb->index = i;
+        nb->next = NULL;
+        nb->check = check_of(pool, nb, FREE);
+        pool->free[i] = nb;
     }
     pool->free_count = conf->count;
     pool->next = pools;
@@ -136,14 +150,14 @@ const uint8_t *netbuf_pool_memory(const struct netbuf_pool *pool, size_t *bytes)
     return pool->buffers;
 }
 
-/* Is it this pool's netbuf, with all that is constant still as it was made? */
+/* Is it this pool's netbuf and free, with all that is constant still as it was made? */
 static bool intact(const struct netbuf_pool *pool, const struct netbuf *nb)
 {
     uintptr_t at = (uintptr_t)nb - (uintptr_t)pool->netbufs;
 
     return at < (uintptr_t)pool->conf.count * pool->stride && at % pool->stride == 0 &&
-           nb->pool == pool && nb->index == at / pool->stride &&
-           nb->start == pool->buffers + buffer_offset(&pool->conf, nb->index) &&
+           nb->index == at / pool->stride && nb->check == check_of(pool, nb, FREE) && !nb->next &&
+           nb->pool == pool && nb->start == pool->buffers + buffer_offset(&pool->conf, nb->index) &&
            nb->buf_bytes == pool->conf.buf_bytes;
 }
 
@@ -154,11 +168,10 @@ bool netbuf_pool_whole(const struct netbuf_pool *pool)
 
     if (pool->free_count != pool->conf.count)
         return false;
-    while (seen < pool->free_count && intact(pool, pool->free[seen]) &&
-           pool->free[seen]->state == FREE)
-        pool->free[seen++]->state = SEEN;
+    for (; seen < pool->free_count && intact(pool, pool->free[seen]); seen++)
+        pool->free[seen]->check = check_of(pool, pool->free[seen], SEEN);
     for (uint32_t i = 0; i < seen; i++)
-        pool->free[i]->state = FREE;
+        pool->free[i]->check = check_of(pool, pool->free[i], FREE);
     return seen == pool->free_count;
 }
 
@@ -180,12 +193,9 @@ bool netbuf_pools_report(void)
 
 static inline struct netbuf *hand_out(const struct netbuf_pool *pool, struct netbuf *nb)
 {
-    assert(nb->state == FREE);
-    nb->state = USED;
+    assert(nb->check == check_of(pool, nb, FREE));
+    nb->check_alone = check_of(pool, nb, USED);
     nb->data = nb->start + pool->conf.headroom_bytes;
-    nb->next = NULL;
-    nb->len = 0;
-    nb->flags = 0;
     return nb;
 }
 
@@ -198,11 +208,12 @@ struct netbuf *netbuf_alloc(struct netbuf_pool *pool)
 
 uint32_t netbuf_alloc_bulk(struct netbuf_pool *pool, struct netbuf **bufs, uint32_t n)
 {
+    struct netbuf **end = &pool->free[pool->free_count];
+
     n = MIN(n, pool->free_count);
-    struct netbuf **top = &pool->free[pool->free_count];
-    for (uint32_t i = 0; i < n; i++)
-        bufs[i] = hand_out(pool, *--top);
     pool->free_count -= n;
+    for (struct netbuf **at = end - n; at < end; at++)
+        *bufs++ = hand_out(pool, *at);
     return n;
 }
 
@@ -220,43 +231,71 @@ _Noreturn static void refuse_double(const struct netbuf *nb)
           nb->index, nb->pool->conf.name);
 }
 
-/* The pool that nb says it is from, if we made that pool: `pool` itself is not looked into before
- * we know. */
-static struct netbuf_pool *pool_of(const struct netbuf *nb)
+/* The pool that nb says it is from, if we made that pool, or NULL: `pool` itself is not looked into
+ * before we know. */
+static inline struct netbuf_pool *pool_of(const struct netbuf *nb)
 {
     struct netbuf_pool *pool = pools;
 
     if (unlikely((uintptr_t)nb % CACHE_LINE != 0))
-        refuse_foreign(nb);
+        return NULL;
     while (pool && pool != nb->pool)
         pool = pool->next;
-    if (unlikely(!pool))
-        refuse_foreign(nb);
     return pool;
 }
 
-static inline void take_back(struct netbuf *nb)
+/* Gives back one buffer; returns the rest of its packet. */
+static struct netbuf *take_back(struct netbuf *nb)
 {
     struct netbuf_pool *pool = pool_of(nb);
 
-    if (unlikely(nb->index >= pool->conf.count || nb != element(pool, nb->index)))
-        refuse_foreign(nb);
-    if (unlikely(nb->state != USED))
+    if (unlikely(pool && nb->check == check_of(pool, nb, FREE)))
         refuse_double(nb);
-    nb->state = FREE;
+    if (unlikely(!pool || nb->check != check_of(pool, nb, USED)))
+        refuse_foreign(nb);
+    struct netbuf *rest = nb->next;
+    nb->next = NULL;
+    nb->check = check_of(pool, nb, FREE);
     pool->free[pool->free_count++] = nb;
+    return rest;
 }
 
 void netbuf_free(struct netbuf *packet)
 {
-    for (; packet; packet = packet->next) /* next stays as it is until the buffer goes out again */
-        take_back(packet);
+    while (packet)
+        packet = take_back(packet);
+}
+
+/* Gives back the packets from `at` on that are single buffers of this pool and in use. Returns
+ * where the first is that isn't, or the end. */
+static inline struct netbuf **take_back_run(struct netbuf_pool *pool, struct netbuf **at,
+                                            struct netbuf **end)
+{
+    struct netbuf **top = &pool->free[pool->free_count], **begin = at;
+
+    for (; at < end; at++) {
+        struct netbuf *nb = *at;
+        if (unlikely(!nb || (uintptr_t)nb % CACHE_LINE != 0 || nb->pool != pool ||
+                     nb->check != check_of(pool, nb, USED) || nb->next))
+            break;
+        nb->check = check_of(pool, nb, FREE);
+        *top++ = nb;
+    }
+    pool->free_count += (uint32_t)(at - begin);
+    return at;
 }
 
 void netbuf_free_bulk(struct netbuf **packets, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        netbuf_free(packets[i]);
+    struct netbuf **at = packets, **end = packets + n;
+
+    while (at < end) {
+        struct netbuf_pool *pool = *at ? pool_of(*at) : NULL;
+        if (likely(pool))
+            at = take_back_run(pool, at, end);
+        if (unlikely(at < end))
+            netbuf_free(*at++); /* a chain, or NULL, of another pool, or what is refused */
+    }
 }
 
 void netbuf_chain(struct netbuf *head, struct netbuf *tail)

@@ -5,6 +5,7 @@
     dom0's initramfs: busybox, xl, modules   build/xen-bed/dom0.cpio
     a Linux guest to compare with            build/xen-bed/linux-kernel, linux.cpio
     the same outside of Xen, for virtio      build/xen-bed/linux-virtio.cpio
+    and with its card left to a program      build/xen-bed/linux-uio.cpio
 
 Packages are kept in $XDG_CACHE_HOME/ringloop (default: ~/.cache/ringloop), so that `make clean`
 doesn't throw them away. All else is made anew when a package's version or a file of ours changed.
@@ -51,7 +52,8 @@ DOM0_MODULES = (
     " 9pnet_virtio 9p bridge virtio_net"
 ).split()
 LINUX_MODULES = {"linux.cpio": ["xen-netfront"],
-                 "linux-virtio.cpio": ["virtio_pci", "virtio_mmio", "virtio_net"]}
+                 "linux-virtio.cpio": ["virtio_pci", "virtio_mmio", "virtio_net"],
+                 "linux-uio.cpio": ["uio_pci_generic"]}
 DLOPENED = ["libgcc_s.so.1"]  # glibc loads it when a thread ends
 
 
@@ -116,7 +118,7 @@ def packages():
 
 def unpack(file, folder):
     """The parts of a package that may be needed: a kernel's other modules are 400 MB."""
-    parts = ["./boot/*", "./lib/modules/*/kernel/drivers/[cnvx]*", "./lib/modules/*/kernel/fs/*",
+    parts = ["./boot/*", "./lib/modules/*/kernel/drivers/[cnuvx]*", "./lib/modules/*/kernel/fs/*",
              "./lib/modules/*/kernel/net/*", "./lib/modules/*/kernel/lib/*", "./bin/*",
              "./usr/bin/*", "./lib/*-linux-gnu/*", "./lib64/*", f"./{XEN_BIN}/*",
              "./usr/lib/*-linux-gnu/*"]

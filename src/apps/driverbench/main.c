@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * driverbench - what the virtio-net driver alone costs, in cycles a packet: transmit with reclaim,
- * and receive with refill, against a device in memory that completes everything at once.
+ * and receive with refill, against a device in memory that completes everything at once; and what
+ * of that is the pool's: the driver frees what was sent, and takes buffers to receive into.
  *
- * Only the driver's calls are timed. What the device does, and the app's own taking and freeing of
- * buffers, happens between two readings of the clock. Prints a line of CSV for each case and round;
- * bench/driver makes a table of them.
+ * Only the driver's or the pool's calls are timed. What the device does, and the app's own taking
+ * and freeing of buffers, happens between two readings of the clock. Prints a line of CSV for each
+ * case and round; bench/driver makes a table of them.
  */
 #include "apps/driverbench/backend.h"
 #include "boot/boot.h"
 
-enum { BURST_MAX = 128, FRAME = 64, POOL_BUFFERS = 8192, BURSTS_WARM_UP = 300, CLOCK_TRIES = 50 };
+enum {
+    BURST_MAX = 128,
+    FRAME = 64,
+    POOL_BUFFERS = 8192,
+    HELD_MAX = 4096,
+    BURSTS_WARM_UP = 300,
+    CLOCK_TRIES = 50
+};
 
 static const uint16_t bursts[] = {1, 4, 8, 16, 32, 64, 128};
 static const uint16_t ring_sizes[] = {128, 256, 1024, 4096};
@@ -33,6 +41,8 @@ static struct backend backends[ARRAY_LEN(variants)];
 static struct virtio_net nets[ARRAY_LEN(variants)];
 static struct netbuf_pool *pool;
 static struct netbuf *bufs[BURST_MAX];
+static struct netbuf *held[HELD_MAX]; /* without a driver: as many as a ring would hold */
+static uint32_t held_count, held_oldest;
 static uint64_t clock_thousandths; /* what reading the clock twice costs */
 
 /* The cycle counter, once everything before it is done and before anything after it begins: else
@@ -103,7 +113,48 @@ static uint64_t time_receive(uint32_t v, uint16_t burst)
     return cycles;
 }
 
-static void measure_bursts(uint32_t round, uint32_t v, const char *direction,
+/* Of the buffers held, the burst that is held for longest. */
+static struct netbuf **longest_held(uint16_t burst)
+{
+    struct netbuf **oldest = &held[ALIGN_UP(held_oldest, burst) & (held_count - 1)];
+
+    held_oldest = (uint32_t)(oldest - held) + burst;
+    return oldest;
+}
+
+/* The pool alone: takes a burst and gives back another one; returns the cycles of the first. */
+static uint64_t time_alloc(uint32_t v, uint16_t burst)
+{
+    struct netbuf **oldest = longest_held(burst);
+
+    (void)v;
+    wait_randomly();
+    uint64_t start = clock_fenced();
+    uint32_t n = netbuf_alloc_bulk(pool, bufs, burst);
+    uint64_t cycles = clock_fenced() - start;
+    assert(n == burst);
+    netbuf_free_bulk(oldest, burst);
+    memcpy(oldest, bufs, burst * sizeof(bufs[0]));
+    return cycles;
+}
+
+/* The same; returns the cycles of the second. */
+static uint64_t time_free(uint32_t v, uint16_t burst)
+{
+    struct netbuf **oldest = longest_held(burst);
+    const uint32_t n = netbuf_alloc_bulk(pool, bufs, burst);
+
+    (void)v;
+    assert(n == burst);
+    wait_randomly();
+    uint64_t start = clock_fenced();
+    netbuf_free_bulk(oldest, burst);
+    uint64_t cycles = clock_fenced() - start;
+    memcpy(oldest, bufs, burst * sizeof(bufs[0]));
+    return cycles;
+}
+
+static void measure_bursts(uint32_t round, const char *ring, uint32_t v, const char *direction,
                            uint64_t (*step)(uint32_t v, uint16_t burst), uint16_t descs)
 {
     for (uint32_t b = 0; b < ARRAY_LEN(bursts); b++) {
@@ -115,9 +166,20 @@ static void measure_bursts(uint32_t round, uint32_t v, const char *direction,
             cycles += step(v, bursts[b]);
         cycles -= MIN(cycles, count * clock_thousandths / 1000);
         uint64_t hundredths = cycles * 100 / (count * bursts[b]);
-        print("%u,%s,%s,%u,%u,%lu.%02lu\n", round, variants[v].name, direction, descs, bursts[b],
+        print("%u,%s,%s,%u,%u,%lu.%02lu\n", round, ring, direction, descs, bursts[b],
               hundredths / 100, hundredths % 100);
     }
+}
+
+/* As many buffers are held by nobody in particular as a ring of `descs` would hold. */
+static void measure_pool(uint32_t round, uint16_t descs)
+{
+    held_count = netbuf_alloc_bulk(pool, held, descs);
+    held_oldest = 0;
+    assert(held_count == descs);
+    measure_bursts(round, "none", 0, "alloc", time_alloc, descs);
+    measure_bursts(round, "none", 0, "free", time_free, descs);
+    netbuf_free_bulk(held, held_count);
 }
 
 static void start_rings(struct netdev *dev, uint16_t descs)
@@ -157,12 +219,14 @@ int app_main(void)
     clock_thousandths = clock_cost_thousandths();
     print("round,ring,direction,ring_size,burst,cycles_packet\n");
     for (uint32_t round = 0; round < rounds && !boot_stopping(); round++)
-        for (uint32_t size = 0; size < ARRAY_LEN(ring_sizes); size++)
+        for (uint32_t size = 0; size < ARRAY_LEN(ring_sizes); size++) {
+            measure_pool(round, ring_sizes[size]);
             for (uint32_t v = 0; v < ARRAY_LEN(variants); v++) {
                 start_rings(&nets[v].base, ring_sizes[size]);
-                measure_bursts(round, v, "tx", time_transmit, ring_sizes[size]);
-                measure_bursts(round, v, "rx", time_receive, ring_sizes[size]);
+                measure_bursts(round, variants[v].name, v, "tx", time_transmit, ring_sizes[size]);
+                measure_bursts(round, variants[v].name, v, "rx", time_receive, ring_sizes[size]);
                 netdev_stop(&nets[v].base);
             }
+        }
     return netbuf_pool_whole(pool) ? 0 : 1;
 }

@@ -133,7 +133,7 @@ static uint32_t step_forward(struct loop *l)
     out->end = rx_burst(l, out->bufs);
     out->since = l->now;
     for (uint32_t i = 0; i < out->end; i++)
-        __builtin_prefetch(out->bufs[i]->data, 1);
+        prefetch_to_write(out->bufs[i]->data);
     for (uint32_t i = 0; i < out->end; i++)
         reflect(out->bufs[i]);
     return flush(l);

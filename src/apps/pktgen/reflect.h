@@ -21,6 +21,7 @@ static inline void reflect(struct netbuf *nb)
     eth_mac_copy(mac, p->eth.source);
     eth_mac_copy(p->eth.source, p->eth.destination);
     eth_mac_copy(p->eth.destination, mac);
+    nb->flags |= NETBUF_CHANGED;
     if (nb->len < PACKET_HEADERS || p->eth.type != be16(ETH_TYPE_IPV4) ||
         p->ip.version_ihl != IPV4_VERSION_IHL || p->ip.protocol != IPV4_PROTOCOL_UDP)
         return;

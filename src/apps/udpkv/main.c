@@ -253,7 +253,7 @@ static RUNS_SELDOM void init_server(uint32_t core)
 static RUNS_SELDOM int bench(void)
 {
     static const struct netbuf_pool_conf pool = {
-        .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 64};
+        .name = "udpkv", .count = POOL_COUNT, .buf_bytes = 1664, .headroom_bytes = 80};
     static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 1};
     struct server *servers[BOOT_CORES_MAX];
 

@@ -158,6 +158,7 @@ INLINE struct netbuf *rx_take(struct virtio_net_queue *q, struct batch *b)
 /* Posts empty buffers; returns how many the ring still lacks because the pool is empty. */
 INLINE uint32_t post_empty(struct virtio_net_queue *q, enum vring_kind kind, uint32_t missing)
 {
+    struct vring_queue ring = q->ring;
     struct netbuf *fresh[BULK];
     uint32_t want, n;
 
@@ -167,16 +168,17 @@ INLINE uint32_t post_empty(struct virtio_net_queue *q, enum vring_kind kind, uin
         for (uint32_t i = 0; i < n; i++) {
             const struct vring_piece piece = {fresh[i]->data - VIRTIO_NET_HEADER,
                                               VIRTIO_NET_HEADER + netbuf_tailroom(fresh[i]), true};
-            vring_post(&q->ring, kind, &piece, 1, fresh[i]);
+            vring_post(&ring, kind, &piece, 1, fresh[i]);
         }
         missing -= n;
     } while (missing > 0 && n == want);
+    vring_keep_posted(&q->ring, kind, &ring);
     return missing;
 }
 
 INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
 {
-    uint32_t missing = vring_room(&q->ring, kind);
+    const uint32_t missing = vring_room(&q->ring, kind);
 
     if (missing == 0)
         return;
@@ -217,7 +219,7 @@ INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
     uint32_t want, taken, got = 0;
     uint64_t bytes = 0;
 
-    n = MIN(n, (uint32_t)NETDEV_MAX_BURST);
+    n = vring_whole_lines(&q->ring, kind, MIN(n, (uint32_t)NETDEV_MAX_BURST));
     do {
         want = MIN(n - got, (uint32_t)BULK);
         b.next = 0;
@@ -229,7 +231,7 @@ INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
     base->stats.bursts += got > 0;
     if (unlikely(base->broken))
         return got;
-    base->more = vring_known(&q->ring, kind);
+    base->more = taken == want ? vring_known(&q->ring, kind) : 0;
     refill(q, kind);
     return got;
 }
@@ -237,8 +239,9 @@ INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 /* --- transmit ------------------------------------------------------------------------------- */
 
 /* Gives finished packets back to their pools; returns how many. */
-INLINE uint32_t reclaim(struct virtio_net_queue *q, enum vring_kind kind)
+INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
 {
+    struct virtio_net_queue *q = queue_of(base);
     struct netbuf *done[BULK];
     uint32_t total = 0, n;
 
@@ -247,25 +250,44 @@ INLINE uint32_t reclaim(struct virtio_net_queue *q, enum vring_kind kind)
         netbuf_free_bulk(done, n);
         total += n;
     } while (n == BULK);
+    base->room = base->broken ? 0 : vring_room(&q->ring, kind);
     return total;
 }
 
-/* Describes a packet's pieces for the ring. Returns how many there are; 0 if it can't be sent. */
-static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct netbuf *packet,
-                                 struct vring_piece *pieces, uint32_t *frame_bytes)
+uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_SPLIT);
+}
+
+uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
+{
+    return tx_reclaim(base, VRING_PACKED);
+}
+
+static inline bool has_headroom(const struct netbuf *packet)
+{
+    return netbuf_headroom(packet) >= VIRTIO_NET_HEADER;
+}
+
+/* The header and the frame's first piece are one piece for the ring. */
+static inline struct vring_piece first_piece(const struct netbuf *packet)
+{
+    return (struct vring_piece){packet->data - VIRTIO_NET_HEADER, VIRTIO_NET_HEADER + packet->len,
+                                false};
+}
+
+/* Describes the pieces of a chain for the ring. Returns how many there are; 0 if it can't be sent.
+ */
+static uint32_t chain_pieces(const struct virtio_net_queue *q, const struct netbuf *packet,
+                             struct vring_piece *pieces, uint32_t *frame_bytes)
 {
     const uint32_t max = MIN(q->descs, (uint32_t)VIRTIO_NET_PIECES_MAX);
     uint32_t count = 1;
 
-    if (unlikely(netbuf_headroom(packet) < VIRTIO_NET_HEADER || packet->len == 0))
+    if (!(q->offloads & NETDEV_OFFLOAD_SG) || !has_headroom(packet) || packet->len == 0)
         return 0;
-    pieces[0] = (struct vring_piece){packet->data - VIRTIO_NET_HEADER,
-                                     VIRTIO_NET_HEADER + packet->len, false};
+    pieces[0] = first_piece(packet);
     *frame_bytes = packet->len;
-    if (likely(!packet->next))
-        return 1;
-    if (!(q->offloads & NETDEV_OFFLOAD_SG))
-        return 0;
     for (const struct netbuf *nb = packet->next; nb; nb = nb->next) {
         if (count == max || nb->len == 0)
             return 0;
@@ -277,34 +299,68 @@ static inline uint32_t tx_pieces(const struct virtio_net_queue *q, const struct 
 
 /* A packet that can't be sent is taken all the same, dropped and counted: the app could do nothing
  * else with it. */
-INLINE uint32_t post_packets(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
-                             uint32_t n)
+
+/* Posts a packet of several pieces. False if the ring has no room for it as yet. */
+static __attribute__((noinline)) bool post_chain(struct virtio_net_queue *q, struct netbuf *packet)
 {
     struct vring_piece pieces[VIRTIO_NET_PIECES_MAX];
-    uint32_t taken, frame_bytes, packets = 0;
+    uint32_t frame_bytes, count = chain_pieces(q, packet, pieces, &frame_bytes);
+
+    if (count > vring_room(&q->ring, q->ring.kind))
+        return false;
+    if (count == 0 || !put_header(q, packet, frame_bytes)) {
+        drop(q, NETDEV_DROP_BAD_META, packet);
+        return true;
+    }
+    vring_post(&q->ring, q->ring.kind, pieces, count, packet);
+    q->base.stats.packets++;
+    q->base.stats.bytes += frame_bytes;
+    return true;
+}
+
+/* Posts packets of one piece each, up to the first chain. Returns how many it took. */
+INLINE uint32_t post_singles(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
+                             uint32_t n)
+{
+    struct vring_queue ring = q->ring;
+    uint32_t taken, packets = 0;
     uint64_t bytes = 0;
 
-    for (taken = 0; taken < n; taken++) {
+    n = MIN(n, vring_room(&ring, kind));
+    for (taken = 0; taken < n && likely(!bufs[taken]->next); taken++) {
         struct netbuf *packet = bufs[taken];
-        uint32_t count = tx_pieces(q, packet, pieces, &frame_bytes);
-        if (unlikely(count > vring_room(&q->ring, kind)))
-            break;
-        if (unlikely(count == 0 || !put_header(q, packet, frame_bytes))) {
+        const struct vring_piece piece = first_piece(packet);
+        if (unlikely(!has_headroom(packet) || !put_header(q, packet, packet->len))) {
             drop(q, NETDEV_DROP_BAD_META, packet);
             continue;
         }
-        if (likely(count == 1))
-            vring_post(&q->ring, kind, pieces, 1, packet);
-        else
-            vring_post(&q->ring, kind, pieces, count, packet);
-        bytes += frame_bytes;
+        vring_post(&ring, kind, &piece, 1, packet);
+        if (packet->flags & NETBUF_CHANGED)
+            pass_on(packet->data);
+        bytes += packet->len;
         packets++;
     }
+    vring_keep_posted(&q->ring, kind, &ring);
     q->base.stats.packets += packets;
     q->base.stats.bytes += bytes;
-    q->base.stats.bursts += packets > 0;
-    if (packets > 0)
+    return taken;
+}
+
+INLINE uint32_t post_packets(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
+                             uint32_t n)
+{
+    const uint64_t before = q->base.stats.packets;
+    uint32_t taken = 0;
+
+    for (;; taken++) {
+        taken += post_singles(q, kind, bufs + taken, n - taken);
+        if (likely(taken == n) || !bufs[taken]->next || !post_chain(q, bufs[taken]))
+            break;
+    }
+    if (q->base.stats.packets != before) {
+        q->base.stats.bursts++;
         publish(q, kind);
+    }
     return taken;
 }
 
@@ -313,21 +369,15 @@ INLINE uint32_t tx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
 {
     struct virtio_net_queue *q = queue_of(base);
 
-    reclaim(q, kind);
+    if (kind == VRING_PACKED)
+        virtio_net_tx_reclaim_packed(base);
+    else
+        virtio_net_tx_reclaim_split(base);
     if (unlikely(base->broken))
         return 0;
     uint32_t taken = post_packets(q, kind, bufs, MIN(n, (uint32_t)NETDEV_MAX_BURST));
     base->room = vring_room(&q->ring, kind);
     return taken;
-}
-
-INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
-{
-    struct virtio_net_queue *q = queue_of(base);
-    uint32_t reclaimed = reclaim(q, kind);
-
-    base->room = base->broken ? 0 : vring_room(&q->ring, kind);
-    return reclaimed;
 }
 
 /* --- for each kind of ring ------------------------------------------------------------------ */
@@ -342,11 +392,6 @@ uint32_t virtio_net_tx_burst_split(struct netdev_queue *base, struct netbuf **bu
     return tx_burst(base, bufs, n, VRING_SPLIT);
 }
 
-uint32_t virtio_net_tx_reclaim_split(struct netdev_queue *base)
-{
-    return tx_reclaim(base, VRING_SPLIT);
-}
-
 uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
 {
     return rx_burst(base, bufs, n, VRING_PACKED);
@@ -355,11 +400,6 @@ uint32_t virtio_net_rx_burst_packed(struct netdev_queue *base, struct netbuf **b
 uint32_t virtio_net_tx_burst_packed(struct netdev_queue *base, struct netbuf **bufs, uint32_t n)
 {
     return tx_burst(base, bufs, n, VRING_PACKED);
-}
-
-uint32_t virtio_net_tx_reclaim_packed(struct netdev_queue *base)
-{
-    return tx_reclaim(base, VRING_PACKED);
 }
 
 /* A burst of no packets only refills the ring; so the refill isn't compiled another time. */
@@ -375,8 +415,10 @@ void virtio_net_refill(struct virtio_net_queue *q)
 
 RUNS_SELDOM void virtio_net_reclaim(struct virtio_net_queue *q)
 {
-    if (q->ring.ready)
-        reclaim(q, q->ring.kind);
+    if (q->ring.ready && q->ring.kind == VRING_PACKED)
+        virtio_net_tx_reclaim_packed(&q->base);
+    else if (q->ring.ready)
+        virtio_net_tx_reclaim_split(&q->base);
 }
 
 RUNS_SELDOM uint32_t virtio_net_take_unread(struct virtio_net_queue *q)

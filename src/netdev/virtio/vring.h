@@ -95,6 +95,19 @@ static inline __attribute__((always_inline)) void vring_post(struct vring_queue 
         vring_split_post(&r->split, pieces, n, owner);
 }
 
+/*
+ * Who posts many chains posts them into a copy of the ring, a local that no store through a pointer
+ * can change, so that the compiler keeps its fields in registers; and then keeps what it posted.
+ */
+static inline void vring_keep_posted(struct vring_queue *r, enum vring_kind kind,
+                                     const struct vring_queue *copy)
+{
+    if (kind == VRING_PACKED)
+        vring_packed_keep_posted(&r->packed, &copy->packed);
+    else
+        vring_split_keep_posted(&r->split, &copy->split);
+}
+
 /* Publish: everything posted so far is the device's from here on. */
 static inline void vring_publish(struct vring_queue *r, enum vring_kind kind)
 {
@@ -130,6 +143,17 @@ static inline __attribute__((always_inline)) uint32_t vring_reap(struct vring_qu
 static inline bool vring_broken(const struct vring_queue *r, enum vring_kind kind)
 {
     return kind == VRING_PACKED ? r->packed.broken : r->split.broken;
+}
+
+/* The largest number of chains up to n whose reap ends at the end of a cache line of descriptors,
+ * if each is one descriptor; n itself, if that is within the line. So a line that the device writes
+ * to its end is read once, and what is posted in place of its descriptors fills a line, too. */
+static inline uint32_t vring_whole_lines(const struct vring_queue *r, enum vring_kind kind,
+                                         uint32_t n)
+{
+    const uint16_t idx = kind == VRING_PACKED ? r->packed.used_idx : r->split.used_idx;
+
+    return n > VRING_DESCS_LINE ? n - (idx + n) % VRING_DESCS_LINE : n;
 }
 
 /* Chains known to wait for the next reap; there may be more. */

@@ -16,6 +16,8 @@
 
 #define VRING_SIZE_MAX 32768u /* virtio 1.1, section 2.6 and 2.7: the largest queue size */
 
+enum { VRING_DESCS_LINE = CACHE_LINE / 16 }; /* descriptors that a cache line holds */
+
 /* One piece of a chain. Pieces that the device reads come before those that it writes. */
 struct vring_piece {
     void *addr;

@@ -147,6 +147,14 @@ vring_packed_post(struct vring_packed *r, const struct vring_piece *pieces, uint
     }
 }
 
+/* Keeps what was posted into a copy of the ring. */
+static inline void vring_packed_keep_posted(struct vring_packed *r, const struct vring_packed *copy)
+{
+    r->flight.free_out = copy->flight.free_out;
+    r->avail_idx = copy->avail_idx;
+    r->held_flags = copy->held_flags;
+}
+
 static inline void vring_packed_publish(struct vring_packed *r)
 {
     if (r->published == r->avail_idx)
@@ -195,32 +203,35 @@ static inline bool vring_packed_is_used(const struct vring_packed *r, uint16_t i
 static inline __attribute__((always_inline)) uint32_t
 vring_packed_reap(struct vring_packed *r, void **owners, uint32_t *lens_bytes, uint32_t n)
 {
-    struct vring_flight *f = &r->flight;
-    uint16_t idx = r->used_idx; /* a local, as no store through a pointer can change it */
+    /* Locals, which no store through a pointer can change, and so need no loads. */
+    const struct vring_packed local = *r;
+    struct vring_flight f = r->flight;
+    uint16_t idx = r->used_idx;
     uint32_t got;
 
     for (got = 0; got < n; got++) {
         /* With the flags we see id and length, and what the device wrote into buffers. */
-        const uint64_t rest = load_acquire(&r->slots[idx & f->mask].words.rest);
+        const uint64_t rest = load_acquire(&local.slots[idx & f.mask].words.rest);
         const uint32_t id = (uint16_t)(rest >> 32);
-        if (!vring_packed_is_used(r, idx, rest))
+        if (!vring_packed_is_used(&local, idx, rest))
             break;
         if (lens_bytes)
             lens_bytes[got] = (uint32_t)rest;
-        owners[got] = vring_flight_end(f, id);
+        owners[got] = vring_flight_end(&f, id);
         if (unlikely(!owners[got])) {
             r->broken = true;
             break;
         }
         __builtin_prefetch(owners[got]);
         idx++;
-        if (unlikely(f->shadow[id].descs > 1)) {
+        if (unlikely(f.shadow[id].descs > 1)) {
             /* Keeps the compiler from a conditional move, with which the load of the next
              * descriptor would have to wait for this load of `descs`. */
             __asm__ volatile("");
-            idx = (uint16_t)(idx + f->shadow[id].descs - 1);
+            idx = (uint16_t)(idx + f.shadow[id].descs - 1);
         }
     }
+    r->flight.free_in = f.free_in;
     r->used_idx = idx;
     return got;
 }

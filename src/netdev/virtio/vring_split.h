@@ -135,6 +135,13 @@ vring_split_post(struct vring_split *r, const struct vring_piece *pieces, uint32
         *slot = head;
 }
 
+/* Keeps what was posted into a copy of the ring. */
+static inline void vring_split_keep_posted(struct vring_split *r, const struct vring_split *copy)
+{
+    r->flight.free_out = copy->flight.free_out;
+    r->avail_idx = copy->avail_idx;
+}
+
 static inline void vring_split_publish(struct vring_split *r)
 {
     /* A device that reads this index sees the descriptors and the ring entries written before. */
@@ -195,29 +202,31 @@ static inline bool vring_split_arm(struct vring_split *r)
 static inline __attribute__((always_inline)) uint32_t
 vring_split_reap(struct vring_split *r, void **owners, uint32_t *lens_bytes, uint32_t n)
 {
-    struct vring_flight *f = &r->flight;
     uint32_t got = vring_split_known(r);
-    uint16_t idx = r->used_idx; /* a local, as no store through a pointer can change it */
 
     if (got < n)
         got = vring_split_look(r);
     n = MIN(n, got);
+    /* Locals, which no store through a pointer can change and which need no loads. */
+    struct vring_flight f = r->flight;
+    uint16_t idx = r->used_idx;
     for (got = 0; got < n; got++) {
-        const volatile struct vring_used_elem *elem = &r->used->ring[idx++ & f->mask];
+        const volatile struct vring_used_elem *elem = &r->used->ring[idx++ & f.mask];
         uint32_t id = elem->id;
         if (lens_bytes)
             lens_bytes[got] = elem->len;
-        owners[got] = vring_flight_end(f, id);
+        owners[got] = vring_flight_end(&f, id);
         if (unlikely(!owners[got])) {
             r->broken = true;
             break;
         }
         __builtin_prefetch(owners[got]);
-        for (uint32_t descs = f->shadow[id].descs; unlikely(descs > 1); descs--) {
-            id = f->shadow[id].next;
-            vring_id_free(f, id);
+        for (uint32_t descs = f.shadow[id].descs; unlikely(descs > 1); descs--) {
+            id = f.shadow[id].next;
+            vring_id_free(&f, id);
         }
     }
+    r->flight.free_in = f.free_in;
     r->used_idx = idx;
     return got;
 }
