@@ -133,12 +133,12 @@ class OurImage(Image):
 
     def qemu(self, mode, size, mib, netdev, more=()):
         keys = self.with_rings(f"mode={mode} burst={systems.BURST} seq=off size={size}")
-        return vm.qemu_command(self._app, keys, self._machine, self._accel, f"{mib}M", netdev=netdev, more=more)
+        return vm.qemu_command(self._program, keys, self._machine, self._accel, f"{mib}M", netdev=netdev, more=more)
 
     def loaded(self, folder):
         """Without what only a debugger reads."""
         stripped = Path(folder) / "image"
-        subprocess.run(["strip", "-o", stripped, self._app], check=True)
+        subprocess.run(["strip", "-o", stripped, self._program], check=True)
         return [stripped]
 
 
