@@ -294,12 +294,12 @@ def growth(pyplot, rows, facts):
     handles.append(pyplot.Line2D([], [], color=INK, ls=":", label="a load of the pointer chase"))
     pages = "; ".join(f"{GROWTH_LOOKS[name][2]}: {kinds}" for name, kinds in growth_pages(rows).items())
     base = next((row for row in rows if row["axis"] != "keys"), None)
-    told = f"Where keys aren't the axis there are {base['keys']:,}." if base else ""
+    told = f"Where keys aren't the axis there are {base['keys']:,}. " if base else ""
     below = footer(facts, "Mark: median of the rounds; line: lowest to highest. The server's step alone, checksums left"
                           " to the device; values of 32 bytes, 10 % sets and 32 requests a burst where they aren't"
-                          f" the axis. {told} Dotted: a load of a random cache line of the same store that has to wait"
+                          f" the axis. {told}Dotted: a load of a random cache line of the same store that has to wait"
                           " for the one before.", f"Pages: {pages}.")
-    figure, axes = frame(pyplot, "udpkv: what a request costs as the store, values, sets and bursts grow", below, 1,
+    figure, axes = frame(pyplot, "udpkv: what a request costs", below, 1,
                          len(axes_of), (3.4 * len(axes_of) + 1.6, 3.6), handles, sharey=True)
     for panel, axis in zip(axes[0], axes_of):
         for name in names:

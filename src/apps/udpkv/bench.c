@@ -212,7 +212,7 @@ RUNS_SELDOM int bench_run(struct server *const servers[], const uint32_t wanted[
 {
     benches = boot_alloc(boot_cores() * sizeof *benches, CACHE_LINE);
     if (!benches)
-        boot_misconfigured("no memory is left to measure with; make udpkv.mem= less.");
+        boot_misconfigured("this machine has no memory left to measure with; give it more.");
     for (uint32_t i = 0; i < boot_cores(); i++)
         init_bench(&benches[i], servers[i], i);
     conf = wanted;

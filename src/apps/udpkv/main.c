@@ -38,7 +38,7 @@ BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
          "network whose requests are answered; if not given only net.ip's own");
 
 BOOT_KEY("udpkv.bench", parse_bench, bench_numbers, "0", "",
-         "measure the server's step alone: KEYS,VALUE,SETS,BURST, e.g. 1000000,32,10,32; 0: serve");
+         "measure the server's step alone: KEYS,VALUE,SETS,BURST; 0: serve");
 
 /* What one core has for itself. */
 struct core {
@@ -283,7 +283,7 @@ static RUNS_SELDOM int bench(void)
 
     for (uint32_t i = 0; i < boot_cores(); i++)
         if (!(pools[i] = netbuf_pool_create(&pool)))
-            boot_misconfigured("this machine has no memory for packet buffers; give it 8 MiB.");
+            boot_misconfigured("this machine has no memory left to measure with; give it more.");
     create_store();
     memcpy(conf.mac, mac, sizeof mac);
     conf.ip = inet_ip;

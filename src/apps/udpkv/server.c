@@ -6,7 +6,7 @@ _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
 
 /* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
-enum { LAG = 6 };
+enum { LAG = 4 };
 
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
     [SERVER_DROP_PORT] = "drop_port",     [SERVER_DROP_DENIED] = "drop_denied",
@@ -253,13 +253,16 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
     store_prefetch_bucket(shards_of(shards, line->hash), line->hash);
 }
 
-/* Stage 2: the bucket is in the cache by now; prefetches the item. */
-static inline void prefetch_item(const struct server *server, uint64_t hash)
+/* Stage 2: the bucket is in the cache by now; prefetches the item. (Stage 3 does so with the rest
+ * of a long one.) */
+static inline void prefetch_item(const struct server *server, struct server_pending *pending)
 {
-    store_prefetch_item(shards_of(&server->text.shards, hash), hash);
+    const uint64_t hash = pending->line.hash;
+
+    pending->item = store_prefetch_item(shards_of(&server->text.shards, hash), hash);
 }
 
-/* Stage 3: runs a request and answers it in nb, whose owner it is. Returns how many packets it put
+/* Stage 4: runs a request and answers it in nb, whose owner it is. Returns how many packets it put
  * to out. */
 static uint32_t serve_request(struct server *server, struct netbuf *nb,
                               const struct server_pending *pending, struct netbuf **out,
@@ -333,13 +336,17 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
         prefetch_to_write(in[i]->data);
         prefetch_to_write(in[i]->data + CACHE_LINE);
     }
-    for (uint32_t i = 0; i < n + 2 * lag; i++) {
+    /* A number less a larger one is no request's: it is larger than n. */
+    for (uint32_t i = 0; i < n + 3 * lag; i++) {
+        const uint32_t second = i - lag, third = i - 2 * lag;
         if (i < n)
             read_packet(server, in[i], &pending[i]);
-        if (i >= lag && i - lag < n && likely(pending[i - lag].verdict == INET_UDP))
-            prefetch_item(server, pending[i - lag].line.hash);
-        if (i >= 2 * lag)
-            sent += serve_packet(server, in[i - 2 * lag], &pending[i - 2 * lag], out + sent,
+        if (second < n && likely(pending[second].verdict == INET_UDP))
+            prefetch_item(server, &pending[second]);
+        if (third < n && likely(pending[third].verdict == INET_UDP))
+            store_prefetch_rest(pending[third].item);
+        if (i >= 3 * lag)
+            sent += serve_packet(server, in[i - 3 * lag], &pending[i - 3 * lag], out + sent,
                                  room - sent);
     }
     return sent;

@@ -91,7 +91,8 @@ struct server_conf {
 struct server_pending {
     enum inet_verdict verdict; /* INET_UDP: a request to be run */
     struct inet_udp udp;
-    struct line line; /* its first one, if it is short */
+    struct line line;        /* its first one, if it is short */
+    const struct item *item; /* where it may be, once its bucket was read: for prefetching */
     uint8_t line_bytes[SERVER_SHORT_LINE];
 };
 

@@ -56,26 +56,37 @@ void store_tick(struct store *store, uint32_t now_s);
 
 /*
  * The cache misses of many requests can be waited for side by side: take the hashes of all keys,
- * prefetch all buckets, then all items, then run the requests. These are hints: they change
- * nothing, and what the store does in between may make them useless. Another core may change a
- * bucket while a ref is read here; even an outdated ref is a place in the log.
+ * prefetch all buckets, then all items, then the rest of long ones, then run the requests. These
+ * are hints: they change nothing, and what the store does in between may make them useless. Another
+ * core may change a bucket while a ref is read here; even an outdated ref is a place in the log.
  */
 static inline void store_prefetch_bucket(const struct store *store, uint64_t hash)
 {
     __builtin_prefetch(index_home(&store->index, hash));
 }
 
-/* For when the bucket has come to the cache. */
-static inline void store_prefetch_item(const struct store *store, uint64_t hash)
+/* For when the bucket has come to the cache. Returns the place of the item that the key may have,
+ * for the next one; if there is none then some other place in the log. */
+static inline const struct item *store_prefetch_item(const struct store *store, uint64_t hash)
 {
     struct index_walk walk = index_walk(&store->index, hash);
 
-    if (unlikely(walk.fits == 0))
-        return;
-    const uint32_t ref = *index_next(&store->index, &walk);
+    const uint32_t ref = walk.bucket->refs[__builtin_ctz(walk.fits | 1u << (INDEX_SLOTS - 1))];
     const uint8_t *item = store->log + (size_t)ref * STORE_LOG_UNIT;
     __builtin_prefetch(item);
     __builtin_prefetch(item + CACHE_LINE);
+    return (const struct item *)item;
+}
+
+/* For when the item's first lines have come: prefetches the others, as many as a request or an
+ * answer of one datagram fills. What lies there may be another item by now, or part of one. */
+static inline void store_prefetch_rest(const struct item *item)
+{
+    const uint8_t *start = (const uint8_t *)item;
+    const uint32_t len = MIN(item->value_len, 1400u);
+
+    for (uint32_t at = 2 * CACHE_LINE; at < len + CACHE_LINE; at += CACHE_LINE)
+        __builtin_prefetch(start + at);
 }
 
 /* The item with this key, or NULL. store_find counts as a use, store_peek doesn't. */
