@@ -8,6 +8,9 @@ _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
 /* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
 enum { LAG = 4 };
 
+/* Of an answer to a get, at least: headers, the words around key and value, and END. */
+enum { ANSWER_BYTES = 80 };
+
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
     [SERVER_DROP_PORT] = "drop_port",     [SERVER_DROP_DENIED] = "drop_denied",
     [SERVER_DROP_LOOP] = "drop_loop",     [SERVER_DROP_HEADER] = "drop_header",
@@ -323,6 +326,16 @@ static uint32_t serve_packet(struct server *server, struct netbuf *nb,
     return 1;
 }
 
+/* Prefetches the lines that an answer with this item takes beyond the third: the client's core has
+ * read the last answer from them. */
+static inline void prefetch_answer(const struct netbuf *nb, const struct item *item)
+{
+    const uint32_t len = ANSWER_BYTES + MIN(item->key_len + item->value_len, SERVER_PART_BYTES);
+
+    for (uint32_t at = 3 * CACHE_LINE; at < len; at += CACHE_LINE)
+        prefetch_to_write(nb->data + at);
+}
+
 static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t n,
                             struct netbuf **out, uint32_t room)
 {
@@ -331,11 +344,12 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
     uint32_t sent = 0;
 
     /* The packets' cache lines are with the core that wrote them, and answers are written to the
-     * same lines, so all of them are prefetched at once, for writing. */
-    for (uint32_t i = 0; i < n; i++) {
-        prefetch_to_write(in[i]->data);
-        prefetch_to_write(in[i]->data + CACHE_LINE);
-    }
+     * same lines. So all that a short request and its answer take are prefetched at once, for
+     * writing: stores go to memory in order, and each that waits for its line holds up all others.
+     */
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t line = 0; line < 3; line++)
+            prefetch_to_write(in[i]->data + line * CACHE_LINE);
     /* A number less a larger one is no request's: it is larger than n. */
     for (uint32_t i = 0; i < n + 3 * lag; i++) {
         const uint32_t second = i - lag, third = i - 2 * lag;
@@ -343,8 +357,10 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
             read_packet(server, in[i], &pending[i]);
         if (second < n && likely(pending[second].verdict == INET_UDP))
             prefetch_item(server, &pending[second]);
-        if (third < n && likely(pending[third].verdict == INET_UDP))
+        if (third < n && likely(pending[third].verdict == INET_UDP)) {
             store_prefetch_rest(pending[third].item);
+            prefetch_answer(in[third], pending[third].item);
+        }
         if (i >= 3 * lag)
             sent += serve_packet(server, in[i - 3 * lag], &pending[i - 3 * lag], out + sent,
                                  room - sent);

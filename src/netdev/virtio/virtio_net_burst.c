@@ -22,6 +22,7 @@
 
 enum {
     BULK = 64, /* buffers taken from a ring or a pool, or given back, at a time */
+    FETCHED_LINES = 3,
     PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
 };
 
@@ -57,13 +58,25 @@ void virtio_net_publish(struct virtio_net_queue *q)
     publish(q, q->ring.kind);
 }
 
+/* If somebody looks at the packet, its lines are fetched as early as can be: those with header,
+ * frame and a short answer, and for writing, as apps write their answer there. */
+static inline void fetch_frame(const void *whose, void *owner)
+{
+    const struct virtio_net_queue *q = whose;
+    const struct netbuf *nb = owner;
+
+    __builtin_prefetch(nb);
+    for (uint32_t line = 0; q->header_counts && line < FETCHED_LINES; line++)
+        prefetch_to_write(nb->data - VIRTIO_NET_HEADER + line * CACHE_LINE);
+}
+
 /* Takes up to n finished buffers or packets; none once the queue is broken. */
 INLINE uint32_t reap(struct virtio_net_queue *q, enum vring_kind kind, struct netbuf **bufs,
-                     uint32_t *lens, uint32_t n)
+                     uint32_t *lens, uint32_t n, vring_fetch *fetch)
 {
     if (unlikely(q->base.broken))
         return 0;
-    uint32_t got = vring_reap(&q->ring, kind, (void **)bufs, lens, n);
+    uint32_t got = vring_reap(&q->ring, kind, (void **)bufs, lens, n, fetch, q);
     if (unlikely(vring_broken(&q->ring, kind)))
         virtio_net_broken(q);
     return got;
@@ -83,7 +96,7 @@ static struct netbuf *next_piece(struct virtio_net_queue *q, struct batch *b, ui
 {
     if (b->next == b->count) {
         b->next = 0;
-        b->count = reap(q, q->ring.kind, b->bufs, b->lens, 1);
+        b->count = reap(q, q->ring.kind, b->bufs, b->lens, 1, vring_fetch_owner);
         if (b->count == 0)
             return NULL;
     }
@@ -198,9 +211,6 @@ INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct net
 {
     uint32_t got = 0;
 
-    /* For writing: the frame begins right behind the header, and apps write to its first bytes. */
-    for (uint32_t i = b->next; q->header_counts && i < b->count; i++)
-        prefetch_to_write(b->bufs[i]->data - VIRTIO_NET_HEADER);
     while (b->next < b->count) {
         struct netbuf *packet = rx_take(q, b);
         if (likely(packet)) {
@@ -223,7 +233,9 @@ INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
     do {
         want = MIN(n - got, (uint32_t)BULK);
         b.next = 0;
-        b.count = taken = reap(q, kind, b.bufs, b.lens, want);
+        b.count = taken = reap(q, kind, b.bufs, b.lens, want, fetch_frame);
+        if (likely(!base->broken))
+            refill(q, kind);
         got += rx_batch(q, &b, bufs + got, &bytes);
     } while (taken == want && got < n);
     base->stats.packets += got;
@@ -232,7 +244,6 @@ INLINE uint32_t rx_burst(struct netdev_queue *base, struct netbuf **bufs, uint32
     if (unlikely(base->broken))
         return got;
     base->more = taken == want ? vring_known(&q->ring, kind) : 0;
-    refill(q, kind);
     return got;
 }
 
@@ -246,7 +257,7 @@ INLINE uint32_t tx_reclaim(struct netdev_queue *base, enum vring_kind kind)
     uint32_t total = 0, n;
 
     do {
-        n = reap(q, kind, done, NULL, BULK);
+        n = reap(q, kind, done, NULL, BULK, vring_fetch_owner);
         netbuf_free_bulk(done, n);
         total += n;
     } while (n == BULK);
@@ -428,7 +439,8 @@ RUNS_SELDOM uint32_t virtio_net_take_unread(struct virtio_net_queue *q)
     uint64_t bytes = 0;
     struct batch b;
 
-    while (q->ring.ready && (b.count = reap(q, q->ring.kind, b.bufs, b.lens, BULK)) > 0) {
+    while (q->ring.ready &&
+           (b.count = reap(q, q->ring.kind, b.bufs, b.lens, BULK, vring_fetch_owner)) > 0) {
         b.next = 0;
         got = rx_batch(q, &b, packets, &bytes);
         netbuf_free_bulk(packets, got);

@@ -12,7 +12,7 @@ static int finish_command(struct virtio_net *net, uint64_t deadline_ns)
     void *done;
 
     while (vring_room(&q->ring, kind) < q->descs) {
-        uint32_t reaped = vring_reap(&q->ring, kind, &done, NULL, 1);
+        uint32_t reaped = vring_reap(&q->ring, kind, &done, NULL, 1, vring_fetch_owner, NULL);
         if (vring_broken(&q->ring, kind))
             virtio_net_broken(q);
         if (q->base.broken)

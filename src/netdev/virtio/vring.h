@@ -127,17 +127,16 @@ static inline bool vring_wants_kick(struct vring_queue *r, enum vring_kind kind)
 /*
  * Reap: takes up to n chains that the device has finished. Returns how many; owners[] are theirs,
  * and lens_bytes[], if not NULL, the bytes that the device says it wrote, which the caller has to
- * check. The owners, being wanted next, are prefetched. If the device returned what it hadn't, or
+ * check. fetch(whose, owner) is called for each at once. If the device returned what it hadn't, or
  * more than it had, it stops there and vring_broken is true from then on: the ring can't be trusted
  * any more.
  */
-static inline __attribute__((always_inline)) uint32_t vring_reap(struct vring_queue *r,
-                                                                 enum vring_kind kind,
-                                                                 void **owners,
-                                                                 uint32_t *lens_bytes, uint32_t n)
+static inline __attribute__((always_inline)) uint32_t
+vring_reap(struct vring_queue *r, enum vring_kind kind, void **owners, uint32_t *lens_bytes,
+           uint32_t n, vring_fetch *fetch, const void *whose)
 {
-    return kind == VRING_PACKED ? vring_packed_reap(&r->packed, owners, lens_bytes, n)
-                                : vring_split_reap(&r->split, owners, lens_bytes, n);
+    return kind == VRING_PACKED ? vring_packed_reap(&r->packed, owners, lens_bytes, n, fetch, whose)
+                                : vring_split_reap(&r->split, owners, lens_bytes, n, fetch, whose);
 }
 
 static inline bool vring_broken(const struct vring_queue *r, enum vring_kind kind)

@@ -61,7 +61,7 @@ static uint32_t reap(uint32_t n)
 {
     void *owners[SIZE];
 
-    return vring_reap(&ring, kind, owners, NULL, n);
+    return vring_reap(&ring, kind, owners, NULL, n, vring_fetch_owner, NULL);
 }
 
 /* The device asks for a kick at the chain that is published next. */

@@ -25,6 +25,16 @@ struct vring_piece {
     bool device_writes;
 };
 
+/* Asks for the cache lines of an owner that was reaped, while others are still being reaped. */
+typedef void vring_fetch(const void *whose, void *owner);
+
+/* ... for the first of them, which is enough where nobody looks further. */
+static inline void vring_fetch_owner(const void *whose, void *owner)
+{
+    (void)whose;
+    __builtin_prefetch(owner);
+}
+
 /* What we remember of an id. */
 struct vring_shadow {
     void *owner;    /* of a chain: what the chain carries; NULL: the device hasn't got it */

@@ -201,7 +201,8 @@ static inline bool vring_packed_is_used(const struct vring_packed *r, uint16_t i
 }
 
 static inline __attribute__((always_inline)) uint32_t
-vring_packed_reap(struct vring_packed *r, void **owners, uint32_t *lens_bytes, uint32_t n)
+vring_packed_reap(struct vring_packed *r, void **owners, uint32_t *lens_bytes, uint32_t n,
+                  vring_fetch *fetch, const void *whose)
 {
     /* Locals, which no store through a pointer can change, and so need no loads. */
     const struct vring_packed local = *r;
@@ -222,7 +223,7 @@ vring_packed_reap(struct vring_packed *r, void **owners, uint32_t *lens_bytes, u
             r->broken = true;
             break;
         }
-        __builtin_prefetch(owners[got]);
+        fetch(whose, owners[got]);
         idx++;
         if (unlikely(f.shadow[id].descs > 1)) {
             /* Keeps the compiler from a conditional move, with which the load of the next

@@ -200,7 +200,8 @@ static inline bool vring_split_arm(struct vring_split *r)
 }
 
 static inline __attribute__((always_inline)) uint32_t
-vring_split_reap(struct vring_split *r, void **owners, uint32_t *lens_bytes, uint32_t n)
+vring_split_reap(struct vring_split *r, void **owners, uint32_t *lens_bytes, uint32_t n,
+                 vring_fetch *fetch, const void *whose)
 {
     uint32_t got = vring_split_known(r);
 
@@ -220,7 +221,7 @@ vring_split_reap(struct vring_split *r, void **owners, uint32_t *lens_bytes, uin
             r->broken = true;
             break;
         }
-        __builtin_prefetch(owners[got]);
+        fetch(whose, owners[got]);
         for (uint32_t descs = f.shadow[id].descs; unlikely(descs > 1); descs--) {
             id = f.shadow[id].next;
             vring_id_free(&f, id);

@@ -69,7 +69,7 @@ static void *reap(void)
     void *owner;
     uint32_t len;
 
-    if (vring_reap(&ring, kind, &owner, &len, 1) == 0)
+    if (vring_reap(&ring, kind, &owner, &len, 1, vring_fetch_owner, NULL) == 0)
         return NULL;
     CHECK_EQ(len, 9);
     return owner;
@@ -175,7 +175,7 @@ static void full_of_chains_in_any_order(enum vring_kind ring_kind)
         CHECK_EQ(take(), -1);
         for (uint32_t i = 0; i < SIZE / 2; i++)
             use((uint32_t)ids[(i * 3 + round) % (SIZE / 2)], 2);
-        CHECK_EQ(vring_reap(&ring, kind, got, NULL, SIZE), SIZE / 2);
+        CHECK_EQ(vring_reap(&ring, kind, got, NULL, SIZE, vring_fetch_owner, NULL), SIZE / 2);
         for (uint32_t i = 0; i < SIZE / 2; i++)
             CHECK(got[i] == &owners[(i * 3 + round) % (SIZE / 2)]);
         CHECK_EQ(vring_room(&ring, kind), SIZE);
@@ -228,7 +228,7 @@ TEST(vring_packed_all_used_at_once)
     vring_publish(&ring, kind);
     for (uint32_t i = 0; i < SIZE; i++)
         use(3, 1);
-    CHECK_EQ(vring_reap(&ring, kind, got, NULL, SIZE), 1);
+    CHECK_EQ(vring_reap(&ring, kind, got, NULL, SIZE, vring_fetch_owner, NULL), 1);
     CHECK(got[0] == &owners[3] && vring_broken(&ring, kind));
 }
 
