@@ -271,6 +271,9 @@ struct netbuf_pool *netdev_pool_create(const struct netdev_info *info, const cha
 struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info, const char *name,
                                           uint32_t count, uint32_t room_bytes);
 
+/* The most bytes that a buffer of these pools can have room for. */
+uint32_t netdev_pool_room_max(const struct netdev_info *info);
+
 /* True if packets could go when netdev_recover looked last. Any core may ask. */
 bool netdev_link_up(const struct netdev *dev);
 

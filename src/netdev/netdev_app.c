@@ -65,25 +65,37 @@ RUNS_SELDOM void netdev_open_cores(struct netdev *dev, uint32_t cores, struct ne
         netdev_cant_start(&info, error);
 }
 
+/*
+ * Where a frame begins in its buffer: at a multiple of 16 bytes, which is what the copies of a back
+ * end need to be quick, and as early in a cache line as the device's header before it allows. With
+ * virtio-net the header is at 4 and the frame at 16. So header and frame's headers lie in one line,
+ * the one that a back end prefetches by the descriptor, and who changes or looks at them moves one
+ * line between processors, not two.
+ */
+static uint32_t pool_headroom(const struct netdev_info *info)
+{
+    return CACHE_LINE + ALIGN_UP((uint32_t)info->headroom_bytes, 16u);
+}
+
+uint32_t netdev_pool_room_max(const struct netdev_info *info)
+{
+    return PAGE_SIZE - pool_headroom(info);
+}
+
 RUNS_SELDOM struct netbuf_pool *netdev_tx_pool_create(const struct netdev_info *info,
                                                       const char *name, uint32_t count,
                                                       uint32_t room_bytes)
 {
-    /* The frame begins at a multiple of 16 bytes, which is what the copies of a back end need to be
-     * quick, and as early in a cache line as the device's header before it allows: with virtio-net
-     * the header is at 4 and the frame at 16. So header and frame's headers lie in one line, which
-     * is the one that a back end prefetches by the descriptor, and who changes or looks at them
-     * moves one line between processors, not two. */
-    const uint32_t headroom = CACHE_LINE + ALIGN_UP((uint32_t)info->headroom_bytes, 16u);
+    const uint32_t headroom = pool_headroom(info), room_max = netdev_pool_room_max(info);
     struct netbuf_pool_conf conf = {
         .name = name, .count = count, .headroom_bytes = (uint16_t)headroom};
 
-    if (headroom + room_bytes > PAGE_SIZE && info->rx_buf_min_bytes != PAGE_SIZE)
+    if (room_bytes > room_max && info->rx_buf_min_bytes != PAGE_SIZE)
         boot_misconfigured(
             "it needs packet buffers with room for %u bytes for %s at %s, and they have "
             "at most %u; ask for less, or set a lower MTU.",
-            room_bytes, info->driver, info->where, PAGE_SIZE - headroom);
-    room_bytes = MIN(room_bytes, PAGE_SIZE - headroom);
+            room_bytes, info->driver, info->where, room_max);
+    room_bytes = MIN(room_bytes, room_max);
     conf.buf_bytes = (uint16_t)MAX(ALIGN_UP(headroom + room_bytes, CACHE_LINE), POOL_BUF_MIN);
     struct netbuf_pool *pool = netbuf_pool_create(&conf);
     if (!pool)

@@ -138,7 +138,7 @@ static uint32_t receive_room(const struct netdev_info *info)
 {
     const uint32_t frame = info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG);
 
-    return MIN(frame, PAGE_SIZE - CACHE_LINE - (uint32_t)info->headroom_bytes);
+    return MIN(frame, netdev_pool_room_max(info));
 }
 
 /* What is sent comes from a pool of its own whose buffers are as small as can be, so that those of
