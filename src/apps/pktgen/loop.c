@@ -351,15 +351,16 @@ static void finish(struct loop *l)
     write_some(l, LOOP_LINE);
 }
 
-/* Little came, so the other side is at work: a moment without looks at the ring leaves it the cache
- * lines that it writes, and, if it runs on the same core's other thread, the core. Returns when it
- * is over. It is a time, as one `pause` takes 30 cycles of the counter on one processor and 60 or
- * 140 on others. */
-static inline uint64_t give_way(const struct loop *l, uint64_t since)
+/* Little came, so the other side is at work: some time without looks at the ring leaves it the
+ * cache lines that it writes, and, if it runs on the same core's other thread, the core. Returns
+ * when it is over. It is a time, as one `pause` takes 30 cycles of the counter on one processor and
+ * 60 or 140 on others. */
+static inline uint64_t give_way(struct loop *l, uint64_t since)
 {
+    const uint64_t wait = fill_wait(&l->fill, since);
     uint64_t now = since;
 
-    while (now - since < l->wait_cycles) {
+    while (now - since < wait) {
         __builtin_ia32_pause();
         now = clock_cycles();
     }
@@ -371,8 +372,9 @@ void loop_run(struct loop *l)
     const struct options *o = l->options;
 
     l->tx_room_full = tx_room(l);
-    l->wait_cycles = value_cycles(o->wait_ns, l->hz);
     l->start = l->now = clock_cycles();
+    fill_init(&l->fill, value_cycles(o->wait_ns, l->hz), value_cycles(o->wait_load_ns, l->hz),
+              o->rx_descs ? (uint32_t)o->rx_descs : LOOP_DESCS, l->now);
     l->last_moved = l->now;
     l->next_line = l->now + value_cycles(o->interval_ns, l->hz);
     pace_init(&l->pace, &l->rate, l->hz, l->now);
@@ -389,6 +391,7 @@ void loop_run(struct loop *l)
         uint64_t after = clock_cycles();
         if (moved > 0)
             note_moved(l, after);
+        fill_came(&l->fill, moved);
         if (moved < o->burst / 2 && !options_sends(o))
             after = give_way(l, after);
         next_queue(l);

@@ -13,13 +13,17 @@
 #ifndef PKTGEN_LOOP_H
 #define PKTGEN_LOOP_H
 
+#include "apps/pktgen/fill.h"
 #include "apps/pktgen/options.h"
 #include "apps/pktgen/pace.h"
 #include "apps/pktgen/report.h"
 #include "apps/pktgen/traffic.h"
 #include "netdev/idle.h"
 
-enum { LOOP_LINE = 320 }; /* bytes of a line a second */
+enum {
+    LOOP_LINE = 320,  /* bytes of a line a second */
+    LOOP_DESCS = 256, /* of a ring, if nobody asks for another size */
+};
 
 /* Packets that wait for room in the transmit ring. */
 struct loop_outbox {
@@ -54,8 +58,8 @@ struct loop {
     uint64_t made, received; /* packets */
     uint64_t written_off;    /* pingpong: packets that are no longer waited for */
     uint64_t forward_drops;
-    uint64_t wait_cycles; /* rx, fwd: between two looks, when the first found little */
-    uint64_t now, start;  /* in cycles, as all moments here */
+    struct fill fill;    /* rx, fwd: the time between two looks, when the first found little */
+    uint64_t now, start; /* in cycles, as all moments here */
     uint64_t next_chores, next_line, next_link_look;
     uint64_t first_moved, last_moved, busy_cycles;
     bool warm, link_down, told_stuck;

@@ -10,7 +10,6 @@
 #include "boot/boot.h"
 
 enum {
-    DEFAULT_DESCS = 256,
     ETH_EXTRA = 14, /* of a frame beyond its MTU */
     VLAN_TAG = 4,
 };
@@ -60,6 +59,10 @@ BOOT_KEY_RANGE(
     "rx, fwd: when fewer packets came than half a burst, so long until the next look; more "
     "packets come at once then, and a lone one may be as much later",
     0, WAIT_MAX_NS);
+BOOT_KEY_RANGE("wait.load", boot_parse_u64, &options.wait_load_ns, "6000", "ns",
+               "the same where 24 packets and more come in this time; no longer than half the "
+               "receive ring takes to fill",
+               0, WAIT_MAX_NS);
 BOOT_KEY("src.mac", value_parse_macs, &options.src_mac, NULL, "",
          "source MAC address or range; the device's if not given");
 BOOT_KEY("dst.mac", value_parse_macs, &options.dst_mac, "02:00:00:00:00:00", "",
@@ -145,8 +148,8 @@ static uint32_t receive_room(const struct netdev_info *info)
  * a whole ring stay in the cache. */
 static void create_pools(const struct netdev_info *info, struct pools *p)
 {
-    const uint32_t tx_descs = (uint32_t)(options.tx_descs ? options.tx_descs : DEFAULT_DESCS);
-    const uint32_t rx_descs = (uint32_t)(options.rx_descs ? options.rx_descs : DEFAULT_DESCS);
+    const uint32_t tx_descs = (uint32_t)(options.tx_descs ? options.tx_descs : LOOP_DESCS);
+    const uint32_t rx_descs = (uint32_t)(options.rx_descs ? options.rx_descs : LOOP_DESCS);
     const uint32_t bursts = 2 * (uint32_t)options.burst, given = (uint32_t)options.pool;
     const uint32_t queues = (uint32_t)options.queues;
     uint32_t rx_count = queues * (rx_descs + tx_descs) + bursts;

@@ -25,6 +25,7 @@ struct options {
     uint64_t count, duration_ns, idle_ns, warmup_ns; /* 0: none */
     uint64_t interval_ns;
     uint64_t wait_ns;                  /* rx, fwd: after a burst less than half full */
+    uint64_t wait_load_ns;             /* the same under load, at most */
     uint64_t queues;                   /* pairs, which take turns on one core */
     uint32_t cores;                    /* each with a pair of its own */
     uint64_t tx_descs, rx_descs, pool; /* 0: chosen by the driver, or to fit the rings */
