@@ -165,6 +165,7 @@ class Program:
     runs_at_once = True
     tells_interrupts = False
     fair_keys = ""  # by which it does no more than testpmd
+    sized_modes = ("tx",)  # modes in which it is told the frames' size, and so starts anew for each
 
     def __init__(self, name, socket, core, program, rings=(RING_SIZE, RING_SIZE), keys=""):
         self.name, self.socket = name, socket
@@ -194,7 +195,7 @@ class Program:
             raise SystemGone(f"{os.path.relpath(self._program, ROOT)} isn't built")
 
     def prepare(self, mode, size):
-        keys = f"mode={mode} burst={self._burst}{self.fair_keys}" + (f" size={size}" if mode == "tx" else "")
+        keys = f"mode={mode} burst={self._burst}{self.fair_keys}" + (f" size={size}" if mode in self.sized_modes else "")
         words = self.command_line(keys)
         if self._process and self._process.poll() is None and words == self._words:
             return
@@ -277,6 +278,8 @@ class App(Program):
         super().__init__(name, socket, core, program or vm.image(app, plat), **more)
         self.tells_interrupts = app == "pktgen"
         self.fair_keys = " seq=off" if app == "pktgen" else ""
+        if app == "ideal":  # it waits for whole batches: what is left in its ring has the last size
+            self.sized_modes = ("tx", "fwd")
 
 
 class Image(App):
