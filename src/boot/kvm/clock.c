@@ -178,9 +178,10 @@ static bool measure(uint32_t ticks_min)
         pit_start();
     if (now.over || ticks < ticks_min)
         return false;
-    cycles_hz = (now.cycles - first.cycles) * PIT_HZ / ticks;
-    if (cycles_hz < HZ_MIN)
+    const uint64_t hz = (now.cycles - first.cycles) * PIT_HZ / ticks;
+    if (hz < HZ_MIN)
         return false;
+    cycles_hz = hz;
     wanted_ticks = ticks < GOOD_TICKS ? GOOD_TICKS : ticks < FINE_TICKS ? FINE_TICKS : 0;
     set_pace();
     return true;
