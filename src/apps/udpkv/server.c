@@ -8,8 +8,10 @@ _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
 /* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
 enum { LAG = 4 };
 
-/* Of an answer to a get, at least: headers, the words around key and value, and END. */
-enum { ANSWER_BYTES = 80 };
+enum {
+    ANSWER_BYTES = 80, /* of an answer to a get beside key and value: headers, words, END */
+    SHORT_LINES = 3,   /* cache lines that a short request and its answer take */
+};
 
 const char *const server_drop_names[SERVER_DROP_REASONS] = {
     [SERVER_DROP_PORT] = "drop_port",     [SERVER_DROP_DENIED] = "drop_denied",
@@ -326,13 +328,13 @@ static uint32_t serve_packet(struct server *server, struct netbuf *nb,
     return 1;
 }
 
-/* Prefetches the lines that an answer with this item takes beyond the third: the client's core has
- * read the last answer from them. */
+/* Prefetches the lines that an answer with this item takes beyond a short one's: the client's core
+ * has read the last answer from them. */
 static inline void prefetch_answer(const struct netbuf *nb, const struct item *item)
 {
     const uint32_t len = ANSWER_BYTES + MIN(item->key_len + item->value_len, SERVER_PART_BYTES);
 
-    for (uint32_t at = 3 * CACHE_LINE; at < len; at += CACHE_LINE)
+    for (uint32_t at = SHORT_LINES * CACHE_LINE; at < len; at += CACHE_LINE)
         prefetch_to_write(nb->data + at);
 }
 
@@ -348,7 +350,7 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
      * writing: stores go to memory in order, and each that waits for its line holds up all others.
      */
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t line = 0; line < 3; line++)
+        for (uint32_t line = 0; line < SHORT_LINES; line++)
             prefetch_to_write(in[i]->data + line * CACHE_LINE);
     /* A number less a larger one is no request's: it is larger than n. */
     for (uint32_t i = 0; i < n + 3 * lag; i++) {

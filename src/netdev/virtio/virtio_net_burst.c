@@ -21,8 +21,8 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    BULK = 64, /* buffers taken from a ring or a pool, or given back, at a time */
-    FETCHED_LINES = 3,
+    BULK = 64,         /* buffers taken from a ring or a pool, or given back, at a time */
+    FETCHED_LINES = 3, /* cache lines of a packet that somebody looks at */
     PACKET_MAX = UINT16_MAX + VIRTIO_NET_FRAME_EXTRA,
 };
 
