@@ -56,8 +56,10 @@ class Bed:
             *(DpdkPeer(name, f"{self._folder}/{name}", core, huge, rings=RINGS)
               for name in systems.VIRTIO_USER_VARIANTS),
         ]
-        if wanted:
-            self.systems = [s for s in self.systems if any(w in s.name for w in wanted.split(","))]
+        self.systems = systems.named(self.systems, wanted)
+        if not self.systems:
+            shutil.rmtree(self._folder)
+            raise SystemGone(f"no system's name contains one of {wanted}")
         self._process = None
         self.commands = {}
         sockets = [system.socket for system in self.systems]
@@ -74,12 +76,12 @@ class Bed:
         return self
 
     def __exit__(self, *_):
-        common.ignore_signals()
-        if self._process and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self.host.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with common.unbroken():
+            if self._process and self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self.host.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, system, rate, seconds, size):
         """One trial. Raises SystemGone if the system doesn't run or prints no result."""

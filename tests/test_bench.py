@@ -465,7 +465,7 @@ def test_trees_are_compared_in_rounds_of_one_state():
 
 
 @pytest.mark.parametrize("words, said", [
-    (["--sizes=59"], "59 isn't between"), (["--keys=3:a=b"], "there is no tree 3"), (["--keys=x"], "as 2:idle.mode"),
+    (["--sizes=59"], "59 isn't a number from 60"), (["--keys=3:a=b"], "there is no tree 3"), (["--keys=x"], "as 2:idle.mode"),
     (["--directions=up"], "up is none of tx, rx, fwd"), (["--plats=z"], "z is none of kvm, linux"),
 ])
 def test_trees_that_cannot_be_compared_are_refused(words, said, tmp_path):
@@ -583,7 +583,7 @@ def test_profile_shows_both_sides_for_each_system(tmp_path):
 
 
 @pytest.mark.parametrize("option, said", [
-    ("--systems=dpdk-nope", "dpdk-nope is none of ringloop-linux,"), ("--sizes=59", "59 isn't a list"),
+    ("--systems=dpdk-nope", "dpdk-nope is none of ringloop-linux,"), ("--sizes=59", "59 isn't a number from 60"),
     ("--directions=up", "up is none of tx, rx, fwd"), ("--rounds=-1", "--rounds is at least 1"),
 ])
 def test_profile_refuses_what_it_cannot_measure(option, said):
