@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 
 import distance
 import report
@@ -19,6 +20,11 @@ STATUS_TEXT = (
     "Status: 0 measured, 1 nothing could be measured, 2 wrong usage or packages missing, 130\n"
     "interrupted. QUICK=1 in the environment is --quick."
 )
+
+
+def ending(text):
+    """Of --help: text, such as how long it takes, and what a script's status says."""
+    return f"{textwrap.fill(text, 90)}\n{STATUS_TEXT}"
 
 
 def add_options(parser, page=False):

@@ -21,6 +21,7 @@ from testpmd import back_end
 
 QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 START_AND_DRAIN_S = 30
+TRIAL_S = 2  # what a trial takes beside its packets where nothing else runs
 # What is in flight waits in the transmit ring, in testpmd, or in the receive ring. With this one
 # the larger, no stall of either side, be it long, makes more packets come back than it has room for.
 RINGS = (1024, 256)  # receive, transmit
