@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the scripts of this folder share: options, installing, building, and what the machine lacks."""
 
+import argparse
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 
 import distance
 import report
@@ -17,6 +20,11 @@ STATUS_TEXT = (
     "Status: 0 measured, 1 nothing could be measured, 2 wrong usage or packages missing, 130\n"
     "interrupted. QUICK=1 in the environment is --quick."
 )
+
+
+def ending(text):
+    """Of --help: text, such as how long it takes, and what a script's status says."""
+    return f"{textwrap.fill(text, 90)}\n{STATUS_TEXT}"
 
 
 def add_options(parser, page=False):
@@ -34,6 +42,27 @@ def add_options(parser, page=False):
 def add_results(parser):
     parser.add_argument("--results", default=str(report.RESULTS), metavar="FOLDER",
                         help="where to write (default build/results; what is committed: bench/results)")
+
+
+def words_of(known):
+    """An option's type: a list with commas of words out of `known`."""
+    def parse_words(text):
+        for word in text.split(","):
+            if word not in known:
+                raise argparse.ArgumentTypeError(f"{word} is none of {', '.join(known)}")
+        return text.split(",")
+    return parse_words
+
+
+def sizes_of(*names):
+    """An option's type: a list with commas of frame sizes without CRC, or of these names."""
+    def parse_sizes(text):
+        words = text.split(",")
+        for word in words:
+            if word not in names and not (word.isdigit() and 60 <= int(word) <= 1514):
+                raise argparse.ArgumentTypeError(f"{word} isn't {' or '.join(['a number from 60 to 1514', *names])}")
+        return [word if word in names else int(word) for word in words]
+    return parse_sizes
 
 
 def parse(parser):
@@ -90,10 +119,22 @@ def conditions(needed_bytes=HUGE_NEEDED_BYTES):
     return ("tcg" if kvm_missing else "kvm"), huge, labels
 
 
-def ignore_signals():
-    """From here on a second Ctrl-C doesn't keep anything from being ended."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+def tell_time(what, seconds):
+    """What is about to be measured, and how long that takes where nothing else runs."""
+    about = f"{max(1, round(seconds / 10))}0 s" if seconds < 100 else f"{round(seconds / 60)} min"
+    print(f"{what}: about {about}", flush=True)
+
+
+@contextlib.contextmanager
+def unbroken():
+    """In here a second Ctrl-C doesn't keep anything from being ended."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
 
 
 def write(args, name, title, facts, table, notes, commands, rows):

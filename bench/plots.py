@@ -21,7 +21,7 @@ LEFT_OUT = "Hollow: windows with the cores nearer or farther apart than in most,
 def color(system):
     if not system.startswith("ringloop"):
         return RIVAL if system.startswith("dpdk") else OTHER
-    return OURS_3 if system.endswith("-linux") else OURS_2 if system.endswith("-poll") else OURS
+    return OURS_3 if system.removesuffix("-split").endswith("-linux") else OURS_2 if system.endswith("-poll") else OURS
 
 
 def ratio_points(rows, row):
@@ -134,8 +134,8 @@ def packet_rates(pyplot, rows, facts):
         told = ("This result keeps no rounds. Dot: ratio of the medians; line: our lowest and highest window over"
                 " DPDK's median, so a change of the machine's speed is in it.")
     below = footer(facts, told, LEFT_OUT if any_apart(rows) else "")
-    looks = dict(zip(names, ((OURS, "o"), (OURS_2, "s"), (OURS_3, "^"), (OTHER, "D"))))
-    looks |= dict(zip(limits, ((OURS, "_"), (OURS_3, "_"))))
+    looks = dict(zip(names, ((OURS, "o"), (OURS_2, "s"), (OURS_3, "^"), (OTHER, "D"), (OTHER, "v"))))
+    looks |= dict(zip(limits, ((OURS, "_"), (OURS_3, "_"), (OTHER, "_"), (OTHER, "x"))))
     handles = [pyplot.Line2D([], [], color=tint, marker=mark, label=name) for name, (tint, mark) in looks.items()]
     title = f"Packet rate: times the best of {peers} DPDK virtio-user variants"
     figure, axes = frame(pyplot, title, below, 1, len(directions), (4.0 * len(directions) + 0.4, 4.0), handles,

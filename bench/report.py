@@ -141,6 +141,14 @@ def cores_ns(row):
     return [text, ", ".join(f"{others.count(state)} {state}" for state in dict.fromkeys(others))]
 
 
+def ratio_and_spread(ratios):
+    """The median; the lowest and the highest round beside it if they differ."""
+    if not ratios:
+        return ""
+    low, middle, high = (f"{ratio:.2f}" for ratio in (min(ratios), statistics.median(ratios), max(ratios)))
+    return middle if low == high else f"{middle} ({low}-{high})"
+
+
 def rate_table(rows, frame_bytes, failures):
     """The table of bench/pktgen. frame_bytes: the mean frame that was measured, by (direction, size)."""
     header = ["direction, size, system", "Mpps", "min", "max", "of best DPDK", "round by round", "of ideal"]
@@ -154,8 +162,9 @@ def rate_table(rows, frame_bytes, failures):
             lines.append([name, why, *[""] * (len(header) - 2)])
             continue
         cells = [f"{row[key]:.2f}" for key in ("mpps_median", "mpps_min", "mpps_max")]
-        ratios = row["ratio_to_best_dpdk"], paired_ratio(rows, row), row["share_of_ideal"]
+        ratios = [row["ratio_to_best_dpdk"], row["share_of_ideal"]]
         cells += ["" if value is None else f"{value:.2f}" for value in ratios]
+        cells.insert(-1, ratio_and_spread(counted_ratios(rows, row)[0]))
         for gbps in LINKS_GBPS:
             share = row["mpps_median"] / line_rate_mpps(frame_bytes[row["direction"], size], gbps)
             cells.append(f"{share:.0%}")

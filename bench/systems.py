@@ -51,6 +51,14 @@ def set_size(testpmd, size):
         testpmd.ask(f"set txpkts {size}")
 
 
+def named(members, text, hidden=()):
+    """Those whose names contain a word of `text`, a list with commas; all if it is empty. One of `hidden`
+    only if a word is its whole name."""
+    words = text.split(",") if text else [""]
+    return [member for member in members
+            if member.name in words or (member not in hidden and any(word in member.name for word in words))]
+
+
 did_not_build = set()  # paths of programs whose build failed in this run
 PEER = os.path.join(ROOT, "build", "bench", "dpdk_peer")
 

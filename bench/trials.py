@@ -21,6 +21,7 @@ from testpmd import back_end
 
 QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 START_AND_DRAIN_S = 30
+TRIAL_S = 2  # what a trial takes beside its packets where nothing else runs
 # What is in flight waits in the transmit ring, in testpmd, or in the receive ring. With this one
 # the larger, no stall of either side, be it long, makes more packets come back than it has room for.
 RINGS = (1024, 256)  # receive, transmit
@@ -56,8 +57,10 @@ class Bed:
             *(DpdkPeer(name, f"{self._folder}/{name}", core, huge, rings=RINGS)
               for name in systems.VIRTIO_USER_VARIANTS),
         ]
-        if wanted:
-            self.systems = [s for s in self.systems if any(w in s.name for w in wanted.split(","))]
+        self.systems = systems.named(self.systems, wanted)
+        if not self.systems:
+            shutil.rmtree(self._folder)
+            raise SystemGone(f"no system's name contains one of {wanted}")
         self._process = None
         self.commands = {}
         sockets = [system.socket for system in self.systems]
@@ -74,12 +77,12 @@ class Bed:
         return self
 
     def __exit__(self, *_):
-        common.ignore_signals()
-        if self._process and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self.host.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with common.unbroken():
+            if self._process and self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self.host.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, system, rate, seconds, size):
         """One trial. Raises SystemGone if the system doesn't run or prints no result."""
