@@ -59,7 +59,7 @@ BOOT_KEY_RANGE(
     "rx, fwd: when fewer packets came than half a burst, so long until the next look; more "
     "packets come at once then, and a lone one may be as much later",
     0, WAIT_MAX_NS);
-BOOT_KEY_RANGE("wait.load", boot_parse_u64, &options.wait_load_ns, "6000", "ns",
+BOOT_KEY_RANGE("wait.load", boot_parse_u64, &options.wait_load_ns, "10000", "ns",
                "the same where 24 packets and more come in this time; no longer than half the "
                "receive ring takes to fill",
                0, WAIT_MAX_NS);
