@@ -71,6 +71,7 @@ class Turns:
         self.systems, self.failures, self.commands = members, {}, {}
         self._settle_s, self._records, self._side_by_side = settle_s, records, side_by_side
         self._direction = self._size = None
+        self._windows = self._disturbed = 0
         self._host_core = systems.cores()[0]
         self._host = back_end([system.socket for system in members], self._host_core, huge)
         self.commands["vhost side"] = shlex.join(self._host.command)
@@ -98,6 +99,12 @@ class Turns:
         self.failures[system.name] = " ".join(str(error).split())[:400]
         print(f"{system.name} doesn't run: {self.failures[system.name]}", flush=True)
         system.close()
+
+    def notes(self):
+        """What is to be told below a table: whether others were at work, and who didn't run."""
+        busy = [f"Not a quiet machine: in {self._disturbed} of {self._windows} windows other programs took"
+                " more than 5 % of the vhost side's core."] if self._disturbed else []
+        return busy + [f"{name} didn't run: {why}" for name, why in self.failures.items()]
 
     def connect(self, direction, size, members=None):
         """Gets the systems, all that run unless told, ready for it, connected and held still. One that
@@ -154,6 +161,8 @@ class Turns:
         if packets == 0:
             raise SystemGone(f"{system.name} moved no packet in {PATIENCE_S} s ({direction})")
         check_frame(direction, self._size, frame, packets)
+        self._windows += 1
+        self._disturbed += share < UNDISTURBED_SHARE
         cores_ns = before_ns, distance.now_ns()
         return Window(getattr(rate, f"{side}_mpps"), frame, cores_ns, testpmd_cycles(stopped), share)
 

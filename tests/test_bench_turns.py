@@ -81,3 +81,12 @@ def test_a_system_that_there_is_not_is_refused(script, status):
         return
     assert done.returncode == status and "no system's name contains" in done.stdout, done.stdout
     assert "ringloop-linux-splt" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_a_busy_machine_and_who_did_not_run_are_told():
+    bed = turns.Turns.__new__(turns.Turns)  # without a vhost side
+    bed._windows, bed._disturbed, bed.failures = 4, 0, {}
+    assert bed.notes() == []
+    bed._disturbed, bed.failures = 1, {"two": "it ended"}
+    busy, gone = bed.notes()
+    assert "in 1 of 4 windows" in busy and gone == "two didn't run: it ended"
