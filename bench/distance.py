@@ -4,7 +4,7 @@
 A host may move its virtual processors so that a cache line takes several times as long from one to the
 other, for seconds or minutes, and with it every rate of two cores changes. So each window is measured
 between two looks at that time (distance.c), and states() tells from all of a run which windows belong
-together. Nothing else decides that.
+together. Nothing else decides that, but that other programs had a part of a core meanwhile.
 """
 
 import statistics
@@ -20,6 +20,7 @@ DEADLINE_S = 10
 # machine, 260 to 320 on another.
 ALIKE = 1.6
 USUAL, NEARER, FARTHER, CHANGED, UNKNOWN = "usual", "nearer", "farther", "changed", "unknown"
+DISTURBED = "disturbed"
 
 problems = []  # why a distance isn't known, once each; they belong below a result's table
 
@@ -47,14 +48,14 @@ def now_ns(cores=None):
 def states(windows):
     """(the usual time in ns, [a state a window]) of a run.
 
-    windows     (ns before, ns after) of each window
+    windows     (ns before, ns after) of each window; None if other programs had a part of a core
     usual       the time around which most of the run's looks are
     a state     USUAL, NEARER or FARTHER, if both looks agree; CHANGED if they don't; UNKNOWN
-                if one is missing
+                if one is missing; DISTURBED for None
     """
-    looks = sorted(ns for window in windows for ns in window if ns is not None)
+    looks = sorted(ns for window in windows if window for ns in window if ns is not None)
     if not looks:
-        return None, [UNKNOWN] * len(windows)
+        return None, [UNKNOWN if window else DISTURBED for window in windows]
 
     def around(ns):
         return [other for other in looks if max(ns, other) < ALIKE * min(ns, other)]
@@ -71,7 +72,7 @@ def states(windows):
             return UNKNOWN
         return word(before) if word(before) == word(after) else CHANGED
 
-    return usual, [state(*window) for window in windows]
+    return usual, [state(*window) if window else DISTURBED for window in windows]
 
 
 def summary(windows):
@@ -95,13 +96,13 @@ def counted(groups):
     """The state whose windows are compared where several systems were measured in turn.
 
     groups holds the states of each system's windows. It is the usual state if all systems have a window
-    in it, else the one that most systems, then most windows, were measured in. CHANGED counts only if
-    there is nothing else.
+    in it, else the one that most systems, then most windows, were measured in. CHANGED and DISTURBED count
+    only if there is nothing else.
     """
     groups = [group for group in groups if group]
 
     def weight(state):
-        return state != CHANGED, sum(state in group for group in groups), state == USUAL, \
+        return state not in (CHANGED, DISTURBED), sum(state in group for group in groups), state == USUAL, \
             sum(group.count(state) for group in groups)
 
     return max((state for group in groups for state in group), key=weight, default=UNKNOWN)

@@ -28,7 +28,8 @@ def summarize(samples, cores=None):
     """Rows for the JSON file.
 
     samples     {(system, direction, size): [mpps of each round]}
-    cores       {the same: [(ns before, ns after) of each round]}, how far apart the cores were
+    cores       {the same: [(ns before, ns after) of each round]}, how far apart the cores were; None for a
+                window in which other programs had a part of the vhost side's core
 
     The numbers are of the windows in one state (distance.py), which a row names; all windows are in
     mpps_rounds. ratio_to_best_dpdk compares medians of one direction and size, share_of_ideal is the median
@@ -57,8 +58,8 @@ def summarize(samples, cores=None):
                 "cores": state if state in states[key] else distance.CHANGED if seen else None,
                 "mpps_rounds": [rounded(value) for value in values],
                 "cores_rounds": states[key],
-                "cores_ns_before": [before for before, _ in cores[key]],
-                "cores_ns_after": [after for _, after in cores[key]],
+                "cores_ns_before": [window and window[0] for window in cores[key]],
+                "cores_ns_after": [window and window[1] for window in cores[key]],
                 "share_of_ideal": None,
             }
         )
@@ -95,7 +96,7 @@ def paired_ratios(rows, row, to=best_peer):
         return []
     rounds = zip(row["mpps_rounds"], best["mpps_rounds"], row["cores_rounds"], best["cores_rounds"])
     return [(ours / theirs, state) for ours, theirs, state, other in rounds
-            if state == other != distance.CHANGED and theirs > 0]
+            if state == other and state not in (distance.CHANGED, distance.DISTURBED) and theirs > 0]
 
 
 def counted_ratios(rows, row, to=best_peer):

@@ -186,8 +186,14 @@ def rounds(turns, number, window_s, members=None, after=lambda round_, system, w
     return seen
 
 
+def apart(window):
+    """How far apart the cores of a Window were, as distance.states() takes it."""
+    return window.cores_ns if window.host_share >= UNDISTURBED_SHARE else None
+
+
 def keep(seen, samples, cores, *place):
-    """Files the rates that rounds() returned, and how far apart the cores were, by (system, *place)."""
+    """Files the rates that rounds() returned, and how far apart the cores were (distance.py), by (system,
+    *place)."""
     for name, windows in seen.items():
         samples[name, *place] = [window.mpps for window in windows if window]
-        cores[name, *place] = [window.cores_ns for window in windows if window]
+        cores[name, *place] = [apart(window) for window in windows if window]

@@ -139,6 +139,8 @@ def test_images_are_compared_with_the_ideal_image_and_processes_with_the_process
     ([(260, 320), (262, 265), (300, 259)], 263.5, ["usual", "usual", "usual"]),
     ([NEAR, (None, 93), (None, None)], 93, ["usual", "unknown", "unknown"]),
     ([(None, None)], None, ["unknown"]),
+    ([NEAR, None, NEAR], 93.5, ["usual", "disturbed", "usual"]),
+    ([None], None, ["disturbed"]),
     ([], None, []),
 ])
 def test_windows_are_told_apart_by_the_distance_of_their_cores(windows, usual, states):
@@ -153,7 +155,7 @@ def test_distances_are_summed_up_in_words():
 def test_systems_are_compared_in_a_state_that_all_were_measured_in():
     assert distance.counted([["usual", "farther"], ["farther", "usual"]]) == "usual"
     assert distance.counted([["farther", "usual"], ["farther", "farther"], []]) == "farther"
-    assert distance.counted([["changed"], ["changed", "nearer"]]) == "nearer"
+    assert distance.counted([["changed", "disturbed"], ["changed", "disturbed", "nearer"]]) == "nearer"
     assert distance.counted([["changed"], ["changed"]]) == "changed"
     assert distance.counted([[], []]) == "unknown"
 
@@ -170,6 +172,14 @@ def test_a_rate_is_of_the_windows_in_one_state_and_the_others_are_told():
     assert report.cores_ns(ours) == ["94", "1 farther"]
     line = report.rate_table(rows, {("tx", 64): 64}, {}).splitlines()[2]
     assert [cell.strip() for cell in line.split("|")[-3:-1]] == ["94", "1 farther"]
+
+
+def test_a_window_in_which_others_had_the_core_is_left_out_and_told():
+    ours, peer = ("ringloop-kvm", "tx", 64), ("dpdk-split", "tx", 64)
+    rows = report.summarize({ours: [20, 5, 22], peer: [10, 10, 1]}, {ours: [NEAR, None, NEAR], peer: [NEAR, NEAR, None]})
+    assert [row["mpps_median"] for row in rows] == [21, 10]
+    assert report.paired_ratios(rows, rows[0]) == [(2, "usual")]
+    assert report.cores_ns(rows[0]) == ["94", "1 disturbed"]
 
 
 def test_where_a_system_has_no_window_in_the_usual_state_another_counts_for_all():
@@ -445,7 +455,9 @@ def test_a_short_run_has_a_row_for_everything(tmp_path):
             assert len(row["mpps_rounds"]) == len(row["cores_ns_before"]) == len(row["cores_ns_after"]) == 1
     for name in ("dpdk-split", "ideal-linux"):
         assert any(row["mpps_median"] for row in rows if row["system"] == name)
-    assert any(row["share_of_ideal"] for row in rows if row["system"] == "ringloop-linux")
+    # A window beside other work, or in which the cores moved, is compared with none.
+    assert any(row["share_of_ideal"] or row["cores"] in ("changed", "disturbed", "unknown") for row in rows
+               if row["system"] == "ringloop-linux")
     assert (tmp_path / "pktgen.csv").read_text().count("\n") == len(rows) + 1
 
 
@@ -461,7 +473,8 @@ def test_trees_are_compared_in_rounds_of_one_state():
     assert (row["ratio"], row["ratio_lowest"], row["ratio_highest"]) == (1.15, 1.1, 1.2)
     assert (row["rounds"], row["rounds_counted"], row["rounds_above_1"]) == (4, 2, 2)
     assert "2 of 2" in alternate.table([row], "Mpps")
-    row = alternate.ratio_rows(args, "rx 64", values, cores, [(old, 0)])[0]  # others had the vhost side's core
+    cores[old][0] = None  # others had the vhost side's core
+    row = alternate.ratio_rows(args, "rx 64", values, cores)[0]
     assert (row["by_round"], row["ratio"]) == (["(1.200)", "1.100", "(4.000)", "-"], 1.1)
 
 

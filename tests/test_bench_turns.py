@@ -26,7 +26,7 @@ class FakeTurns:
         self.turns.append(system.name)
         if self.turns.count("two") == 2 and system.name == "two":
             raise SystemGone("it ended")
-        return turns.Window(len(self.turns), 64, (90, 91), None, window_s)
+        return turns.Window(len(self.turns), 64, (90, 91), None, 1)
 
     def give_up(self, system, error):
         self.failures[system.name] = str(error)
@@ -41,6 +41,7 @@ def test_every_second_round_is_in_reverse_and_what_ended_has_no_more_turns():
     samples, cores = {}, {}
     turns.keep(seen, samples, cores, "rx", 64)
     assert samples == {("one", "rx", 64): [1, 4, 5], ("two", "rx", 64): [2]}
+    assert turns.apart(seen["one"][0]._replace(host_share=0.9)) is None
     assert cores == {("one", "rx", 64): [(90, 91)] * 3, ("two", "rx", 64): [(90, 91)]}
 
 
