@@ -185,7 +185,8 @@ def interrupt_table(rates, directions):
 
 def short_table(rows):
     """For docs/performance.md: a line a direction and size; ours, DPDK's best, the ideal front end if it
-    ran, and the ratios round by round. Where the windows aren't in the run's usual state a line says so."""
+    ran, and the ratios round by round, those to DPDK with the lowest and highest. Where the windows aren't in
+    the run's usual state a line says so."""
     names = list(dict.fromkeys(row["system"] for row in rows))
     ours = [name for name in names if not name.startswith((PEER_PREFIX, IDEAL_PREFIX))]
     limits = [name for name in names if name.startswith(IDEAL_PREFIX)]
@@ -202,12 +203,11 @@ def short_table(rows):
             return [f"{of[name]['mpps_median']:.1f}" if name in of and of[name]["mpps_median"] is not None else "not run"
                     for name in some]
 
-        def ratios(to):
-            found = [paired_ratio(rows, of[name], to) if name in of else None for name in ours]
-            return ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
-
+        shares = [paired_ratio(rows, of[name], ideal) if name in of else None for name in ours]
+        spread = [ratio_and_spread(counted_ratios(rows, of[name])[0]) if name in of else "" for name in ours]
         cells = rates(ours) + ([f"{best['mpps_median']:.1f}", best["system"]] if best else ["not run", ""])
-        cells += ratios(best_peer) + rates(limits) + (ratios(ideal) if limits else [])
+        cells += spread + rates(limits)
+        cells += ["" if share is None else f"{share:.2f}" for share in shares] if limits else []
         lines.append([" ".join([direction, str(size), *(f"(cores {state})" for state in sorted(apart))]), *cells])
     return markdown(header, lines)
 

@@ -100,6 +100,7 @@ def test_paired_ratios_survive_a_change_of_speed():
     assert report.paired_ratio(rows, rows[0]) == 2
     assert plots.ratio_points(rows, rows[0]) == (2, 20 / 30, 2, [], True)
     assert "| 2.00 (0.67-2.00) |" in report.rate_table(rows, {("tx", 64): 64}, {}).splitlines()[2]
+    assert " 2.00 (0.67-2.00) |" in report.short_table(rows).splitlines()[2]
 
 
 def test_of_a_result_without_rounds_medians_are_drawn():
