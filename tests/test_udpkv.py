@@ -100,6 +100,13 @@ def test_it_serves_with_8_mib():
 
 
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_a_store_across_a_gib_that_is_memory_as_a_whole(machine, accel):
+    """The second GiB could be one page, which a KVM without hardware virtualization doesn't have."""
+    with udpkv("udpkv.mem=1100M", machine=machine, accel=accel, mem="2200M") as (vm, port):
+        many_requests(HOST, port, 2000)
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
 def test_it_serves_with_the_smallest_memory_that_works(machine):
     with udpkv(machine=machine, mem=SMALLEST) as (vm, port):
         many_requests(HOST, port, 5000)

@@ -6,7 +6,8 @@
  *   4 KiB      low memory: read, write
  *   1 MiB      the image: text read + execute; rodata read; data, bss, stacks read + write;
  *              a guard page below each stack: never mapped
- *   4 MiB ...  RAM and devices in 2 MiB pages: read, write
+ *   4 MiB ...  RAM and devices in 2 MiB pages: read, write. Not in pages of 1 GiB: on a KVM without
+ *              hardware virtualization CPUID tells of them and each access is a fault.
  *
  * The tables themselves are data. Later mappings only turn absent entries into present ones, which
  * needs no flush of the TLB, and so can be done in ring 3. The guard pages of other cores' stacks
@@ -79,15 +80,6 @@ static uint64_t *table_below(uint64_t *entry)
     return (uint64_t *)(uintptr_t)(*entry & ADDRESS);
 }
 
-static bool has_gib_pages(void)
-{
-    static int known;
-
-    if (known == 0)
-        known = cpuid(0x80000001).edx & 1u << 26 ? 2 : 1;
-    return known == 2;
-}
-
 void paging_map(uint64_t phys, uint64_t len, bool uncached)
 {
     uint64_t flags = PTE_DATA | PTE_LARGE | (uncached ? PTE_UNCACHED : 0);
@@ -98,13 +90,6 @@ void paging_map(uint64_t phys, uint64_t len, bool uncached)
     while (phys < end) {
         uint64_t *pdpt = table_below(&table_pml4[phys / GIB / TABLE_ENTRIES]);
         uint64_t *gib = &pdpt[phys / GIB % TABLE_ENTRIES];
-        bool whole = phys % GIB == 0 && end - phys >= GIB;
-        if (!(*gib & PTE_PRESENT) && whole && has_gib_pages())
-            *gib = phys | flags;
-        if (*gib & PTE_LARGE) {
-            phys = ALIGN_DOWN(phys, GIB) + GIB;
-            continue;
-        }
         uint64_t *large = &table_below(gib)[phys / LARGE_PAGE % TABLE_ENTRIES];
         if (!(*large & PTE_PRESENT))
             *large = phys | flags;
@@ -123,14 +108,14 @@ RUNS_SELDOM void paging_map_memory(void)
     memory_is_mapped();
 }
 
-/* Makes of an entry that maps a large page a table of entries that map smaller ones. */
-static uint64_t *split(uint64_t *entry, uint64_t step)
+/* Makes of an entry that maps a large page a table of entries that map small ones. */
+static uint64_t *split(uint64_t *entry)
 {
     if (*entry & PTE_LARGE) {
-        uint64_t first = step == PAGE_SIZE ? *entry & ~(uint64_t)PTE_LARGE : *entry;
+        uint64_t first = *entry & ~(uint64_t)PTE_LARGE;
         uint64_t *table = memory_table_page();
         for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
-            table[i] = first + i * step;
+            table[i] = first + i * PAGE_SIZE;
         *entry = (uintptr_t)table | PTE_TABLE;
     }
     return table_below(entry);
@@ -140,8 +125,8 @@ void paging_guard(const void *page)
 {
     uint64_t at = (uintptr_t)page;
     uint64_t *pdpt = table_below(&table_pml4[at / GIB / TABLE_ENTRIES]);
-    uint64_t *pd = split(&pdpt[at / GIB % TABLE_ENTRIES], LARGE_PAGE);
-    uint64_t *pt = split(&pd[at / LARGE_PAGE % TABLE_ENTRIES], PAGE_SIZE);
+    uint64_t *pd = table_below(&pdpt[at / GIB % TABLE_ENTRIES]);
+    uint64_t *pt = split(&pd[at / LARGE_PAGE % TABLE_ENTRIES]);
 
     pt[at / PAGE_SIZE % TABLE_ENTRIES] = 0;
 }
