@@ -63,11 +63,19 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_UDP_CHECKSUM] = "udp_checksum",
 };
 
+static void take_address(struct inet *inet, struct ipv4_prefix prefix)
+{
+    inet->prefix = prefix;
+    inet->ip_number = prefix.address ? prefix.address : UINT64_MAX;
+    inet->broadcast = ipv4_prefix_broadcast(prefix);
+}
+
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
 {
+    const bool none = prefix.address == 0 && prefix.len == INET_NO_ADDRESS.len;
     char text[IPV4_TEXT_BYTES];
 
-    if (!ipv4_prefix_is_host(prefix))
+    if (!none && !ipv4_prefix_is_host(prefix))
         boot_misconfigured(
             "%s/%u can't be a host's address; give one that is unicast and neither its network's "
             "first nor its last.",
@@ -75,8 +83,15 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     memset(inet, 0, sizeof *inet);
     inet->mac_number = eth_mac_number(mac);
     eth_mac_copy(inet->mac, mac);
-    inet->prefix = prefix;
-    inet->broadcast = ipv4_prefix_broadcast(prefix);
+    take_address(inet, prefix);
+}
+
+void inet_set_address(struct inet *inet, struct ipv4_prefix prefix)
+{
+    take_address(inet, prefix);
+    inet_arp_forget(inet);
+    if (inet_has_address(inet))
+        inet_arrived(inet);
 }
 
 /* A length from a header. The empty asm keeps the compiler from reading it a second time later. */
@@ -196,7 +211,7 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     if (unlikely(ip->time_to_live == 0))
         return inet_drop(inet, INET_DROP_IP_TTL);
     uint32_t destination = be32(ip->destination_address);
-    if (unlikely(destination != inet->prefix.address)) {
+    if (unlikely(destination != inet->ip_number)) {
         bool all = destination == inet->broadcast || destination == IPV4_BROADCAST;
         return inet_drop(inet, all ? INET_DROP_IP_BROADCAST : INET_DROP_IP_DESTINATION);
     }

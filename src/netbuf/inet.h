@@ -37,6 +37,9 @@ enum {
 /* The address that the command line gives with net.ip: an app that uses this header has the key. */
 extern struct ipv4_prefix inet_ip;
 
+/* What stands for the address of a host that has none (yet). It holds no address of the network. */
+#define INET_NO_ADDRESS ((struct ipv4_prefix){.address = 0, .len = 32})
+
 /* Why a packet went no further. inet_drop_names has a word for each. */
 enum inet_drop {
     INET_DROP_CHAIN,           /* a chained packet that doesn't fit into its first buffer */
@@ -97,7 +100,8 @@ struct inet {
     uint64_t mac_number; /* eth_mac_number of mac */
     uint8_t mac[ETH_MAC_BYTES];
     uint16_t next_identification;
-    struct ipv4_prefix prefix; /* our address and network */
+    uint64_t ip_number;        /* prefix.address, or a number that is no packet's while it is 0 */
+    struct ipv4_prefix prefix; /* our address and network, or INET_NO_ADDRESS */
     uint32_t broadcast;        /* the network's */
     bool has_packets;          /* inet_next_packet has something to send now */
     uint8_t announcements;     /* still to be made, the next one at announce_ns */
@@ -132,8 +136,21 @@ enum inet_verdict {
     INET_UDP,     /* a UDP datagram for the app */
 };
 
-/* Sets up *inet. Ends the image, as boot_misconfigured does, if no host can have prefix.address. */
+/* Sets up *inet. Ends the image, as boot_misconfigured does, if no host can have prefix.address,
+ * which INET_NO_ADDRESS leaves open. */
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix);
+
+static inline bool inet_has_address(const struct inet *inet)
+{
+    return inet->prefix.address != 0;
+}
+
+/*
+ * From now on the host has this address, which a host can have, and announces it; or none, with
+ * INET_NO_ADDRESS: then it answers nobody, and what is in flight to the address it had is dropped.
+ * What it knew of neighbours it forgets, as they may be others. Between two calls of inet_input.
+ */
+void inet_set_address(struct inet *inet, struct ipv4_prefix prefix);
 
 /*
  * Looks at one packet that was received, from its Ethernet header at nb->data on. A chained packet

@@ -124,12 +124,12 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
         arp.hln != ETH_MAC_BYTES || arp.pln != sizeof arp.spa ||
         (op != ARP_OP_REQUEST && op != ARP_OP_REPLY))
         return inet_drop(inet, INET_DROP_ARP_FORMAT);
-    if (spa == inet->prefix.address)
+    if (spa == inet->ip_number)
         return inet_drop(inet, INET_DROP_ARP_CONFLICT);
     /* A sender without an address asks whether it can have ours: it must be told no, but there is
      * nothing to learn (RFC 5227, section 2.1.1). */
     const bool probe = spa == 0 && op == ARP_OP_REQUEST;
-    const bool about_us = be32(arp.tpa) == inet->prefix.address;
+    const bool about_us = be32(arp.tpa) == inet->ip_number;
     const bool sender_can_be = inet_mac_plausible(inet, eth_mac_number(arp.sha)) &&
                                (probe || inet_ip_plausible(inet, spa));
     if (sender_can_be && !probe)
@@ -181,7 +181,7 @@ enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gatewa
     const uint32_t hop = ipv4_prefix_has(inet->prefix, ip) ? ip : gateway;
 
     inet->now_ns = now_ns;
-    if (!inet_ip_plausible(inet, hop))
+    if (!inet_has_address(inet) || !inet_ip_plausible(inet, hop))
         return INET_NO_WAY;
     struct inet_arp_entry *entry = arp_find(inet, hop);
     if (!entry)
@@ -205,8 +205,18 @@ enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gatewa
 /* --- packets that the host sends by itself ------------------------------------------------------
  */
 
+void inet_arp_forget(struct inet *inet)
+{
+    memset(inet->arp, 0, sizeof inet->arp);
+    memset(inet->arp_next, 0, sizeof inet->arp_next);
+    inet->arp_asked = 0;
+    inet->announcements = 0;
+}
+
 void inet_arrived(struct inet *inet)
 {
+    if (!inet_has_address(inet))
+        return;
     inet->announcements = ANNOUNCE_COUNT;
     inet->announce_ns = 0;
     inet->has_packets = true;

@@ -33,4 +33,7 @@ static inline void inet_eth_build(const struct inet *inet, struct eth_header *et
 /* An ARP packet: learns from it and makes it the answer, if it wants one (inet_arp.c). */
 enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb);
 
+/* Nothing is known of neighbours, asked or to be announced any more. */
+void inet_arp_forget(struct inet *inet);
+
 #endif

@@ -258,3 +258,47 @@ TEST(inet_icmp_drops)
     CHECK_DROP("icmp_checksum");
     CHECK_STR(why(NETBUF_CSUM_GOOD), "icmp_checksum"); /* devices don't look at ICMP */
 }
+
+TEST(inet_without_an_address_answers_nobody)
+{
+    init();
+    inet_set_address(&inet, INET_NO_ADDRESS);
+    make_arp(ARP_OP_REQUEST);
+    for (uint32_t i = 0; i < 3; i++) { /* for the address that it had, 0.0.0.0, everybody */
+        static const uint32_t to[] = {OUR_IP, 0, IPV4_BROADCAST};
+        make_udp(9);
+        ip->destination_address = be32(to[i]);
+        seal();
+        CHECK_EQ(input(0, 0), INET_DROPPED);
+        make_arp(ARP_OP_REQUEST);
+        arp->tpa = be32(to[i]);
+        CHECK_EQ(input(0, 0), INET_DROPPED);
+    }
+    CHECK_EQ(inet.drops[INET_DROP_IP_DESTINATION] + inet.drops[INET_DROP_IP_BROADCAST], 3);
+    CHECK_EQ(inet.drops[INET_DROP_ARP_TARGET], 3);
+    make_arp(ARP_OP_REQUEST); /* a probe by who has no address either is no conflict */
+    arp->spa = 0;
+    CHECK_EQ(input(0, 0), INET_DROPPED);
+    CHECK_EQ(inet.drops[INET_DROP_ARP_TARGET], 4);
+    inet_arrived(&inet);
+    CHECK(!inet_next_packet(&inet, 1, &packet));
+    CHECK_EQ(inet_resolve(&inet, PEER_IP, PEER_IP, 1, (uint8_t[ETH_MAC_BYTES]){0}), INET_NO_WAY);
+}
+
+TEST(inet_takes_another_address_and_announces_it)
+{
+    const struct ipv4_prefix other = {OUR_IP + 9, 16};
+
+    init();
+    inet_set_address(&inet, other);
+    packet = (struct netbuf){.data = buffer, .start = buffer, .buf_bytes = 128};
+    CHECK(inet_next_packet(&inet, 1, &packet));
+    memcpy(raw, buffer, 42);
+    CHECK_EQ(be32(arp->spa), OUR_IP + 9);
+    CHECK_EQ(be32(arp->tpa), OUR_IP + 9);
+    make_udp(9);
+    CHECK_EQ(input(0, 0), INET_DROPPED);
+    ip->destination_address = be32(OUR_IP + 9);
+    seal();
+    CHECK_EQ(input(0, 0), INET_UDP);
+}
