@@ -172,6 +172,7 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
     uint32_t len = read_length(&header->length);
     if (unlikely(len < sizeof *header || len > ip_payload_len))
         return inet_drop(inet, INET_DROP_UDP_LENGTH);
+    udp->from.family = INET_IPV4;
     udp->from.ip = source;
     udp->from.port = be16(header->source_port);
     udp->from.local_port = be16(header->destination_port);

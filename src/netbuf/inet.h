@@ -8,7 +8,7 @@
  *         switch (inet_input(&inet, nb, &udp)) {
  *         case INET_DROPPED: free nb
  *         case INET_REPLY:   send nb
- *         case INET_UDP:     free nb, or write an answer behind INET_UDP_HEADROOM and
+ *         case INET_UDP:     free nb, or write an answer behind inet_udp_headroom(&udp.from) and
  *                            inet_udp_build(&inet, nb, &udp.from, len, offload), send nb
  *         }
  *
@@ -25,12 +25,14 @@
 
 #include "netbuf/eth.h"
 #include "netbuf/ipv4.h"
+#include "netbuf/ipv6.h"
 #include "netbuf/netbuf.h"
 
 enum {
-    INET_UDP_HEADROOM = 42, /* from nb->data to a UDP payload: Ethernet, IPv4 and UDP header */
-    INET_ARP_ENTRIES = 64,  /* neighbours */
-    INET_ARP_ASKED = 32,    /* of them, those that the app asked for at most */
+    INET_UDP_HEADROOM = 42,   /* from nb->data to a UDP payload: Ethernet, IPv4 and UDP header */
+    INET_UDP_HEADROOM_6 = 62, /* the same with an IPv6 header */
+    INET_ARP_ENTRIES = 64,    /* neighbours */
+    INET_ARP_ASKED = 32,      /* of them, those that the app asked for at most */
     INET_TTL = 64,
 };
 
@@ -115,18 +117,28 @@ struct inet {
     struct inet_arp_entry arp[INET_ARP_ENTRIES];
 };
 
+enum inet_family { INET_IPV4, INET_IPV6 };
+
 /* The other end of an exchange of UDP datagrams. */
 struct inet_peer {
-    uint32_t ip;
+    uint32_t ip; /* with INET_IPV4 */
     uint16_t port;
     uint16_t local_port; /* ours */
     uint8_t mac[ETH_MAC_BYTES];
+    uint8_t family;                     /* enum inet_family */
+    struct ipv6_address ip6, local_ip6; /* with INET_IPV6: the peer's address and ours */
 };
+
+/* From nb->data to the payload of a datagram from or to a peer. */
+static inline uint32_t inet_udp_headroom(const struct inet_peer *peer)
+{
+    return peer->family == INET_IPV4 ? INET_UDP_HEADROOM : INET_UDP_HEADROOM_6;
+}
 
 /* A datagram as inet_input found it. */
 struct inet_udp {
     struct inet_peer from;
-    uint8_t *payload; /* nb->data + INET_UDP_HEADROOM */
+    uint8_t *payload; /* nb->data + inet_udp_headroom(&from) */
     uint32_t payload_len;
 };
 
@@ -170,10 +182,10 @@ static inline uint32_t inet_udp_room(const struct netbuf *nb)
 
 /*
  * Makes nb a UDP datagram to a peer: writes the headers to nb->data and sets the length and the
- * flags. The payload of payload_len bytes already lies at nb->data + INET_UDP_HEADROOM; the caller
- * has seen to it that it fits the buffer and the MTU. nb is the buffer that brought a request, for
- * a reply in place, or a fresh one, for a further datagram. With csum_offload, for a device with
- * NETDEV_OFFLOAD_TX_CSUM, the checksum is left to the device.
+ * flags. The payload of payload_len bytes already lies at nb->data + inet_udp_headroom(to); the
+ * caller has seen to it that it fits the buffer and the MTU. nb is the buffer that brought a
+ * request, for a reply in place, or a fresh one, for a further datagram. With csum_offload, for a
+ * device with NETDEV_OFFLOAD_TX_CSUM, the checksum is left to the device.
  */
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                     uint32_t payload_len, bool csum_offload);

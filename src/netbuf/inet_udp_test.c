@@ -174,7 +174,7 @@ TEST(inet_udp_never_sends_checksum_zero)
         init();
         packet = (struct netbuf){.data = buffer, .start = buffer, .buf_bytes = sizeof buffer};
         memcpy(buffer + INET_UDP_HEADROOM, payload, 2);
-        struct inet_peer to = {PEER_IP, PEER_PORT, OUR_PORT, {0}};
+        struct inet_peer to = {.ip = PEER_IP, .port = PEER_PORT, .local_port = OUR_PORT};
         eth_mac_copy(to.mac, peer_mac);
         inet_udp_build(&inet, &packet, &to, 2, false);
         memcpy(&checksum, packet.data + 40, 2);
@@ -186,7 +186,7 @@ TEST(inet_udp_never_sends_checksum_zero)
 
 TEST(inet_udp_that_does_not_fit_its_buffer_is_a_bug)
 {
-    struct inet_peer to = {PEER_IP, PEER_PORT, OUR_PORT, {0}};
+    struct inet_peer to = {.ip = PEER_IP, .port = PEER_PORT, .local_port = OUR_PORT};
 
     init();
     packet = (struct netbuf){.data = buffer + 64, .start = buffer, .buf_bytes = 256};

@@ -2,7 +2,7 @@
 /* server.c - memcached's UDP protocol over packet buffers; see server.h. */
 #include "apps/udpkv/server.h"
 
-_Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
+_Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM_6 + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
 
 /* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
@@ -26,6 +26,7 @@ struct answer {
     struct server *server;
     struct netbuf **parts; /* the datagrams so far, at the end of the burst to send */
     uint32_t count, room;
+    uint32_t headroom; /* inet_udp_headroom of the client */
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
 
@@ -105,17 +106,17 @@ RUNS_SELDOM void server_join(struct server *server, struct server *alone)
     server->text.next = &alone->text;
 }
 
-static uint8_t *part_header(struct netbuf *nb)
+static uint8_t *part_header(const struct answer *answer, struct netbuf *nb)
 {
-    return nb->data + INET_UDP_HEADROOM;
+    return nb->data + answer->headroom;
 }
 
 static inline void add_part(struct answer *answer, struct netbuf *nb)
 {
-    assert(netbuf_headroom(nb) + INET_UDP_HEADROOM + SERVER_PART_BYTES <= nb->buf_bytes);
+    assert(netbuf_headroom(nb) + answer->headroom + SERVER_PART_BYTES <= nb->buf_bytes);
     answer->parts[answer->count++] = nb;
-    answer->reply.at = part_header(nb) + SERVER_HEADER_BYTES;
-    answer->reply.end = part_header(nb) + answer->server->conf.part_bytes;
+    answer->reply.at = part_header(answer, nb) + SERVER_HEADER_BYTES;
+    answer->reply.end = part_header(answer, nb) + answer->server->conf.part_bytes;
 }
 
 static bool more_parts(struct reply *reply)
@@ -158,7 +159,7 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     struct server *server = answer->server;
 
     for (uint32_t i = 0; i < answer->count; i++) {
-        uint8_t *header = part_header(answer->parts[i]);
+        uint8_t *header = part_header(answer, answer->parts[i]);
         uint32_t len = server->conf.part_bytes;
         if (i + 1 == answer->count)
             len = (uint32_t)(answer->reply.at - header);
@@ -286,6 +287,7 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     answer.parts = out;
     answer.count = 0;
     answer.room = room;
+    answer.headroom = inet_udp_headroom(&udp->from);
     answer.hit = LIMIT_NONE;
     add_part(&answer, nb);
     server->requests++;
@@ -301,7 +303,8 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
         netbuf_free_bulk(answer.parts, answer.count);
         return 0;
     }
-    if (answer.reply.at == part_header(nb) + SERVER_HEADER_BYTES) { /* no command had an answer */
+    if (answer.reply.at ==
+        part_header(&answer, nb) + SERVER_HEADER_BYTES) { /* no command had an answer */
         netbuf_free(nb);
         return 0;
     }
