@@ -18,10 +18,6 @@
 #include "netbuf/inet_build.h"
 #include "netbuf/udp.h"
 
-struct ipv4_prefix inet_ip;
-BOOT_KEY("net.ip", ipv4_parse_prefix, &inet_ip, "10.0.2.15/24", "",
-         "our IPv4 address and how many bits of it name the network");
-
 /* From nb->data on. */
 enum {
     IP_OFFSET = sizeof(struct eth_header),
@@ -63,35 +59,12 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_UDP_CHECKSUM] = "udp_checksum",
 };
 
-static void take_address(struct inet *inet, struct ipv4_prefix prefix)
-{
-    inet->prefix = prefix;
-    inet->ip_number = prefix.address ? prefix.address : UINT64_MAX;
-    inet->broadcast = ipv4_prefix_broadcast(prefix);
-}
-
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
 {
-    const bool none = prefix.address == 0 && prefix.len == INET_NO_ADDRESS.len;
-    char text[IPV4_TEXT_BYTES];
-
-    if (!none && !ipv4_prefix_is_host(prefix))
-        boot_misconfigured(
-            "%s/%u can't be a host's address; give one that is unicast and neither its network's "
-            "first nor its last.",
-            ipv4_format(text, prefix.address), prefix.len);
     memset(inet, 0, sizeof *inet);
     inet->mac_number = eth_mac_number(mac);
     eth_mac_copy(inet->mac, mac);
-    take_address(inet, prefix);
-}
-
-void inet_set_address(struct inet *inet, struct ipv4_prefix prefix)
-{
-    take_address(inet, prefix);
-    inet_arp_forget(inet);
-    if (inet_has_address(inet))
-        inet_arrived(inet);
+    inet_address_init(inet, prefix);
 }
 
 /* A length from a header. The empty asm keeps the compiler from reading it a second time later. */
@@ -103,9 +76,10 @@ static inline uint32_t read_length(const void *field)
     return len;
 }
 
-/* Writes the header of a packet from us with payload_len bytes behind it. */
-static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_t destination,
-                              uint8_t protocol, uint32_t payload_len)
+/* Writes the header of a packet from our address number `local` with payload_len bytes behind it.
+ */
+static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_t local,
+                              uint32_t destination, uint8_t protocol, uint32_t payload_len)
 {
     ip->version_ihl = IPV4_VERSION_IHL;
     ip->type_of_service = 0;
@@ -114,7 +88,7 @@ static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_
     ip->flags_fragment_offset = 0;
     ip->time_to_live = INET_TTL;
     ip->protocol = protocol;
-    ip->source_address = be32(inet->prefix.address);
+    ip->source_address = be32(inet->own[local]);
     ip->destination_address = be32(destination);
     /* Field by field: csum_add_20 would load wide what was just stored narrow, and wait for it. */
     uint16_t ttl_protocol = be16((uint16_t)(INET_TTL << 8 | protocol));
@@ -123,8 +97,8 @@ static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_
     ip->header_checksum = csum_finish(sum);
 }
 
-static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32_t source,
-                                    uint32_t len)
+static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
+                                    uint32_t source, uint32_t len)
 {
     struct icmp_header *icmp = (struct icmp_header *)(nb->data + L4_OFFSET);
 
@@ -138,7 +112,8 @@ static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32
     struct eth_header *eth = (struct eth_header *)nb->data;
     icmp->type = ICMP_ECHO_REPLY; /* the first byte of its word, so the low one in memory order */
     icmp->checksum = csum_update(icmp->checksum, ICMP_ECHO, ICMP_ECHO_REPLY);
-    ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), source, IPV4_PROTOCOL_ICMP, len);
+    ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), local, source,
+               IPV4_PROTOCOL_ICMP, len);
     inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     netbuf_trim(nb, L4_OFFSET + len); /* what padded the frame */
     nb->flags = 0;
@@ -148,8 +123,8 @@ static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32
 
 /* Is the datagram whole? A sender may leave the checksum out; the device may have verified it; or
  * the sender is on this machine and left the sum to whoever would put it on a wire. */
-static inline bool udp_whole(const struct inet *inet, const struct netbuf *nb, uint32_t source,
-                             uint32_t len)
+static inline bool udp_whole(const struct inet *inet, const struct netbuf *nb, uint32_t local,
+                             uint32_t source, uint32_t len)
 {
     const struct udp_header *udp = (const struct udp_header *)(nb->data + L4_OFFSET);
 
@@ -158,12 +133,13 @@ static inline bool udp_whole(const struct inet *inet, const struct netbuf *nb, u
     if (nb->flags & NETBUF_CSUM_PARTIAL && nb->csum_start == L4_OFFSET &&
         nb->csum_offset == offsetof(struct udp_header, checksum))
         return true;
-    uint64_t sum = csum_pseudo(source, inet->prefix.address, IPV4_PROTOCOL_UDP, (uint16_t)len);
+    uint64_t sum = csum_pseudo(source, inet->own[local], IPV4_PROTOCOL_UDP, (uint16_t)len);
     return csum_fold(csum_add(sum, udp, len)) == 0xffff;
 }
 
-static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, uint32_t source,
-                                          uint32_t ip_payload_len, struct inet_udp *udp)
+static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
+                                          uint32_t source, uint32_t ip_payload_len,
+                                          struct inet_udp *udp)
 {
     const struct udp_header *header = (const struct udp_header *)(nb->data + L4_OFFSET);
 
@@ -174,11 +150,12 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
         return inet_drop(inet, INET_DROP_UDP_LENGTH);
     udp->from.family = INET_IPV4;
     udp->from.ip = source;
+    udp->from.local = (uint8_t)local;
     udp->from.port = be16(header->source_port);
     udp->from.local_port = be16(header->destination_port);
     if (unlikely(udp->from.port == 0 || udp->from.local_port == 0))
         return inet_drop(inet, INET_DROP_UDP_PORT);
-    if (unlikely(!udp_whole(inet, nb, source, len)))
+    if (unlikely(!udp_whole(inet, nb, local, source, len)))
         return inet_drop(inet, INET_DROP_UDP_CHECKSUM);
     eth_mac_copy(udp->from.mac, ((const struct eth_header *)nb->data)->source);
     udp->payload = nb->data + INET_UDP_HEADROOM;
@@ -212,9 +189,11 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     if (unlikely(ip->time_to_live == 0))
         return inet_drop(inet, INET_DROP_IP_TTL);
     uint32_t destination = be32(ip->destination_address);
+    uint32_t local = 0;
     if (unlikely(destination != inet->ip_number)) {
-        bool all = destination == inet->broadcast || destination == IPV4_BROADCAST;
-        return inet_drop(inet, all ? INET_DROP_IP_BROADCAST : INET_DROP_IP_DESTINATION);
+        local = inet_find_address(inet, destination);
+        if (local == INET_ADDRESSES)
+            return inet_address_drop(inet, destination);
     }
     uint32_t source = be32(ip->source_address);
     if (unlikely(!inet_ip_plausible(inet, source)))
@@ -224,9 +203,9 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
         return inet_drop(inet, INET_DROP_IP_FRAGMENT);
     uint8_t protocol = ip->protocol;
     if (likely(protocol == IPV4_PROTOCOL_UDP))
-        return udp_input(inet, nb, source, total - (uint32_t)sizeof *ip, udp);
+        return udp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip, udp);
     if (protocol == IPV4_PROTOCOL_ICMP)
-        return icmp_input(inet, nb, source, total - (uint32_t)sizeof *ip);
+        return icmp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip);
     return inet_drop(inet, INET_DROP_IP_PROTOCOL);
 }
 
@@ -268,13 +247,14 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
     assert(!nb->next && payload_len < nb->buf_bytes &&
            netbuf_headroom(nb) + L4_OFFSET + len <= nb->buf_bytes);
     inet_eth_build(inet, (struct eth_header *)nb->data, to->mac, ETH_TYPE_IPV4);
-    ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), to->ip, IPV4_PROTOCOL_UDP, len);
+    ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), to->local, to->ip,
+               IPV4_PROTOCOL_UDP, len);
     udp->source_port = be16(to->local_port);
     udp->destination_port = be16(to->port);
     udp->length = be16((uint16_t)len);
     nb->len = (uint16_t)(L4_OFFSET + len);
 
-    uint64_t sum = csum_pseudo(inet->prefix.address, to->ip, IPV4_PROTOCOL_UDP, (uint16_t)len);
+    uint64_t sum = csum_pseudo(inet->own[to->local], to->ip, IPV4_PROTOCOL_UDP, (uint16_t)len);
     if (csum_offload) {
         udp->checksum = csum_fold(sum);
         nb->flags = NETBUF_CSUM_PARTIAL;

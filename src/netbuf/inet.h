@@ -33,10 +33,12 @@ enum {
     INET_UDP_HEADROOM_6 = 62, /* the same with an IPv6 header */
     INET_ARP_ENTRIES = 64,    /* neighbours */
     INET_ARP_ASKED = 32,      /* of them, those that the app asked for at most */
+    INET_ADDRESSES = 8,       /* IPv4 addresses that a host has at most */
     INET_TTL = 64,
 };
 
-/* The address that the command line gives with net.ip: an app that uses this header has the key. */
+/* The first address that the command line gives with net.ip: an app that uses this header has the
+ * key. inet_init adds the others, and those of net.vip. */
 extern struct ipv4_prefix inet_ip;
 
 /* What stands for the address of a host that has none (yet). It holds no address of the network. */
@@ -98,24 +100,56 @@ struct inet_arp_entry {
     uint64_t due_ns;  /* when it is stale, or asked again */
 };
 
+/* How far an address of ours is; inet_address.c draws how they follow each other. */
+enum inet_address_state {
+    INET_ADDRESS_FREE,    /* there is none */
+    INET_ADDRESS_PROBING, /* others are asked whether they have it: not in use */
+    INET_ADDRESS_USED,    /* ours: packets to it are taken */
+    INET_ADDRESS_TAKEN,   /* another host has it: not in use, and probed again in a minute */
+};
+
+/* What is different about an address: flags of inet_put_address. */
+enum inet_address_flag {
+    INET_ADDRESS_PROBE = 1, /* it is probed for before it is used (RFC 5227, section 2.1) */
+    INET_ADDRESS_QUIET = 2, /* neither announced nor answered by ARP: others have it, too */
+};
+
+/* An address of ours. */
+struct inet_address {
+    struct ipv4_prefix prefix;    /* the address and its network */
+    uint32_t broadcast;           /* the network's */
+    uint8_t state;                /* enum inet_address_state */
+    uint8_t flags;                /* enum inet_address_flag */
+    uint8_t left;                 /* probes, or announcements, still to be sent, */
+    bool conflict;                /* another host spoke as if it had it; not looked at yet */
+    uint8_t other[ETH_MAC_BYTES]; /* that host */
+    bool told;                    /* the console has told of it */
+    uint64_t due_ns;              /* the next of `left` */
+    uint64_t defend_ns;           /* not before then is it defended again */
+};
+
 struct inet {
+    /* One cache line for what each packet takes. */
     uint64_t mac_number; /* eth_mac_number of mac */
     uint8_t mac[ETH_MAC_BYTES];
     uint16_t next_identification;
-    uint64_t ip_number;        /* prefix.address, or a number that is no packet's while it is 0 */
-    struct ipv4_prefix prefix; /* our address and network, or INET_NO_ADDRESS */
-    uint32_t broadcast;        /* the network's */
-    bool has_packets;          /* inet_next_packet has something to send now */
-    uint8_t announcements;     /* still to be made, the next one at announce_ns */
-    uint64_t announce_ns;
-    uint64_t now_ns; /* as inet_next_packet or inet_resolve were told last */
+    uint64_t ip_number;           /* own[0]; a number that is no packet's while that isn't in use */
+    uint32_t own[INET_ADDRESSES]; /* addresses[i].prefix.address; 0 if there is none */
+    uint32_t broadcast;           /* of our first address's network */
+    bool has_packets;             /* inet_next_packet has something to send now */
+
+    struct ipv4_prefix prefix; /* our first address and its network, or INET_NO_ADDRESS */
+    uint64_t now_ns;           /* as inet_next_packet or inet_resolve were told last */
     uint64_t due_ns; /* inet_next_packet has something to send then; UINT64_MAX: not by itself */
     uint32_t arp_next[2]; /* entry that is replaced next: of those heard, of those asked for */
     uint32_t arp_asked;   /* entries that the app asked for */
     uint64_t arp_replies, echo_replies, udp_packets; /* packets that inet_input had a use for */
     uint64_t drops[INET_DROP_REASONS];
+    struct inet_address addresses[INET_ADDRESSES];
     struct inet_arp_entry arp[INET_ARP_ENTRIES];
 };
+
+#define INET_NO_IP_NUMBER UINT64_MAX
 
 enum inet_family { INET_IPV4, INET_IPV6 };
 
@@ -125,6 +159,7 @@ struct inet_peer {
     uint16_t port;
     uint16_t local_port; /* ours */
     uint8_t mac[ETH_MAC_BYTES];
+    uint8_t local;                      /* with INET_IPV4, which of our addresses: 0 is the first */
     uint8_t family;                     /* enum inet_family */
     struct ipv6_address ip6, local_ip6; /* with INET_IPV6: the peer's address and ours */
 };
@@ -148,13 +183,15 @@ enum inet_verdict {
     INET_UDP,     /* a UDP datagram for the app */
 };
 
-/* Sets up *inet. Ends the image, as boot_misconfigured does, if no host can have prefix.address,
- * which INET_NO_ADDRESS leaves open. */
+/* Sets up *inet with its first address, which INET_NO_ADDRESS leaves open, and the further ones
+ * that the command line gives; net.probe decides whether they are probed for. Ends the image, as
+ * boot_misconfigured does, if no host can have one of them. */
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix);
 
+/* Is the first address in use? */
 static inline bool inet_has_address(const struct inet *inet)
 {
-    return inet->prefix.address != 0;
+    return inet->ip_number != INET_NO_IP_NUMBER;
 }
 
 /*
@@ -163,6 +200,13 @@ static inline bool inet_has_address(const struct inet *inet)
  * What it knew of neighbours it forgets, as they may be others. Between two calls of inet_input.
  */
 void inet_set_address(struct inet *inet, struct ipv4_prefix prefix);
+
+/*
+ * The same for address number `index` of INET_ADDRESSES, and no neighbour is forgotten. With
+ * INET_ADDRESS_PROBE the address is in use only when probes, which inet_next_packet makes, remained
+ * without an answer: inet->addresses[index].state tells how far that is.
+ */
+void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix prefix, uint8_t flags);
 
 /*
  * Looks at one packet that was received, from its Ethernet header at nb->data on. A chained packet
@@ -190,7 +234,7 @@ static inline uint32_t inet_udp_room(const struct netbuf *nb)
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                     uint32_t payload_len, bool csum_offload);
 
-/* Makes the fresh buffer nb an ARP announcement of our address (RFC 5227, section 2.3). */
+/* Makes the fresh buffer nb an ARP announcement of our first address (RFC 5227, section 2.3). */
 void inet_announce(const struct inet *inet, struct netbuf *nb);
 
 enum inet_neighbour {
@@ -202,7 +246,7 @@ enum inet_neighbour {
 
 /*
  * For who sends first: the MAC address to which a packet for `ip` goes. That is the neighbour's
- * own, or the gateway's if `ip` is outside of our network (gateway_of, gateway.h; 0 for none).
+ * own, or the gateway's if `ip` is outside of our networks (gateway_of, gateway.h; 0 for none).
  * Asks by ARP if need be: three times, a second apart, and again 20 s later at the soonest. now_ns
  * is clock_ns(). An answer holds for a
  * minute; that a known neighbour went silent is told some three seconds after that. At most
@@ -211,8 +255,8 @@ enum inet_neighbour {
 enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
                                  uint8_t mac[ETH_MAC_BYTES]);
 
-/* Our link came up, perhaps elsewhere: neighbours and switches are to be told of our address, twice
- * (RFC 5227, section 2.3), by inet_next_packet. */
+/* Our link came up, perhaps elsewhere: neighbours and switches are to be told of our addresses,
+ * twice (RFC 5227, section 2.3), by inet_next_packet. */
 void inet_arrived(struct inet *inet);
 
 /* Makes the fresh buffer nb the next packet that this host sends by itself, and returns true; false

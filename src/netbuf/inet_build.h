@@ -19,7 +19,7 @@ static inline bool inet_mac_plausible(const struct inet *inet, uint64_t mac_numb
 
 static inline bool inet_ip_plausible(const struct inet *inet, uint32_t ip)
 {
-    return ipv4_is_unicast(ip) && ip != inet->prefix.address && ip != inet->broadcast;
+    return ipv4_is_unicast(ip) && ip != inet->own[0] && ip != inet->broadcast;
 }
 
 static inline void inet_eth_build(const struct inet *inet, struct eth_header *eth,
@@ -29,6 +29,25 @@ static inline void inet_eth_build(const struct inet *inet, struct eth_header *et
     eth_mac_copy(eth->source, inet->mac);
     eth->type = be16(type);
 }
+
+/* inet_address.c: the first address and those of the command line. */
+void inet_address_init(struct inet *inet, struct ipv4_prefix prefix);
+
+/* The number of our address that is in use; INET_ADDRESSES if it isn't ours. */
+uint32_t inet_find_address(const struct inet *inet, uint32_t ip);
+
+/* Drops a packet to an address that isn't ours. */
+enum inet_verdict inet_address_drop(struct inet *inet, uint32_t destination);
+
+/* An ARP packet says that `mac` has the address `ip`, or with a probe that it wants it. Does that
+ * contradict us? */
+bool inet_address_contradicts(struct inet *inet, uint32_t ip, bool probe, const uint8_t *mac);
+
+/* Makes nb the next probe or announcement, if it is time for one; else lowers inet->due_ns. */
+bool inet_address_next(struct inet *inet, struct netbuf *nb);
+
+/* Makes the fresh buffer nb a request for `ip` by our address `from`; 0 is none of ours. */
+void inet_arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t from, uint32_t ip);
 
 /* An ARP packet: learns from it and makes it the answer, if it wants one (inet_arp.c). */
 enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb);
