@@ -9,6 +9,7 @@
 
 enum {
     ETH_MAC_BYTES = 6,
+    ETH_MTU = 1500,          /* bytes behind a frame's header, where nobody says anything else */
     ETH_MAC_TEXT_BYTES = 18, /* "02:00:00:00:00:01" and its closing zero */
 
     ETH_TYPE_IPV4 = 0x0800,

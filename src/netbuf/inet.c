@@ -7,9 +7,10 @@
  *     inet_input -> inet_arp_input (inet_arp.c)
  *                -> ipv4_input -> icmp_input
  *                              -> udp_input
+ *                              -> inet_fragment_input (inet_fragment.c), and back to these two
  *
  * A packet's memory may change while we look at it, as the other side can still reach it. So every
- * length that decides what we touch is read once (read_length), checked, and only then used.
+ * length that decides what we touch is read once (inet_read_length), checked, and only then used.
  */
 #include "netbuf/inet.h"
 #include "boot/boot.h"
@@ -17,12 +18,6 @@
 #include "netbuf/icmp.h"
 #include "netbuf/inet_build.h"
 #include "netbuf/udp.h"
-
-/* From nb->data on. */
-enum {
-    IP_OFFSET = sizeof(struct eth_header),
-    L4_OFFSET = IP_OFFSET + sizeof(struct ipv4_header),
-};
 
 _Static_assert(INET_UDP_HEADROOM == L4_OFFSET + sizeof(struct udp_header), "UDP payload");
 
@@ -41,11 +36,20 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_ARP_REPLY] = "arp_reply",
     [INET_DROP_IP_SHORT] = "ip_short",
     [INET_DROP_IP_VERSION] = "ip_version",
-    [INET_DROP_IP_OPTIONS] = "ip_options",
     [INET_DROP_IP_LENGTH] = "ip_length",
     [INET_DROP_IP_CHECKSUM] = "ip_checksum",
-    [INET_DROP_IP_TTL] = "ip_ttl",
     [INET_DROP_IP_FRAGMENT] = "ip_fragment",
+    [INET_DROP_FRAGMENT_KEPT] = "fragment_kept",
+    [INET_DROP_FRAGMENT_AGAIN] = "fragment_again",
+    [INET_DROP_FRAGMENT_SHAPE] = "fragment_shape",
+    [INET_DROP_FRAGMENT_OVERLAP] = "fragment_overlap",
+    [INET_DROP_FRAGMENT_END] = "fragment_end",
+    [INET_DROP_FRAGMENT_MANY] = "fragment_many",
+    [INET_DROP_FRAGMENT_REST] = "fragment_rest",
+    [INET_DROP_FRAGMENT_NO_ROOM] = "fragment_no_room",
+    [INET_DROP_FRAGMENTS_LATE] = "fragments_late",
+    [INET_DROP_FRAGMENTS_CROWDED] = "fragments_crowded",
+    [INET_DROP_FRAGMENTS_SHARE] = "fragments_share",
     [INET_DROP_IP_BROADCAST] = "ip_broadcast",
     [INET_DROP_IP_DESTINATION] = "ip_destination",
     [INET_DROP_IP_SOURCE] = "ip_source",
@@ -53,6 +57,7 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_ICMP_SHORT] = "icmp_short",
     [INET_DROP_ICMP_TYPE] = "icmp_type",
     [INET_DROP_ICMP_CHECKSUM] = "icmp_checksum",
+    [INET_DROP_ICMP_LARGE] = "icmp_large",
     [INET_DROP_UDP_SHORT] = "udp_short",
     [INET_DROP_UDP_LENGTH] = "udp_length",
     [INET_DROP_UDP_PORT] = "udp_port",
@@ -64,25 +69,20 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     memset(inet, 0, sizeof *inet);
     inet->mac_number = eth_mac_number(mac);
     eth_mac_copy(inet->mac, mac);
+    inet->mtu_bytes = ETH_MTU;
     inet_address_init(inet, prefix);
-}
-
-/* A length from a header. The empty asm keeps the compiler from reading it a second time later. */
-static inline uint32_t read_length(const void *field)
-{
-    uint32_t len = load_be16(field);
-
-    __asm__("" : "+r"(len));
-    return len;
 }
 
 /* Writes the header of a packet from our address number `local` with payload_len bytes behind it.
  */
 static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_t local,
-                              uint32_t destination, uint8_t protocol, uint32_t payload_len)
+                              uint32_t destination, uint8_t protocol, uint8_t type_of_service,
+                              uint32_t payload_len)
 {
-    ip->version_ihl = IPV4_VERSION_IHL;
-    ip->type_of_service = 0;
+    /* Both bytes at once, as they lie in memory: the sum below is made of words. */
+    const uint16_t first_word = be16((uint16_t)(IPV4_VERSION_IHL << 8 | type_of_service));
+
+    __builtin_memcpy(ip, &first_word, sizeof first_word);
     ip->total_length = be16((uint16_t)(sizeof *ip + payload_len));
     ip->identification = be16(inet->next_identification++);
     ip->flags_fragment_offset = 0;
@@ -92,7 +92,7 @@ static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_
     ip->destination_address = be32(destination);
     /* Field by field: csum_add_20 would load wide what was just stored narrow, and wait for it. */
     uint16_t ttl_protocol = be16((uint16_t)(INET_TTL << 8 | protocol));
-    uint64_t sum = (uint64_t)ip->source_address + ip->destination_address + IPV4_VERSION_IHL +
+    uint64_t sum = (uint64_t)ip->source_address + ip->destination_address + first_word +
                    ip->total_length + ip->identification + ttl_protocol;
     ip->header_checksum = csum_finish(sum);
 }
@@ -110,10 +110,10 @@ static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32
         return inet_drop(inet, INET_DROP_ICMP_CHECKSUM);
 
     struct eth_header *eth = (struct eth_header *)nb->data;
+    struct ipv4_header *ip = (struct ipv4_header *)(nb->data + IP_OFFSET);
     icmp->type = ICMP_ECHO_REPLY; /* the first byte of its word, so the low one in memory order */
     icmp->checksum = csum_update(icmp->checksum, ICMP_ECHO, ICMP_ECHO_REPLY);
-    ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), local, source,
-               IPV4_PROTOCOL_ICMP, len);
+    ipv4_build(inet, ip, local, source, IPV4_PROTOCOL_ICMP, ip->type_of_service, len);
     inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     netbuf_trim(nb, L4_OFFSET + len); /* what padded the frame */
     nb->flags = 0;
@@ -145,7 +145,7 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
 
     if (unlikely(ip_payload_len < sizeof *header))
         return inet_drop(inet, INET_DROP_UDP_SHORT);
-    uint32_t len = read_length(&header->length);
+    uint32_t len = inet_read_length(&header->length);
     if (unlikely(len < sizeof *header || len > ip_payload_len))
         return inet_drop(inet, INET_DROP_UDP_LENGTH);
     udp->from.family = INET_IPV4;
@@ -164,13 +164,12 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
     return INET_UDP;
 }
 
-/* A header that isn't 20 bytes of version 4. */
-static enum inet_verdict ipv4_drop_unusual(struct inet *inet, uint8_t version_ihl)
+enum inet_verdict inet_ipv4_payload(struct inet *inet, struct netbuf *nb, uint8_t protocol,
+                                    uint32_t len, struct inet_udp *udp)
 {
-    if (version_ihl >> 4 != 4)
-        return inet_drop(inet, INET_DROP_IP_VERSION);
-    bool options = (version_ihl & 15) > (IPV4_VERSION_IHL & 15);
-    return inet_drop(inet, options ? INET_DROP_IP_OPTIONS : INET_DROP_IP_LENGTH);
+    if (protocol == IPV4_PROTOCOL_UDP)
+        return udp_input(inet, nb, udp->from.local, udp->from.ip, len, udp);
+    return icmp_input(inet, nb, udp->from.local, udp->from.ip, len);
 }
 
 static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
@@ -179,15 +178,16 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     if (unlikely(nb->len < L4_OFFSET))
         return inet_drop(inet, INET_DROP_IP_SHORT);
     const struct ipv4_header *ip = (const struct ipv4_header *)(nb->data + IP_OFFSET);
-    if (unlikely(ip->version_ihl != IPV4_VERSION_IHL))
-        return ipv4_drop_unusual(inet, ip->version_ihl);
-    uint32_t total = read_length(&ip->total_length);
+    if (unlikely(ip->version_ihl != IPV4_VERSION_IHL)) {
+        if (!inet_strip_options(inet, nb))
+            return INET_DROPPED;
+        ip = (const struct ipv4_header *)(nb->data + IP_OFFSET);
+    }
+    uint32_t total = inet_read_length(&ip->total_length);
     if (unlikely(total < sizeof *ip || IP_OFFSET + total > nb->len))
         return inet_drop(inet, INET_DROP_IP_LENGTH);
     if (unlikely(csum_fold(csum_add_20(0, ip)) != 0xffff))
         return inet_drop(inet, INET_DROP_IP_CHECKSUM);
-    if (unlikely(ip->time_to_live == 0))
-        return inet_drop(inet, INET_DROP_IP_TTL);
     uint32_t destination = be32(ip->destination_address);
     uint32_t local = 0;
     if (unlikely(destination != inet->ip_number)) {
@@ -198,10 +198,13 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     uint32_t source = be32(ip->source_address);
     if (unlikely(!inet_ip_plausible(inet, source)))
         return inet_drop(inet, INET_DROP_IP_SOURCE);
-    uint16_t fragment = IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET;
-    if (unlikely(ip->flags_fragment_offset & be16(fragment)))
-        return inet_drop(inet, INET_DROP_IP_FRAGMENT);
     uint8_t protocol = ip->protocol;
+    uint32_t fragment =
+        inet_read_length(&ip->flags_fragment_offset) & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET);
+    if (unlikely(fragment != 0)) {
+        udp->from = (struct inet_peer){.family = INET_IPV4, .ip = source, .local = (uint8_t)local};
+        return inet_fragment_input(inet, nb, total - (uint32_t)sizeof *ip, fragment, udp);
+    }
     if (likely(protocol == IPV4_PROTOCOL_UDP))
         return udp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip, udp);
     if (protocol == IPV4_PROTOCOL_ICMP)
@@ -248,7 +251,7 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
            netbuf_headroom(nb) + L4_OFFSET + len <= nb->buf_bytes);
     inet_eth_build(inet, (struct eth_header *)nb->data, to->mac, ETH_TYPE_IPV4);
     ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), to->local, to->ip,
-               IPV4_PROTOCOL_UDP, len);
+               IPV4_PROTOCOL_UDP, 0, len);
     udp->source_port = be16(to->local_port);
     udp->destination_port = be16(to->port);
     udp->length = be16((uint16_t)len);

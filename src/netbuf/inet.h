@@ -10,6 +10,7 @@
  *         case INET_REPLY:   send nb
  *         case INET_UDP:     free nb, or write an answer behind inet_udp_headroom(&udp.from) and
  *                            inet_udp_build(&inet, nb, &udp.from, len, offload), send nb
+ *         case INET_UDP_LARGE: the same, and inet_release(&inet, &udp)
  *         }
  *
  * A host also has packets to send by itself: announcements of its address when its link came up
@@ -17,8 +18,9 @@
  * now and then (inet_next_packet); netdev/loop.h does that for an app.
  *
  * The caller owns the buffer all the time. Addresses, ports and lengths are in host order.
- * Limits, all counted as drops: frames up to the size of one buffer, no IPv4 options or fragments,
- * no multicast or broadcast but ARP's, no routing: an answer goes to the MAC address that asked.
+ * Limits, all counted as drops: frames up to the size of one buffer, no multicast or broadcast but
+ * ARP's, no routing: an answer goes to the MAC address that asked. IPv4 options are passed over.
+ * Fragments are put together if the app has memory for it (inet_reassembly_create, reassembly.h).
  */
 #ifndef NETBUF_INET_H
 #define NETBUF_INET_H
@@ -46,36 +48,46 @@ extern struct ipv4_prefix inet_ip;
 
 /* Why a packet went no further. inet_drop_names has a word for each. */
 enum inet_drop {
-    INET_DROP_CHAIN,           /* a chained packet that doesn't fit into its first buffer */
-    INET_DROP_ETH_SHORT,       /* shorter than an Ethernet header */
-    INET_DROP_ETH_DESTINATION, /* for another host */
-    INET_DROP_ETH_MULTICAST,   /* for a group */
-    INET_DROP_ETH_SOURCE,      /* from no host's address, or from our own */
-    INET_DROP_ETH_TYPE,        /* neither ARP nor IPv4 */
-    INET_DROP_ARP_SHORT,       /* shorter than an ARP packet */
-    INET_DROP_ARP_FORMAT,      /* not IPv4 over Ethernet, or neither request nor reply */
-    INET_DROP_ARP_TARGET,      /* about another host */
-    INET_DROP_ARP_CONFLICT,    /* another host uses our IP address (RFC 5227, section 2.4) */
-    INET_DROP_ARP_SENDER,      /* the sender's addresses can't be a host's */
-    INET_DROP_ARP_REPLY,       /* nothing wrong: learned from, and needs no answer */
-    INET_DROP_IP_SHORT,        /* shorter than an IPv4 header */
-    INET_DROP_IP_VERSION,      /* not version 4 */
-    INET_DROP_IP_OPTIONS,      /* has options */
-    INET_DROP_IP_LENGTH,       /* its lengths contradict each other or the frame's */
-    INET_DROP_IP_CHECKSUM,     /* wrong header checksum */
-    INET_DROP_IP_TTL,          /* time to live is over */
-    INET_DROP_IP_FRAGMENT,     /* part of a datagram */
-    INET_DROP_IP_BROADCAST,    /* to all, by its Ethernet or its IPv4 destination */
-    INET_DROP_IP_DESTINATION,  /* for another host */
-    INET_DROP_IP_SOURCE,       /* from no host's address, or from our own */
-    INET_DROP_IP_PROTOCOL,     /* neither ICMP nor UDP */
-    INET_DROP_ICMP_SHORT,      /* shorter than an ICMP header */
-    INET_DROP_ICMP_TYPE,       /* not an echo request */
-    INET_DROP_ICMP_CHECKSUM,   /* wrong checksum */
-    INET_DROP_UDP_SHORT,       /* shorter than a UDP header */
-    INET_DROP_UDP_LENGTH,      /* its length contradicts IPv4's */
-    INET_DROP_UDP_PORT,        /* port 0 can't be answered */
-    INET_DROP_UDP_CHECKSUM,    /* wrong checksum */
+    INET_DROP_CHAIN,             /* a chained packet that doesn't fit into its first buffer */
+    INET_DROP_ETH_SHORT,         /* shorter than an Ethernet header */
+    INET_DROP_ETH_DESTINATION,   /* for another host */
+    INET_DROP_ETH_MULTICAST,     /* for a group */
+    INET_DROP_ETH_SOURCE,        /* from no host's address, or from our own */
+    INET_DROP_ETH_TYPE,          /* neither ARP nor IPv4 */
+    INET_DROP_ARP_SHORT,         /* shorter than an ARP packet */
+    INET_DROP_ARP_FORMAT,        /* not IPv4 over Ethernet, or neither request nor reply */
+    INET_DROP_ARP_TARGET,        /* about another host */
+    INET_DROP_ARP_CONFLICT,      /* another host uses our IP address (RFC 5227, section 2.4) */
+    INET_DROP_ARP_SENDER,        /* the sender's addresses can't be a host's */
+    INET_DROP_ARP_REPLY,         /* nothing wrong: learned from, and needs no answer */
+    INET_DROP_IP_SHORT,          /* shorter than an IPv4 header */
+    INET_DROP_IP_VERSION,        /* not version 4 */
+    INET_DROP_IP_LENGTH,         /* its lengths contradict each other or the frame's */
+    INET_DROP_IP_CHECKSUM,       /* wrong header checksum */
+    INET_DROP_IP_FRAGMENT,       /* part of a datagram, and none is put together here */
+    INET_DROP_FRAGMENT_KEPT,     /* nothing wrong: its bytes are kept until the others are there */
+    INET_DROP_FRAGMENT_AGAIN,    /* nothing wrong: it had come before */
+    INET_DROP_FRAGMENT_SHAPE,    /* it is empty, too long, or not the last and no multiple of 8 */
+    INET_DROP_FRAGMENT_OVERLAP,  /* another one has some of its bytes: the datagram is dropped */
+    INET_DROP_FRAGMENT_END,      /* another one tells another end: the datagram is dropped */
+    INET_DROP_FRAGMENT_MANY,     /* too many of one datagram, which is dropped */
+    INET_DROP_FRAGMENT_REST,     /* of a datagram that was dropped */
+    INET_DROP_FRAGMENT_NO_ROOM,  /* the app still has all whole datagrams that there is room for */
+    INET_DROP_FRAGMENTS_LATE,    /* a datagram, not a packet: its time was over */
+    INET_DROP_FRAGMENTS_CROWDED, /* a datagram: given up for a newer one, as there was no room */
+    INET_DROP_FRAGMENTS_SHARE,   /* a datagram: given up for a newer one of the same source */
+    INET_DROP_IP_BROADCAST,      /* to all, by its Ethernet or its IPv4 destination */
+    INET_DROP_IP_DESTINATION,    /* for another host */
+    INET_DROP_IP_SOURCE,         /* from no host's address, or from our own */
+    INET_DROP_IP_PROTOCOL,       /* neither ICMP nor UDP */
+    INET_DROP_ICMP_SHORT,        /* shorter than an ICMP header */
+    INET_DROP_ICMP_TYPE,         /* not an echo request */
+    INET_DROP_ICMP_CHECKSUM,     /* wrong checksum */
+    INET_DROP_ICMP_LARGE,        /* put together, and its answer doesn't fit one packet */
+    INET_DROP_UDP_SHORT,         /* shorter than a UDP header */
+    INET_DROP_UDP_LENGTH,        /* its length contradicts IPv4's */
+    INET_DROP_UDP_PORT,          /* port 0 can't be answered */
+    INET_DROP_UDP_CHECKSUM,      /* wrong checksum */
     INET_DROP_REASONS
 };
 
@@ -132,6 +144,8 @@ struct inet {
     /* One cache line for what each packet takes. */
     uint64_t mac_number; /* eth_mac_number of mac */
     uint8_t mac[ETH_MAC_BYTES];
+    uint16_t mtu_bytes; /* the device's: 1500, if the app doesn't set another after inet_init */
+    struct reassembly *reassembly; /* NULL, if the app doesn't set inet_reassembly_create()'s */
     uint16_t next_identification;
     uint64_t ip_number;           /* own[0]; a number that is no packet's while that isn't in use */
     uint32_t own[INET_ADDRESSES]; /* addresses[i].prefix.address; 0 if there is none */
@@ -144,6 +158,8 @@ struct inet {
     uint32_t arp_next[2]; /* entry that is replaced next: of those heard, of those asked for */
     uint32_t arp_asked;   /* entries that the app asked for */
     uint64_t arp_replies, echo_replies, udp_packets; /* packets that inet_input had a use for */
+    uint64_t reassembled; /* datagrams that were put together; the last fragment of each is above,
+                             if its datagram was of use */
     uint64_t drops[INET_DROP_REASONS];
     struct inet_address addresses[INET_ADDRESSES];
     struct inet_arp_entry arp[INET_ARP_ENTRIES];
@@ -173,7 +189,7 @@ static inline uint32_t inet_udp_headroom(const struct inet_peer *peer)
 /* A datagram as inet_input found it. */
 struct inet_udp {
     struct inet_peer from;
-    uint8_t *payload; /* nb->data + inet_udp_headroom(&from) */
+    uint8_t *payload; /* nb->data + inet_udp_headroom(&from); with INET_UDP_LARGE elsewhere */
     uint32_t payload_len;
 };
 
@@ -181,6 +197,9 @@ enum inet_verdict {
     INET_DROPPED, /* of no use; counted in inet.drops */
     INET_REPLY,   /* the packet has become its own answer, ready to be sent */
     INET_UDP,     /* a UDP datagram for the app */
+    /* One that was put together from fragments and isn't as small as a packet: the payload lies
+     * apart, and only we can write there, until inet_release. The packet is the last fragment. */
+    INET_UDP_LARGE,
 };
 
 /* Sets up *inet with its first address, which INET_NO_ADDRESS leaves open, and the further ones
@@ -214,6 +233,18 @@ void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix pref
  * header. Rules of RFC 826, 1122 (section 3.2 and 4.1), 5227.
  */
 enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp);
+
+/* Ends the use of a payload that came with INET_UDP_LARGE. Who has many of them at a time gets no
+ * new ones: there are as many as net.reassembly says. */
+void inet_release(struct inet *inet, const struct inet_udp *udp);
+
+/* Memory for as many datagrams in progress as net.reassembly says, for the inet of one core; NULL
+ * if it says 0: fragments are dropped then. Ends the image, as boot_misconfigured does, if there is
+ * no memory for it. */
+struct reassembly *inet_reassembly_create(void);
+
+/* Gives up datagrams whose fragments don't come, so that they are counted. Now and then. */
+void inet_tick(struct inet *inet);
 
 /* Bytes of payload that a datagram built in nb can have, as far as the buffer goes. The device's
  * MTU is another limit: mtu_bytes less 28. */

@@ -21,7 +21,7 @@
 #define SILENT_NS    20000000000ull
 #define NEVER_NS     UINT64_MAX
 
-enum { ASK_COUNT = 3, IP_OFFSET = sizeof(struct eth_header) };
+enum { ASK_COUNT = 3 };
 
 static const uint8_t broadcast[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 static const uint8_t nobody[ETH_MAC_BYTES];

@@ -5,6 +5,23 @@
 #define NETBUF_INET_BUILD_H
 
 #include "netbuf/inet.h"
+#include "netbuf/reassembly.h"
+
+/* From nb->data on. */
+enum {
+    IP_OFFSET = sizeof(struct eth_header),
+    L4_OFFSET = IP_OFFSET + sizeof(struct ipv4_header),
+};
+
+/* A length, or another field of 16 bits, from a header. The empty asm keeps the compiler from
+ * reading it a second time later. */
+static inline uint32_t inet_read_length(const void *field)
+{
+    uint32_t len = load_be16(field);
+
+    __asm__("" : "+r"(len));
+    return len;
+}
 
 static inline enum inet_verdict inet_drop(struct inet *inet, enum inet_drop why)
 {
@@ -54,5 +71,30 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb);
 
 /* Nothing is known of neighbours, asked or to be announced any more. */
 void inet_arp_forget(struct inet *inet);
+
+/* Moves the headers over the options of an IPv4 header that has such. False, having counted why, if
+ * it isn't IPv4, or its lengths or its checksum are wrong (inet_fragment.c). */
+bool inet_strip_options(struct inet *inet, struct netbuf *nb);
+
+/* A fragment with len bytes behind its header of 20 bytes; `fragment` is of its flags and offset
+ * what makes it one. Of udp->from family, ip and local are set (inet_fragment.c). */
+enum inet_verdict inet_fragment_input(struct inet *inet, struct netbuf *nb, uint32_t len,
+                                      uint32_t fragment, struct inet_udp *udp);
+
+/* Adds a fragment of either family, and counts what became of it if that isn't a whole datagram.
+ * True: *whole is one, which is the caller's to release. For an inet with a reassembly. */
+bool inet_reassemble(struct inet *inet, const struct reassembly_fragment *fragment,
+                     struct reassembly_whole *whole);
+
+/* A UDP datagram that was put together and is too large for nb; `pseudo` is the running sum of its
+ * pseudo header without the length. Of udp->from the addresses are set. */
+enum inet_verdict inet_udp_large(struct inet *inet, struct netbuf *nb,
+                                 const struct reassembly_whole *whole, uint64_t pseudo,
+                                 struct inet_udp *udp);
+
+/* What is behind an IPv4 header of 20 bytes, ICMP or UDP: a datagram that was put together. Of
+ * udp->from family, ip and local are set. */
+enum inet_verdict inet_ipv4_payload(struct inet *inet, struct netbuf *nb, uint8_t protocol,
+                                    uint32_t len, struct inet_udp *udp);
 
 #endif

@@ -26,6 +26,8 @@ int app_main(void)
     netdev_open_cores(dev, 1, &pool, BUFFERS, FRAME_BYTES, 0);
     netdev_info(dev, &info);
     inet_init(&reflect.inet, info.mac, inet_ip);
+    reflect.inet.mtu_bytes = (uint16_t)MIN(info.mtu_bytes, (uint32_t)ETH_MTU);
+    reflect.inet.reassembly = inet_reassembly_create();
     netdev_loop_init(&loop);
     netdev_loop_add(&loop, dev, 0);
     netdev_loop_host(&loop, dev, 0, &reflect.inet, pool);

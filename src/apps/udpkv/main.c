@@ -51,6 +51,7 @@ struct core {
 
 static struct core *cores; /* boot_cores() of them */
 static struct netbuf_pool *pools[BOOT_CORES_MAX];
+static struct reassembly *reassemblies[BOOT_CORES_MAX];
 static struct netdev *dev;
 static struct device_stats device_stats;
 static uint64_t clock_base_s; /* the time when clock_ns() was 0; only grows */
@@ -138,6 +139,8 @@ static RUNS_SELDOM void open_device(struct netdev_info *info)
     netdev_open_cores(dev, boot_cores(), pools, POOL_COUNT, SERVER_BUF_BYTES,
                       NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
     netdev_info(dev, info);
+    for (uint32_t i = 0; i < boot_cores(); i++)
+        reassemblies[i] = inet_reassembly_create();
 }
 
 /* The store's memory comes last: it is what may be cut to what the machine has. */
@@ -266,6 +269,7 @@ static RUNS_SELDOM void print_summary(void)
 static RUNS_SELDOM void init_server(uint32_t core)
 {
     conf.pool = pools[core];
+    conf.reassembly = reassemblies[core];
     conf.cycles_busy = &cores[core].loop.cycles_busy;
     conf.cycles_total = &cores[core].loop.cycles_total;
     server_init(&cores[core].server, &conf);

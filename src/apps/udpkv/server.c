@@ -59,6 +59,22 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
     }
 }
 
+/* What an operator looks for when requests in fragments go unanswered. Of fragments_ it is
+ * datagrams that are counted, of fragment_ packets. */
+static RUNS_SELDOM uint32_t inet_counters(struct text_counter *counters, const struct inet *inet)
+{
+    const struct text_counter those[] = {
+        {"reassembled", &inet->reassembled},
+        {"drop_fragments_late", &inet->drops[INET_DROP_FRAGMENTS_LATE]},
+        {"drop_fragments_crowded", &inet->drops[INET_DROP_FRAGMENTS_CROWDED]},
+        {"drop_fragments_share", &inet->drops[INET_DROP_FRAGMENTS_SHARE]},
+        {"drop_fragment_no_room", &inet->drops[INET_DROP_FRAGMENT_NO_ROOM]},
+    };
+
+    memcpy(counters, those, sizeof those);
+    return ARRAY_LEN(those);
+}
+
 RUNS_SELDOM void server_init(struct server *server, const struct server_conf *conf)
 {
     static const uint64_t not_told;
@@ -76,6 +92,7 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
         server->conf.allow[0] = conf->ip;
     }
     inet_init(&server->inet, conf->mac, conf->ip);
+    server->inet.reassembly = conf->reassembly;
     server->counters[n++] = (struct text_counter){"requests", &server->requests};
     server->counters[n++] = (struct text_counter){"answers", &server->answers};
     server->counters[n++] = (struct text_counter){"answer_datagrams", &server->datagrams};
@@ -86,6 +103,7 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
         (struct text_counter){"cycles_total", conf->cycles_total ? conf->cycles_total : &not_told};
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
+    n += inet_counters(server->counters + n, &server->inet);
     assert(n == ARRAY_LEN(server->counters));
     server->parts[0] = (struct text_part){"settings", show_settings, server};
     server->parts[1] = conf->part;
@@ -238,6 +256,16 @@ static inline struct word first_key(const struct line *line)
     return likely(line->word_count > 1) ? line->words[1 + gat] : (struct word){line->bytes, 0};
 }
 
+/* Stage 1 of a request that was put together from fragments: text_run will read its first line. */
+static RUNS_SELDOM void read_large(struct server *server, struct server_pending *pending)
+{
+    pending->line.taken = 0;
+    if (is_request(server, &pending->udp))
+        return;
+    inet_release(&server->inet, &pending->udp);
+    pending->verdict = INET_DROPPED;
+}
+
 /* Stage 1: reads headers and the first line, and prefetches the bucket of the first key. */
 static void read_packet(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
@@ -248,8 +276,11 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
     pending->verdict = inet_input(&server->inet, nb, udp);
     if (likely(pending->verdict == INET_UDP) && unlikely(!is_request(server, udp)))
         pending->verdict = INET_DROPPED;
-    if (unlikely(pending->verdict != INET_UDP))
+    if (unlikely(pending->verdict != INET_UDP)) {
+        if (pending->verdict == INET_UDP_LARGE)
+            read_large(server, pending);
         return;
+    }
     const uint8_t *text = udp->payload + SERVER_HEADER_BYTES;
     line_read(line, pending->line_bytes, sizeof pending->line_bytes, text,
               udp->payload_len - SERVER_HEADER_BYTES, (size_t)(nb->start + nb->buf_bytes - text));
@@ -280,7 +311,8 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
 
     answer.reply.more = more_parts;
     answer.reply.broken = false;
-    answer.reply.aside = server->aside;
+    /* A large request lies apart, so its answer doesn't reach it. */
+    answer.reply.aside = likely(pending->verdict == INET_UDP) ? server->aside : NULL;
     answer.reply.unread = NULL;
     answer.reply.moved = 0;
     answer.server = server;
@@ -294,6 +326,8 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     enum text_end end =
         text_run(&server->text, udp->payload + SERVER_HEADER_BYTES,
                  udp->payload_len - SERVER_HEADER_BYTES, &pending->line, &answer.reply);
+    if (unlikely(pending->verdict == INET_UDP_LARGE))
+        inet_release(&server->inet, udp);
     if (unlikely(end == TEXT_CUT))
         server->drops[SERVER_DROP_CUT]++;
     if (unlikely(answer.hit == LIMIT_PARTS))
@@ -322,10 +356,12 @@ static uint32_t serve_packet(struct server *server, struct netbuf *nb,
     }
     if (unlikely(room == 0)) {
         server->drops[SERVER_DROP_NO_ROOM]++;
+        if (pending->verdict == INET_UDP_LARGE)
+            inet_release(&server->inet, &pending->udp);
         netbuf_free(nb);
         return 0;
     }
-    if (likely(pending->verdict == INET_UDP))
+    if (likely(pending->verdict >= INET_UDP)) /* or INET_UDP_LARGE */
         return serve_request(server, nb, pending, out, room);
     out[0] = nb;
     return 1;
@@ -378,6 +414,8 @@ uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, str
 {
     uint32_t sent = 0;
 
+    if (unlikely(now_s != server->text.shards.now_s))
+        inet_tick(&server->inet);
     shards_tick(&server->text.shards, now_s);
     for (uint32_t i = 0; i < n; i += SERVER_BATCH)
         sent += serve_batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent,

@@ -73,10 +73,11 @@ struct server_conf {
     struct ipv4_prefix ip; /* own address and network */
     uint8_t mac[6];
     uint16_t port;
-    uint16_t part_bytes;      /* server_part_bytes of an MTU; 0: SERVER_PART_BYTES */
-    bool csum_offload;        /* leave UDP checksums to the device */
-    struct netbuf_pool *pool; /* with SERVER_BUF_BYTES behind the headroom of a buffer */
-    struct shards shards;     /* this core's copy */
+    uint16_t part_bytes;           /* server_part_bytes of an MTU; 0: SERVER_PART_BYTES */
+    bool csum_offload;             /* leave UDP checksums to the device */
+    struct netbuf_pool *pool;      /* with SERVER_BUF_BYTES behind the headroom of a buffer */
+    struct reassembly *reassembly; /* this core's, for requests in fragments; NULL: none */
+    struct shards shards;          /* this core's copy */
     size_t store_bytes;
     uint32_t now_s;       /* the time of the start */
     uint32_t allow_count; /* 0: only our own network is answered */
@@ -105,7 +106,7 @@ struct server {
     uint64_t datagrams; /* that the answers took */
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
-    struct text_counter counters[6 + SERVER_DROP_REASONS]; /* the above, for stats */
+    struct text_counter counters[11 + SERVER_DROP_REASONS]; /* the above, for stats */
     struct text_part parts[2];
     struct server_pending pending[SERVER_BATCH];
     uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
