@@ -27,6 +27,8 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_ETH_DESTINATION] = "eth_destination",
     [INET_DROP_ETH_MULTICAST] = "eth_multicast",
     [INET_DROP_ETH_SOURCE] = "eth_source",
+    [INET_DROP_ETH_VLAN] = "eth_vlan",
+    [INET_DROP_ETH_NO_VLAN] = "eth_no_vlan",
     [INET_DROP_ETH_TYPE] = "eth_type",
     [INET_DROP_ARP_SHORT] = "arp_short",
     [INET_DROP_ARP_FORMAT] = "arp_format",
@@ -70,6 +72,7 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     inet->mac_number = eth_mac_number(mac);
     eth_mac_copy(inet->mac, mac);
     inet->mtu_bytes = ETH_MTU;
+    inet_frame_init(inet);
     inet_address_init(inet, prefix);
 }
 
@@ -117,6 +120,7 @@ static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32
     inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     netbuf_trim(nb, L4_OFFSET + len); /* what padded the frame */
     nb->flags = 0;
+    inet_pad(nb);
     inet->echo_replies++;
     return INET_REPLY;
 }
@@ -212,20 +216,15 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     return inet_drop(inet, INET_DROP_IP_PROTOCOL);
 }
 
-enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
+/* A frame without a tag, by its addresses and its type. */
+static enum inet_verdict eth_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
 {
-    if (unlikely(nb->next && !netbuf_linearize(nb)))
-        return inet_drop(inet, INET_DROP_CHAIN);
-    if (unlikely(nb->len < sizeof(struct eth_header)))
-        return inet_drop(inet, INET_DROP_ETH_SHORT);
     const struct eth_header *eth = (const struct eth_header *)nb->data;
     uint64_t destination = eth_mac_number(eth->destination);
     uint16_t type = be16(eth->type);
 
-    if (unlikely(!inet_mac_plausible(inet, eth_mac_number(eth->source))))
-        return inet_drop(inet, INET_DROP_ETH_SOURCE);
-    if (likely(destination == inet->mac_number)) {
-        if (likely(type == ETH_TYPE_IPV4))
+    if (destination == inet->mac_number) {
+        if (type == ETH_TYPE_IPV4)
             return ipv4_input(inet, nb, udp);
     } else if (destination == ETH_MAC_BROADCAST) {
         /* Whoever sends to one IPv4 address by Ethernet broadcast gets no answer: it would come
@@ -239,6 +238,35 @@ enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_u
     if (type == ETH_TYPE_ARP)
         return inet_arp_input(inet, nb);
     return inet_drop(inet, INET_DROP_ETH_TYPE);
+}
+
+/* A frame with a tag, or without one where it should have one, or whose type or destination isn't
+ * the usual one. */
+static __attribute__((noinline)) enum inet_verdict
+eth_input_unusual(struct inet *inet, struct netbuf *nb, struct inet_udp *udp, uint16_t type)
+{
+    if ((type == ETH_TYPE_VLAN || inet->vlan) && !inet_untag(inet, nb))
+        return INET_DROPPED;
+    enum inet_verdict verdict = eth_input(inet, nb, udp);
+    if (verdict == INET_REPLY)
+        inet_finish(inet, nb);
+    return verdict;
+}
+
+enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
+{
+    if (unlikely(nb->next && !netbuf_linearize(nb)))
+        return inet_drop(inet, INET_DROP_CHAIN);
+    if (unlikely(nb->len < sizeof(struct eth_header)))
+        return inet_drop(inet, INET_DROP_ETH_SHORT);
+    const struct eth_header *eth = (const struct eth_header *)nb->data;
+    uint16_t type = be16(eth->type);
+
+    if (unlikely(!inet_mac_plausible(inet, eth_mac_number(eth->source))))
+        return inet_drop(inet, INET_DROP_ETH_SOURCE);
+    if (likely(type == ETH_TYPE_IPV4 && eth_mac_number(eth->destination) == inet->plain_mac_number))
+        return ipv4_input(inet, nb, udp);
+    return eth_input_unusual(inet, nb, udp, type);
 }
 
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
@@ -269,4 +297,6 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
         udp->checksum = checksum == 0 ? 0xffff : checksum; /* 0 would say: none */
         nb->flags = 0;
     }
+    if (unlikely(nb->len < inet->finish_below))
+        inet_finish(inet, nb);
 }

@@ -53,6 +53,8 @@ enum inet_drop {
     INET_DROP_ETH_DESTINATION,   /* for another host */
     INET_DROP_ETH_MULTICAST,     /* for a group */
     INET_DROP_ETH_SOURCE,        /* from no host's address, or from our own */
+    INET_DROP_ETH_VLAN,          /* of a VLAN that we don't live in */
+    INET_DROP_ETH_NO_VLAN,       /* without a tag, and we live in a VLAN */
     INET_DROP_ETH_TYPE,          /* neither ARP nor IPv4 */
     INET_DROP_ARP_SHORT,         /* shorter than an ARP packet */
     INET_DROP_ARP_FORMAT,        /* not IPv4 over Ethernet, or neither request nor reply */
@@ -141,17 +143,20 @@ struct inet_address {
 };
 
 struct inet {
-    /* One cache line for what each packet takes. */
-    uint64_t mac_number; /* eth_mac_number of mac */
+    /* What each packet takes. */
+    uint64_t mac_number;       /* eth_mac_number of mac */
+    uint64_t plain_mac_number; /* the same; of no frame if those without a tag aren't for us */
+    uint64_t ip_number;        /* own[0]; a number that is no packet's while that isn't in use */
+    uint32_t broadcast;        /* of our first address's network */
+    uint32_t finish_below;     /* a shorter frame isn't complete yet: inet_finish */
     uint8_t mac[ETH_MAC_BYTES];
+    uint16_t next_identification;
     uint16_t mtu_bytes; /* the device's: 1500, if the app doesn't set another after inet_init */
     struct reassembly *reassembly; /* NULL, if the app doesn't set inet_reassembly_create()'s */
-    uint16_t next_identification;
-    uint64_t ip_number;           /* own[0]; a number that is no packet's while that isn't in use */
-    uint32_t own[INET_ADDRESSES]; /* addresses[i].prefix.address; 0 if there is none */
-    uint32_t broadcast;           /* of our first address's network */
-    bool has_packets;             /* inet_next_packet has something to send now */
+    uint32_t own[INET_ADDRESSES];  /* addresses[i].prefix.address; 0 if there is none */
 
+    bool has_packets;          /* inet_next_packet has something to send now */
+    uint16_t vlan;             /* that we live in; 0: none */
     struct ipv4_prefix prefix; /* our first address and its network, or INET_NO_ADDRESS */
     uint64_t now_ns;           /* as inet_next_packet or inet_resolve were told last */
     uint64_t due_ns; /* inet_next_packet has something to send then; UINT64_MAX: not by itself */
@@ -165,7 +170,8 @@ struct inet {
     struct inet_arp_entry arp[INET_ARP_ENTRIES];
 };
 
-#define INET_NO_IP_NUMBER UINT64_MAX
+#define INET_NO_IP_NUMBER  UINT64_MAX
+#define INET_NO_MAC_NUMBER UINT64_MAX
 
 enum inet_family { INET_IPV4, INET_IPV6 };
 
@@ -202,9 +208,9 @@ enum inet_verdict {
     INET_UDP_LARGE,
 };
 
-/* Sets up *inet with its first address, which INET_NO_ADDRESS leaves open, and the further ones
- * that the command line gives; net.probe decides whether they are probed for. Ends the image, as
- * boot_misconfigured does, if no host can have one of them. */
+/* Sets up *inet, in the VLAN that net.vlan names, with its first address, which INET_NO_ADDRESS
+ * leaves open, and the further ones that the command line gives; net.probe decides whether they are
+ * probed for. Ends the image, as boot_misconfigured does, if no host can have one of them. */
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix);
 
 /* Is the first address in use? */

@@ -210,6 +210,7 @@ void inet_arrived(struct inet *inet)
 void inet_announce(const struct inet *inet, struct netbuf *nb)
 {
     inet_arp_build_request(inet, nb, inet->own[0], inet->own[0]);
+    inet_finish(inet, nb);
 }
 
 bool inet_address_contradicts(struct inet *inet, uint32_t ip, bool is_probe, const uint8_t *mac)

@@ -262,10 +262,10 @@ bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
 {
     inet->now_ns = now_ns;
     inet->due_ns = NEVER_NS;
-    if (inet_address_next(inet, nb))
-        return true;
-    if (arp_ask_next(inet, nb))
-        return true;
-    inet->has_packets = false;
-    return false;
+    if (!inet_address_next(inet, nb) && !arp_ask_next(inet, nb)) {
+        inet->has_packets = false;
+        return false;
+    }
+    inet_finish(inet, nb);
+    return true;
 }

@@ -47,6 +47,18 @@ static inline void inet_eth_build(const struct inet *inet, struct eth_header *et
     eth->type = be16(type);
 }
 
+/* inet_frame.c: the VLAN that we live in. */
+void inet_frame_init(struct inet *inet);
+
+/* Takes the tag off a frame that has one. False, counting why, if it isn't of our VLAN. */
+bool inet_untag(struct inet *inet, struct netbuf *nb);
+
+/* Fills a frame up with zeroes to the least that Ethernet carries, as far as its buffer goes. */
+void inet_pad(struct netbuf *nb);
+
+/* The last step for every frame from us: padding, and the tag of our VLAN. */
+void inet_finish(const struct inet *inet, struct netbuf *nb);
+
 /* inet_address.c: the first address and those of the command line. */
 void inet_address_init(struct inet *inet, struct ipv4_prefix prefix);
 
