@@ -14,6 +14,7 @@ enum {
 
     ETH_TYPE_IPV4 = 0x0800,
     ETH_TYPE_ARP = 0x0806,
+    ETH_TYPE_IPV6 = 0x86dd,
     ETH_TYPE_VLAN = 0x8100, /* four bytes of a VLAN's tag stand there, then the frame's own type */
 };
 

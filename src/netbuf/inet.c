@@ -16,6 +16,7 @@
 #include "boot/boot.h"
 #include "netbuf/checksum.h"
 #include "netbuf/icmp.h"
+#include "netbuf/inet6_build.h"
 #include "netbuf/inet_build.h"
 #include "netbuf/udp.h"
 
@@ -64,6 +65,28 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_UDP_LENGTH] = "udp_length",
     [INET_DROP_UDP_PORT] = "udp_port",
     [INET_DROP_UDP_CHECKSUM] = "udp_checksum",
+    [INET_DROP_UDP_NO_CHECKSUM] = "udp_no_checksum",
+    [INET_DROP_IP6_SHORT] = "ip6_short",
+    [INET_DROP_IP6_VERSION] = "ip6_version",
+    [INET_DROP_IP6_LENGTH] = "ip6_length",
+    [INET_DROP_IP6_DESTINATION] = "ip6_destination",
+    [INET_DROP_IP6_GROUP] = "ip6_group",
+    [INET_DROP_IP6_SOURCE] = "ip6_source",
+    [INET_DROP_IP6_EXTENSION] = "ip6_extension",
+    [INET_DROP_IP6_OPTION] = "ip6_option",
+    [INET_DROP_IP6_ROUTING] = "ip6_routing",
+    [INET_DROP_IP6_FRAGMENT] = "ip6_fragment",
+    [INET_DROP_IP6_PROTOCOL] = "ip6_protocol",
+    [INET_DROP_ICMP6_SHORT] = "icmp6_short",
+    [INET_DROP_ICMP6_TYPE] = "icmp6_type",
+    [INET_DROP_ICMP6_CHECKSUM] = "icmp6_checksum",
+    [INET_DROP_ND_HOPS] = "nd_hops",
+    [INET_DROP_ND_FORMAT] = "nd_format",
+    [INET_DROP_ND_TARGET] = "nd_target",
+    [INET_DROP_ND_CONFLICT] = "nd_conflict",
+    [INET_DROP_ND_ADVERT] = "nd_advert",
+    [INET_DROP_ND_BUSY] = "nd_busy",
+    [INET_DROP_ROOM] = "room",
 };
 
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
@@ -226,13 +249,17 @@ static enum inet_verdict eth_input(struct inet *inet, struct netbuf *nb, struct 
     if (destination == inet->mac_number) {
         if (type == ETH_TYPE_IPV4)
             return ipv4_input(inet, nb, udp);
+        if (type == ETH_TYPE_IPV6 && inet->inet6)
+            return inet6_input(inet, nb, udp);
     } else if (destination == ETH_MAC_BROADCAST) {
         /* Whoever sends to one IPv4 address by Ethernet broadcast gets no answer: it would come
          * from every host that thinks likewise (RFC 1122, section 3.3.6). */
         if (type == ETH_TYPE_IPV4)
             return inet_drop(inet, INET_DROP_IP_BROADCAST);
     } else {
-        bool group = eth_mac_is_group(destination);
+        const bool group = eth_mac_is_group(destination);
+        if (group && type == ETH_TYPE_IPV6 && inet->inet6)
+            return inet6_input(inet, nb, udp); /* which looks at the IPv6 group */
         return inet_drop(inet, group ? INET_DROP_ETH_MULTICAST : INET_DROP_ETH_DESTINATION);
     }
     if (type == ETH_TYPE_ARP)
@@ -272,6 +299,12 @@ enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_u
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                     uint32_t payload_len, bool csum_offload)
 {
+    if (unlikely(to->family != INET_IPV4)) {
+        inet6_udp_build(inet, nb, to, payload_len, csum_offload);
+        if (nb->len < inet->finish_below)
+            inet_finish(inet, nb);
+        return;
+    }
     struct udp_header *udp = (struct udp_header *)(nb->data + L4_OFFSET);
     uint32_t len = (uint32_t)sizeof *udp + payload_len;
 

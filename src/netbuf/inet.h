@@ -90,6 +90,30 @@ enum inet_drop {
     INET_DROP_UDP_LENGTH,        /* its length contradicts IPv4's */
     INET_DROP_UDP_PORT,          /* port 0 can't be answered */
     INET_DROP_UDP_CHECKSUM,      /* wrong checksum */
+
+    /* IPv6. */
+    INET_DROP_UDP_NO_CHECKSUM, /* over IPv6 there must be one */
+    INET_DROP_IP6_SHORT,       /* shorter than an IPv6 header */
+    INET_DROP_IP6_VERSION,     /* not version 6 */
+    INET_DROP_IP6_LENGTH,      /* its length is zero, or more than the frame's */
+    INET_DROP_IP6_DESTINATION, /* for another host, or not for us yet */
+    INET_DROP_IP6_GROUP,       /* for a group that we aren't in, or a datagram for one */
+    INET_DROP_IP6_SOURCE,      /* from no host's address, or from our own */
+    INET_DROP_IP6_EXTENSION,   /* an extension header is cut, misplaced, too long or one too many */
+    INET_DROP_IP6_OPTION,      /* an option that isn't known and says that it must be */
+    INET_DROP_IP6_ROUTING,     /* to be passed on, or a routing header of type 0 */
+    INET_DROP_IP6_FRAGMENT,    /* part of a datagram */
+    INET_DROP_IP6_PROTOCOL,    /* neither ICMPv6 nor UDP */
+    INET_DROP_ICMP6_SHORT,     /* shorter than an ICMPv6 header */
+    INET_DROP_ICMP6_TYPE,      /* neither an echo request nor neighbour discovery */
+    INET_DROP_ICMP6_CHECKSUM,  /* wrong checksum */
+    INET_DROP_ND_HOPS,         /* neighbour discovery that a router may have passed on */
+    INET_DROP_ND_FORMAT,       /* neighbour discovery that RFC 4861 calls invalid */
+    INET_DROP_ND_TARGET,       /* about another host */
+    INET_DROP_ND_CONFLICT,     /* another host uses, or wants, an address of ours */
+    INET_DROP_ND_ADVERT,       /* a neighbour's or a router's word: nothing wrong, no answer */
+    INET_DROP_ND_BUSY,         /* a router's word before the last one was read */
+    INET_DROP_ROOM,            /* the answer doesn't fit the packet's buffer */
     INET_DROP_REASONS
 };
 
@@ -142,6 +166,8 @@ struct inet_address {
     uint64_t defend_ns;           /* not before then is it defended again */
 };
 
+struct inet6;
+
 struct inet {
     /* What each packet takes. */
     uint64_t mac_number;       /* eth_mac_number of mac */
@@ -162,7 +188,9 @@ struct inet {
     uint64_t due_ns; /* inet_next_packet has something to send then; UINT64_MAX: not by itself */
     uint32_t arp_next[2]; /* entry that is replaced next: of those heard, of those asked for */
     uint32_t arp_asked;   /* entries that the app asked for */
-    uint64_t arp_replies, echo_replies, udp_packets; /* packets that inet_input had a use for */
+    struct inet6 *inet6;  /* the device's, inet6.h; NULL: no IPv6 */
+    /* Packets that inet_input had a use for. */
+    uint64_t arp_replies, nd_replies, echo_replies, udp_packets;
     uint64_t reassembled; /* datagrams that were put together; the last fragment of each is above,
                              if its datagram was of use */
     uint64_t drops[INET_DROP_REASONS];

@@ -13,6 +13,7 @@
  * which is for hosts that others count on finding at one address.
  */
 #include "boot/boot.h"
+#include "netbuf/inet6_build.h"
 #include "netbuf/inet_build.h"
 
 /* RFC 5227, section 1.1 */
@@ -204,6 +205,8 @@ void inet_arrived(struct inet *inet)
         else if (address->state != INET_ADDRESS_FREE)
             probe(address, inet->now_ns + random_ns(PROBE_WAIT_NS));
     }
+    if (inet->inet6)
+        inet6_arrived(inet);
     inet->has_packets = true;
 }
 

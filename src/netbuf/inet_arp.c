@@ -14,6 +14,7 @@
  */
 #include "boot/boot.h"
 #include "netbuf/arp.h"
+#include "netbuf/inet6_build.h"
 #include "netbuf/inet_build.h"
 
 #define ASK_AGAIN_NS 1000000000ull /* RFC 1122, section 2.3.2.1: at most one a second */
@@ -262,7 +263,8 @@ bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
 {
     inet->now_ns = now_ns;
     inet->due_ns = NEVER_NS;
-    if (!inet_address_next(inet, nb) && !arp_ask_next(inet, nb)) {
+    if (!inet_address_next(inet, nb) && !arp_ask_next(inet, nb) &&
+        !(inet->inet6 && inet6_next_packet(inet, nb))) {
         inet->has_packets = false;
         return false;
     }

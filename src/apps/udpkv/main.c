@@ -35,7 +35,7 @@ BOOT_KEY_RANGE("udpkv.mem", boot_parse_size, &mem_bytes, NULL, "bytes",
                "memory for items; if not given 64M, or what the machine has left", STORE_MIN_BYTES,
                STORE_MAX_BYTES);
 BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
-         "network whose requests are answered; if not given only net.ip's own");
+         "network whose requests are answered, of IPv4 or IPv6; if not given only our own ones");
 
 BOOT_KEY("udpkv.bench", parse_bench, bench_numbers, "0", "",
          "measure the server's step alone: KEYS,VALUE,SETS,BURST; 0: serve");
@@ -53,6 +53,7 @@ static struct core *cores; /* boot_cores() of them */
 static struct netbuf_pool *pools[BOOT_CORES_MAX];
 static struct reassembly *reassemblies[BOOT_CORES_MAX];
 static struct netdev *dev;
+static struct inet6 inet6;
 static struct device_stats device_stats;
 static uint64_t clock_base_s; /* the time when clock_ns() was 0; only grows */
 
@@ -60,8 +61,14 @@ static const char *parse_allow(const struct boot_key *key, const char *text)
 {
     struct server_conf *c = key->dst;
 
-    if (c->allow_count == SERVER_MAX_ALLOW)
+    if (c->allow_count == SERVER_MAX_ALLOW || c->allow6_count == SERVER_MAX_ALLOW)
         return "at most 16 networks";
+    if (strchr(text, ':')) {
+        if (!ipv6_read_prefix(text, &c->allow6[c->allow6_count]))
+            return "an address and prefix length such as fd00::/64";
+        c->allow6_count++;
+        return NULL;
+    }
     struct boot_key one = {.dst = &c->allow[c->allow_count]};
     const char *expected = ipv4_parse_prefix(&one, text);
     c->allow_count += expected == NULL;
@@ -240,6 +247,7 @@ static RUNS_SELDOM void sum_servers(struct server *sum)
         sum->datagrams += one->datagrams;
         sum->text.commands += one->text.commands;
         sum->inet.arp_replies += one->inet.arp_replies;
+        sum->inet.nd_replies += one->inet.nd_replies;
         sum->inet.echo_replies += one->inet.echo_replies;
         add_drops(sum->drops, one->drops, SERVER_DROP_REASONS);
         add_drops(sum->inet.drops, one->inet.drops, INET_DROP_REASONS);
@@ -259,8 +267,8 @@ static RUNS_SELDOM void print_summary(void)
           server->requests, server->answers, server->datagrams, server->text.commands,
           text.get_hits, text.get_misses, items.stats.items, items.stats.bytes,
           items.stats.evictions);
-    print("udpkv: answered %lu ARP requests and %lu pings.\n", server->inet.arp_replies,
-          server->inet.echo_replies);
+    print("udpkv: answered %lu ARP requests, %lu neighbour solicitations and %lu pings.\n",
+          server->inet.arp_replies, server->inet.nd_replies, server->inet.echo_replies);
     netdev_print_drops("server", server_drop_names, server->drops, SERVER_DROP_REASONS);
     netdev_print_drops("inet", inet_drop_names, server->inet.drops, INET_DROP_REASONS);
     print_device_summary();
@@ -312,6 +320,10 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
     device_stats.dev = dev;
     for (uint32_t i = 0; i < boot_cores(); i++) {
         init_server(i);
+        if (i == 0)
+            inet6_init(&inet6, &cores[0].server.inet, info->mtu_bytes);
+        else if (cores[0].server.inet.inet6)
+            inet6_join(&inet6, &cores[i].server.inet);
         device_stats.inets[i] = &cores[i].server.inet;
         device_stats.idles[i] = &cores[i].loop.idle;
         netdev_loop_init(&cores[i].loop);
@@ -332,6 +344,7 @@ RUNS_SELDOM int app_main(void)
     create_store();
     init_servers(&info);
     print_serves(&info);
+    inet6_print(&cores[0].server.inet, "udpkv");
 
     boot_run(serve);
 

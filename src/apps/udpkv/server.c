@@ -26,7 +26,8 @@ struct answer {
     struct server *server;
     struct netbuf **parts; /* the datagrams so far, at the end of the burst to send */
     uint32_t count, room;
-    uint32_t headroom; /* inet_udp_headroom of the client */
+    uint32_t headroom;   /* inet_udp_headroom of the client */
+    uint32_t part_bytes; /* of a datagram's payload at most */
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
 
@@ -37,7 +38,7 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
 {
     const struct server *server = whose;
     const struct server_conf *conf = &server->conf;
-    char ip[IPV4_TEXT_BYTES], network[IPV4_TEXT_BYTES + 3];
+    char ip[IPV4_TEXT_BYTES], ip6[IPV6_TEXT_BYTES], network[IPV6_TEXT_BYTES + 4];
 
     text_show_number(reply, "", "maxbytes", conf->store_bytes);
     text_show_number(reply, "", "udpport", conf->port);
@@ -55,6 +56,11 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
     for (uint32_t i = 0; i < conf->allow_count; i++) {
         format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
                conf->allow[i].len);
+        text_show_text(reply, "", "allow", network);
+    }
+    for (uint32_t i = 0; i < conf->allow6_count; i++) {
+        format(network, sizeof network, "%s/%u", ipv6_format(ip6, &conf->allow6[i].address),
+               conf->allow6[i].len);
         text_show_text(reply, "", "allow", network);
     }
 }
@@ -80,14 +86,15 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
     static const uint64_t not_told;
     uint32_t n = 0;
 
-    assert(conf->allow_count <= SERVER_MAX_ALLOW);
+    assert(conf->allow_count <= SERVER_MAX_ALLOW && conf->allow6_count <= SERVER_MAX_ALLOW);
     memset(server, 0, sizeof *server);
     server->conf = *conf;
     if (conf->part_bytes == 0)
         server->conf.part_bytes = SERVER_PART_BYTES;
     assert(server->conf.part_bytes >= server_part_bytes(SERVER_MIN_MTU) &&
            server->conf.part_bytes <= SERVER_PART_BYTES);
-    if (conf->allow_count == 0) {
+    if (conf->allow_count == 0 && conf->allow6_count == 0) {
+        server->conf.allow_near6 = true;
         server->conf.allow_count = 1;
         server->conf.allow[0] = conf->ip;
     }
@@ -134,7 +141,7 @@ static inline void add_part(struct answer *answer, struct netbuf *nb)
     assert(netbuf_headroom(nb) + answer->headroom + SERVER_PART_BYTES <= nb->buf_bytes);
     answer->parts[answer->count++] = nb;
     answer->reply.at = part_header(answer, nb) + SERVER_HEADER_BYTES;
-    answer->reply.end = part_header(answer, nb) + answer->server->conf.part_bytes;
+    answer->reply.end = part_header(answer, nb) + answer->part_bytes;
 }
 
 static bool more_parts(struct reply *reply)
@@ -178,7 +185,7 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
 
     for (uint32_t i = 0; i < answer->count; i++) {
         uint8_t *header = part_header(answer, answer->parts[i]);
-        uint32_t len = server->conf.part_bytes;
+        uint32_t len = answer->part_bytes;
         if (i + 1 == answer->count)
             len = (uint32_t)(answer->reply.at - header);
         store_be16(header, request_id);
@@ -191,19 +198,47 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     server->datagrams += answer->count;
 }
 
+/* Bytes of an answer's datagram to a client of IPv6, whose routers may have told an MTU. */
+static __attribute__((noinline)) uint32_t part_bytes_6(const struct server *server)
+{
+    const uint32_t most = server->inet.inet6->mtu_bytes - SERVER_IP6_UDP_BYTES;
+
+    return MIN(most, (uint32_t)server->conf.part_bytes);
+}
+
+static __attribute__((noinline)) bool allows_6(const struct server *server,
+                                               const struct ipv6_address *client)
+{
+    const struct server_conf *conf = &server->conf;
+
+    for (uint32_t i = 0; i < conf->allow6_count; i++)
+        if (ipv6_prefix_has(&conf->allow6[i], client))
+            return true;
+    return conf->allow_near6 && inet6_is_near(server->inet.inet6, client);
+}
+
+static inline bool allows(const struct server *server, const struct inet_peer *client)
+{
+    const struct server_conf *conf = &server->conf;
+    uint32_t i = 0;
+
+    if (unlikely(client->family != INET_IPV4))
+        return allows_6(server, &client->ip6);
+    while (i < conf->allow_count && !ipv4_prefix_has(conf->allow[i], client->ip))
+        i++;
+    return i < conf->allow_count;
+}
+
 /* Is this datagram for our port, from an allowed network, and long enough? Counts why if not. */
 static bool is_for_us(struct server *server, const struct inet_udp *udp)
 {
     const struct server_conf *conf = &server->conf;
-    uint32_t i = 0;
 
     if (unlikely(udp->from.local_port != conf->port)) {
         server->drops[SERVER_DROP_PORT]++;
         return false;
     }
-    while (i < conf->allow_count && !ipv4_prefix_has(conf->allow[i], udp->from.ip))
-        i++;
-    if (unlikely(i == conf->allow_count)) {
+    if (unlikely(!allows(server, &udp->from))) {
         server->drops[SERVER_DROP_DENIED]++;
         return false;
     }
@@ -320,6 +355,8 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     answer.count = 0;
     answer.room = room;
     answer.headroom = inet_udp_headroom(&udp->from);
+    answer.part_bytes =
+        likely(udp->from.family == INET_IPV4) ? server->conf.part_bytes : part_bytes_6(server);
     answer.hit = LIMIT_NONE;
     add_part(&answer, nb);
     server->requests++;

@@ -33,6 +33,7 @@
 
 #include "apps/udpkv/text.h"
 #include "netbuf/inet.h"
+#include "netbuf/inet6.h"
 #include "netbuf/netbuf.h"
 
 enum {
@@ -44,6 +45,7 @@ enum {
     SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read in the first stage */
     SERVER_MIN_MTU = 576,    /* which every host of IPv4 takes (RFC 791) */
     SERVER_IP_UDP_BYTES = 28,
+    SERVER_IP6_UDP_BYTES = 48,
     SERVER_BUF_BYTES = 1518, /* a request may fill an Ethernet frame, VLAN tag included */
 };
 
@@ -74,14 +76,18 @@ struct server_conf {
     uint8_t mac[6];
     uint16_t port;
     uint16_t part_bytes;           /* server_part_bytes of an MTU; 0: SERVER_PART_BYTES */
+    bool allow_near6;              /* server_init's: our own networks of IPv6 are answered */
     bool csum_offload;             /* leave UDP checksums to the device */
     struct netbuf_pool *pool;      /* with SERVER_BUF_BYTES behind the headroom of a buffer */
     struct reassembly *reassembly; /* this core's, for requests in fragments; NULL: none */
     struct shards shards;          /* this core's copy */
     size_t store_bytes;
-    uint32_t now_s;       /* the time of the start */
-    uint32_t allow_count; /* 0: only our own network is answered */
+    uint32_t now_s; /* the time of the start */
+    /* Networks that are answered. If there are none of both kinds: those that our own addresses are
+     * in. */
+    uint32_t allow_count, allow6_count;
     struct ipv4_prefix allow[SERVER_MAX_ALLOW];
+    struct ipv6_prefix allow6[SERVER_MAX_ALLOW];
     struct text_part part; /* a part of stats that the app shows; name NULL: none */
     /* Cycles of the loop around server_burst, for stats: of turns that had packets, and of all. So
      * a client sees how busy a polling server is, and its cycles a request. NULL: not told. */
