@@ -3,8 +3,9 @@
  * inet6.c - a host's part of IPv6 over Ethernet: packets in, answers out.
  *
  *     inet_input -> inet6_input -> inet6_skip_extensions (inet6_extension.c)
- *                               -> udp6_input
- *                               -> icmp6_input -> inet_nd_input (inet_nd.c)
+ *                               -> inet6_fragment_input (inet6_fragment.c), and on to
+ *                               -> inet6_payload -> udp6_input
+ *                                                -> icmp6_input -> inet_nd_input (inet_nd.c)
  *
  * As in inet.c, what decides what we touch is read once, checked, and only then used.
  */
@@ -22,7 +23,7 @@ _Static_assert(INET_UDP_HEADROOM_6 == L4_OFFSET_6 + sizeof(struct udp_header), "
 void inet6_build(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
                  const struct inet6_packet *packet)
 {
-    struct ipv6_header *ip = (struct ipv6_header *)(nb->data + IP6_OFFSET);
+    struct ipv6_header *ip = (struct ipv6_header *)(nb->data + IP_OFFSET);
 
     inet_eth_build(inet, (struct eth_header *)nb->data, mac, ETH_TYPE_IPV6);
     *ip = (struct ipv6_header){.version_class = 6 << 4,
@@ -141,6 +142,8 @@ static enum inet_verdict answer_echo(struct inet *inet, struct netbuf *nb,
 
     if (ipv6_is_group(ours))
         ours = address_for(inet->inet6, &packet->source);
+    else if (!inet6_has(inet->inet6, ours))
+        return inet_drop(inet, INET_DROP_IP6_DESTINATION); /* not yet */
     if (!ours)
         return inet_drop(inet, INET_DROP_IP6_GROUP);
     const struct inet6_packet answer = {.source = *ours,
@@ -177,7 +180,7 @@ static enum inet_verdict icmp6_input(struct inet *inet, struct netbuf *nb,
 
 /* Is a packet to this address one for us? Groups are all hosts', and those in which somebody looks
  * for an address of ours. A tentative address gets neighbour discovery alone (RFC 4862, section
- * 5.4), which is_for_tentative lets through. */
+ * 5.4). */
 static bool is_destination(struct inet6 *inet6, const struct ipv6_address *a, bool *tentative)
 {
     static const struct ipv6_prefix solicited = {{.bytes = {0xff, 2, [11] = 1, 0xff}}, 104};
@@ -206,9 +209,19 @@ static bool is_source(struct inet6 *inet6, const struct inet6_packet *packet)
     return ipv6_is_unicast(&packet->source) && !inet6_has(inet6, &packet->source);
 }
 
+enum inet_verdict inet6_payload(struct inet *inet, struct netbuf *nb,
+                                const struct inet6_packet *packet, struct inet_udp *udp)
+{
+    if (packet->next_header == IPV6_NEXT_ICMP)
+        return icmp6_input(inet, nb, packet);
+    if (packet->next_header == IPV6_NEXT_UDP)
+        return udp6_input(inet, nb, packet, udp);
+    return inet_drop(inet, INET_DROP_IP6_PROTOCOL);
+}
+
 enum inet_verdict inet6_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
 {
-    const struct ipv6_header *ip = (const struct ipv6_header *)(nb->data + IP6_OFFSET);
+    const struct ipv6_header *ip = (const struct ipv6_header *)(nb->data + IP_OFFSET);
     bool tentative;
 
     if (nb->len < L4_OFFSET_6)
@@ -229,15 +242,14 @@ enum inet_verdict inet6_input(struct inet *inet, struct netbuf *nb, struct inet_
     if (!group && eth_mac_is_group(eth_mac_number(eth->destination)))
         return inet_drop(inet, INET_DROP_IP6_GROUP);
     netbuf_trim(nb, L4_OFFSET_6 + packet.len); /* what padded the frame */
-    if (!inet6_skip_extensions(inet, nb, &packet))
+    const enum inet6_kind kind = inet6_skip_extensions(inet, nb, &packet);
+    if (kind == INET6_NONE)
         return INET_DROPPED;
     if (!is_source(inet->inet6, &packet))
         return inet_drop(inet, INET_DROP_IP6_SOURCE);
-    if (packet.next_header == IPV6_NEXT_ICMP)
-        return icmp6_input(inet, nb, &packet);
-    if (tentative)
+    if (tentative && (kind == INET6_FRAGMENT || packet.next_header != IPV6_NEXT_ICMP))
         return inet_drop(inet, INET_DROP_IP6_DESTINATION);
-    if (packet.next_header == IPV6_NEXT_UDP)
-        return udp6_input(inet, nb, &packet, udp);
-    return inet_drop(inet, INET_DROP_IP6_PROTOCOL);
+    if (kind == INET6_FRAGMENT)
+        return inet6_fragment_input(inet, nb, &packet, udp);
+    return inet6_payload(inet, nb, &packet, udp);
 }

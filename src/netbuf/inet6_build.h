@@ -6,10 +6,7 @@
 #include "netbuf/inet6.h"
 #include "netbuf/inet_build.h"
 
-enum {
-    IP6_OFFSET = sizeof(struct eth_header),
-    L4_OFFSET_6 = IP6_OFFSET + sizeof(struct ipv6_header),
-};
+enum { L4_OFFSET_6 = IP_OFFSET + sizeof(struct ipv6_header) }; /* from nb->data on */
 
 /* A received packet: its addresses are copies, as its memory may change. What it carries lies at
  * nb->data + L4_OFFSET_6, as extension headers were taken out. */
@@ -17,7 +14,11 @@ struct inet6_packet {
     struct ipv6_address source, destination;
     uint8_t hop_limit;
     uint8_t next_header;
-    uint32_t len; /* of what it carries */
+    bool more;               /* of a fragment: others follow behind it */
+    bool put_together;       /* from fragments */
+    uint32_t len;            /* of what it carries */
+    uint32_t offset;         /* of a fragment, in bytes */
+    uint32_t identification; /* of a fragment's datagram, as it lies in the packet */
 };
 
 /* inet_input and inet_udp_build for IPv6 (inet6.c). */
@@ -25,9 +26,23 @@ enum inet_verdict inet6_input(struct inet *inet, struct netbuf *nb, struct inet_
 void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                      uint32_t payload_len, bool csum_offload);
 
-/* Takes extension headers out, and sets next_header and len. False, and the drop is counted, if the
- * packet goes no further (inet6_extension.c). */
-bool inet6_skip_extensions(struct inet *inet, struct netbuf *nb, struct inet6_packet *packet);
+/* Takes extension headers out, and sets next_header, len and what tells of a fragment
+ * (inet6_extension.c). */
+enum inet6_kind {
+    INET6_NONE, /* it goes no further, and was counted */
+    INET6_WHOLE,
+    INET6_FRAGMENT,
+};
+enum inet6_kind inet6_skip_extensions(struct inet *inet, struct netbuf *nb,
+                                      struct inet6_packet *packet);
+
+/* A fragment (inet6_fragment.c). */
+enum inet_verdict inet6_fragment_input(struct inet *inet, struct netbuf *nb,
+                                       struct inet6_packet *packet, struct inet_udp *udp);
+
+/* What a packet carries, or a datagram that was put together (inet6.c). */
+enum inet_verdict inet6_payload(struct inet *inet, struct netbuf *nb,
+                                const struct inet6_packet *packet, struct inet_udp *udp);
 
 /* Writes the Ethernet and IPv6 header of a packet from us with len bytes behind them. */
 void inet6_build(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,

@@ -7,7 +7,7 @@
 #include "netbuf/inet6_build.h"
 
 /* What comes of a packet after a look at one header. */
-enum step { STEP_ON, STEP_DONE, STEP_DROPPED };
+enum step { STEP_ON, STEP_DONE, STEP_FRAGMENT, STEP_DROPPED };
 
 /* Where the look at a packet stands. */
 struct walk {
@@ -15,6 +15,7 @@ struct walk {
     const uint8_t *at, *end;
     uint8_t next_header; /* what `at` is */
     uint32_t headers;
+    struct inet6_packet *packet;
 };
 
 static enum step step_drop(struct walk *walk, enum inet_drop why)
@@ -48,38 +49,40 @@ static enum step step_fragment(struct walk *walk)
     if ((size_t)(walk->end - walk->at) < sizeof fragment)
         return step_drop(walk, INET_DROP_IP6_EXTENSION);
     memcpy(&fragment, walk->at, sizeof fragment);
-    if (fragment.offset_more & be16(0xfff9))
-        return step_drop(walk, INET_DROP_IP6_FRAGMENT);
     walk->next_header = fragment.next_header;
     walk->at += sizeof fragment;
-    return STEP_ON;
+    walk->packet->identification = fragment.identification;
+    walk->packet->more = be16(fragment.offset_more) & IPV6_MORE_FRAGMENTS;
+    walk->packet->offset = be16(fragment.offset_more) & IPV6_FRAGMENT_OFFSET;
+    return walk->packet->more || walk->packet->offset > 0 ? STEP_FRAGMENT : STEP_ON;
 }
 
 static enum step step_extension(struct walk *walk)
 {
-    uint8_t bytes[INET6_EXTENSION_BYTES]; /* a copy: the packet's memory may change */
-    struct ipv6_extension *extension = (struct ipv6_extension *)bytes;
-    const uint8_t kind = walk->next_header;
-    const size_t left = (size_t)(walk->end - walk->at);
+    uint8_t options[INET6_EXTENSION_BYTES]; /* copies: the packet's memory may change */
+    struct ipv6_extension extension;
+    const uint8_t kind = walk->next_header, *start = walk->at;
+    const size_t left = (size_t)(walk->end - start);
 
     if (left < 8)
         return step_drop(walk, INET_DROP_IP6_EXTENSION);
-    memcpy(bytes, walk->at, 8);
-    const uint32_t len = (extension->length + 1u) * 8;
-    if (len > left || len > sizeof bytes)
+    memcpy(&extension, start, sizeof extension);
+    const uint32_t len = (extension.length + 1u) * 8;
+    if (len > left || len > sizeof options)
         return step_drop(walk, INET_DROP_IP6_EXTENSION);
-    memcpy(bytes + 8, walk->at + 8, len - 8);
-    walk->next_header = extension->next_header;
+    walk->next_header = extension.next_header;
     walk->at += len;
-    if (kind != IPV6_NEXT_ROUTING)
-        return look_at_options(walk, bytes, len);
+    if (kind != IPV6_NEXT_ROUTING) {
+        memcpy(options, start, len);
+        return look_at_options(walk, options, len);
+    }
     /* We are no router, and type 0 is refused by all (RFC 5095). */
-    if (extension->segments_left > 0 || extension->routing_type == 0)
+    if (extension.segments_left > 0 || extension.routing_type == 0)
         return step_drop(walk, INET_DROP_IP6_ROUTING);
     return STEP_ON;
 }
 
-static enum step step(struct walk *walk)
+static enum step step_header(struct walk *walk)
 {
     switch (walk->next_header) {
     case IPV6_NEXT_HOP_BY_HOP: /* only right behind the IPv6 header */
@@ -107,22 +110,26 @@ static void take_out(struct netbuf *nb, uint32_t len)
         nb->csum_start = (uint16_t)(nb->csum_start - len);
 }
 
-bool inet6_skip_extensions(struct inet *inet, struct netbuf *nb, struct inet6_packet *packet)
+enum inet6_kind inet6_skip_extensions(struct inet *inet, struct netbuf *nb,
+                                      struct inet6_packet *packet)
 {
     const uint8_t *start = nb->data + L4_OFFSET_6;
-    struct walk walk = {
-        .inet = inet, .at = start, .end = start + packet->len, .next_header = packet->next_header};
+    struct walk walk = {.inet = inet,
+                        .at = start,
+                        .end = start + packet->len,
+                        .next_header = packet->next_header,
+                        .packet = packet};
     enum step came;
 
     do {
-        came = step(&walk);
+        came = step_header(&walk);
     } while (came == STEP_ON);
     if (came == STEP_DROPPED)
-        return false;
+        return INET6_NONE;
     const uint32_t len = (uint32_t)(walk.at - start);
     packet->next_header = walk.next_header;
     packet->len -= len;
     if (len > 0)
         take_out(nb, len);
-    return true;
+    return came == STEP_FRAGMENT ? INET6_FRAGMENT : INET6_WHOLE;
 }

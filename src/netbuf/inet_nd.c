@@ -48,7 +48,7 @@ static void write_mac_option(const struct inet *inet, uint8_t *at, uint8_t type)
     eth_mac_copy(option->mac, inet->mac);
 }
 
-static bool has_room(const struct netbuf *nb)
+static bool has_answer_room(const struct netbuf *nb)
 {
     return netbuf_headroom(nb) + L4_OFFSET_6 + WITH_MAC_BYTES <= nb->buf_bytes;
 }
@@ -75,7 +75,7 @@ void inet_nd_build_announcement(const struct inet *inet, struct netbuf *nb,
 {
     uint8_t mac[ETH_MAC_BYTES];
 
-    assert(has_room(nb));
+    assert(has_answer_room(nb));
     group_mac(mac, &ipv6_all_nodes);
     build_advertisement(inet, nb, mac, address, &ipv6_all_nodes, ND_OVERRIDE);
 }
@@ -90,7 +90,7 @@ void inet_nd_build_probe(const struct inet *inet, struct netbuf *nb,
                                         .len = sizeof(struct nd_neighbour)};
     uint8_t mac[ETH_MAC_BYTES];
 
-    assert(has_room(nb));
+    assert(has_answer_room(nb));
     *(struct nd_neighbour *)(nb->data + L4_OFFSET_6) =
         (struct nd_neighbour){.type = ICMP6_NEIGHBOUR_SOLICITATION, .target = *address};
     group_mac(mac, &packet.destination);
@@ -107,7 +107,7 @@ void inet_nd_build_router_question(const struct inet *inet, struct netbuf *nb)
                                                sizeof(struct nd_option_mac)};
     uint8_t mac[ETH_MAC_BYTES], *at = nb->data + L4_OFFSET_6;
 
-    assert(has_room(nb));
+    assert(has_answer_room(nb));
     *(struct icmp6_header *)at = (struct icmp6_header){.type = ICMP6_ROUTER_SOLICITATION};
     write_mac_option(inet, at + sizeof(struct icmp6_header), ND_OPTION_SOURCE_MAC);
     group_mac(mac, &packet.destination);
@@ -167,7 +167,7 @@ static enum inet_verdict solicitation_input(struct inet *inet, struct netbuf *nb
         return inet_drop(inet, INET_DROP_ND_CONFLICT);
     if (!own || inet6_state(own) != INET6_VALID)
         return inet_drop(inet, INET_DROP_ND_TARGET);
-    if (!has_room(nb))
+    if (!has_answer_room(nb))
         return inet_drop(inet, INET_DROP_ROOM);
     if (nobody)
         group_mac(mac, &ipv6_all_nodes);
@@ -248,7 +248,7 @@ enum inet_verdict inet_nd_input(struct inet *inet, struct netbuf *nb,
 
     if (packet->hop_limit != ND_HOP_LIMIT)
         return inet_drop(inet, INET_DROP_ND_HOPS);
-    if (packet->len > sizeof m.bytes)
+    if (packet->len > sizeof m.bytes || packet->put_together) /* RFC 6980 */
         return inet_drop(inet, INET_DROP_ND_FORMAT);
     memcpy(m.bytes, nb->data + L4_OFFSET_6, packet->len);
     m.len = packet->len;

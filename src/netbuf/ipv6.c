@@ -2,7 +2,7 @@
 /* ipv6.c - IPv6 addresses and prefixes, and their text (RFC 4291, section 2.2; RFC 5952). */
 #include "netbuf/ipv6.h"
 
-enum { GROUPS = 8 };
+enum { GROUPS = 8, NO_ZEROS };
 
 const struct ipv6_address ipv6_nobody;
 const struct ipv6_address ipv6_all_nodes = {.bytes = {0xff, 0x02, [15] = 1}};
@@ -107,7 +107,7 @@ static uint32_t read_group(const char *text, size_t len, uint32_t *value)
 bool ipv6_read(const char *text, size_t len, struct ipv6_address *address)
 {
     uint8_t bytes[IPV6_ADDRESS_BYTES];
-    uint32_t count = 0, value, zeros_at = GROUPS;
+    uint32_t count = 0, value, zeros_at = NO_ZEROS;
     size_t at = 0;
 
     if (len >= 2 && text[0] == ':' && text[1] == ':') {
@@ -125,13 +125,13 @@ bool ipv6_read(const char *text, size_t len, struct ipv6_address *address)
         if (text[at++] != ':' || at == len)
             return false;
         if (text[at] == ':') {
-            if (zeros_at < GROUPS)
+            if (zeros_at != NO_ZEROS)
                 return false;
             zeros_at = count;
             at++;
         }
     }
-    if (zeros_at == GROUPS ? count != GROUPS : count == GROUPS)
+    if (zeros_at == NO_ZEROS ? count != GROUPS : count == GROUPS)
         return false;
     const uint32_t before = MIN(zeros_at, count);
     memset(address, 0, sizeof *address);

@@ -24,6 +24,9 @@ enum {
     IPV6_NEXT_NONE = 59,
     IPV6_NEXT_DESTINATION = 60,
 
+    IPV6_FRAGMENT_OFFSET = 0xfff8, /* in offset_more, already in bytes */
+    IPV6_MORE_FRAGMENTS = 1,
+
     IPV6_OPTION_PAD1 = 0, /* the one option without a length */
     IPV6_OPTION_PADN = 1,
     IPV6_OPTION_ACTION = 0xc0, /* of an option's type: what to do if it isn't known; 0: skip it */

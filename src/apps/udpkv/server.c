@@ -38,7 +38,7 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
 {
     const struct server *server = whose;
     const struct server_conf *conf = &server->conf;
-    char ip[IPV4_TEXT_BYTES], ip6[IPV6_TEXT_BYTES], network[IPV6_TEXT_BYTES + 4];
+    char ip[IPV4_TEXT_BYTES];
 
     text_show_number(reply, "", "maxbytes", conf->store_bytes);
     text_show_number(reply, "", "udpport", conf->port);
@@ -53,16 +53,7 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
     text_show_text(reply, "", "hash_algorithm", "xxh3");
     text_show_number(reply, "", "answer_datagrams_max", SERVER_MAX_PARTS);
     text_show_number(reply, "", "answer_datagram_bytes", conf->part_bytes);
-    for (uint32_t i = 0; i < conf->allow_count; i++) {
-        format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
-               conf->allow[i].len);
-        text_show_text(reply, "", "allow", network);
-    }
-    for (uint32_t i = 0; i < conf->allow6_count; i++) {
-        format(network, sizeof network, "%s/%u", ipv6_format(ip6, &conf->allow6[i].address),
-               conf->allow6[i].len);
-        text_show_text(reply, "", "allow", network);
-    }
+    server_show_allowed(server, reply);
 }
 
 /* What an operator looks for when requests in fragments go unanswered. Of fragments_ it is
@@ -198,32 +189,13 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     server->datagrams += answer->count;
 }
 
-/* Bytes of an answer's datagram to a client of IPv6, whose routers may have told an MTU. */
-static __attribute__((noinline)) uint32_t part_bytes_6(const struct server *server)
-{
-    const uint32_t most = server->inet.inet6->mtu_bytes - SERVER_IP6_UDP_BYTES;
-
-    return MIN(most, (uint32_t)server->conf.part_bytes);
-}
-
-static __attribute__((noinline)) bool allows_6(const struct server *server,
-                                               const struct ipv6_address *client)
-{
-    const struct server_conf *conf = &server->conf;
-
-    for (uint32_t i = 0; i < conf->allow6_count; i++)
-        if (ipv6_prefix_has(&conf->allow6[i], client))
-            return true;
-    return conf->allow_near6 && inet6_is_near(server->inet.inet6, client);
-}
-
 static inline bool allows(const struct server *server, const struct inet_peer *client)
 {
     const struct server_conf *conf = &server->conf;
     uint32_t i = 0;
 
     if (unlikely(client->family != INET_IPV4))
-        return allows_6(server, &client->ip6);
+        return server_allows_6(server, &client->ip6);
     while (i < conf->allow_count && !ipv4_prefix_has(conf->allow[i], client->ip))
         i++;
     return i < conf->allow_count;
@@ -355,8 +327,8 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     answer.count = 0;
     answer.room = room;
     answer.headroom = inet_udp_headroom(&udp->from);
-    answer.part_bytes =
-        likely(udp->from.family == INET_IPV4) ? server->conf.part_bytes : part_bytes_6(server);
+    answer.part_bytes = likely(udp->from.family == INET_IPV4) ? server->conf.part_bytes
+                                                              : server_part_bytes_6(server);
     answer.hit = LIMIT_NONE;
     add_part(&answer, nb);
     server->requests++;

@@ -133,4 +133,13 @@ void server_join(struct server *server, struct server *alone);
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
 
+/* For server.c, of server_networks.c. Bytes of an answer's datagram to a client of IPv6, whose
+ * routers may have told an MTU. */
+uint32_t server_part_bytes_6(const struct server *server);
+
+bool server_allows_6(const struct server *server, const struct ipv6_address *client);
+
+/* Lines of `stats settings`, one for each network that udpkv.allow gave. */
+void server_show_allowed(const struct server *server, struct reply *reply);
+
 #endif
