@@ -60,11 +60,13 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_ICMP_SHORT] = "icmp_short",
     [INET_DROP_ICMP_TYPE] = "icmp_type",
     [INET_DROP_ICMP_CHECKSUM] = "icmp_checksum",
+    [INET_DROP_ICMP_RATE] = "icmp_rate",
     [INET_DROP_ICMP_LARGE] = "icmp_large",
     [INET_DROP_UDP_SHORT] = "udp_short",
     [INET_DROP_UDP_LENGTH] = "udp_length",
     [INET_DROP_UDP_PORT] = "udp_port",
     [INET_DROP_UDP_CHECKSUM] = "udp_checksum",
+    [INET_DROP_UDP_REFUSED] = "udp_refused",
     [INET_DROP_UDP_NO_CHECKSUM] = "udp_no_checksum",
     [INET_DROP_IP6_SHORT] = "ip6_short",
     [INET_DROP_IP6_VERSION] = "ip6_version",
@@ -95,32 +97,9 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     inet->mac_number = eth_mac_number(mac);
     eth_mac_copy(inet->mac, mac);
     inet->mtu_bytes = ETH_MTU;
+    inet->errors_left = INET_ERRORS_AT_ONCE;
     inet_frame_init(inet);
     inet_address_init(inet, prefix);
-}
-
-/* Writes the header of a packet from our address number `local` with payload_len bytes behind it.
- */
-static inline void ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_t local,
-                              uint32_t destination, uint8_t protocol, uint8_t type_of_service,
-                              uint32_t payload_len)
-{
-    /* Both bytes at once, as they lie in memory: the sum below is made of words. */
-    const uint16_t first_word = be16((uint16_t)(IPV4_VERSION_IHL << 8 | type_of_service));
-
-    __builtin_memcpy(ip, &first_word, sizeof first_word);
-    ip->total_length = be16((uint16_t)(sizeof *ip + payload_len));
-    ip->identification = be16(inet->next_identification++);
-    ip->flags_fragment_offset = 0;
-    ip->time_to_live = INET_TTL;
-    ip->protocol = protocol;
-    ip->source_address = be32(inet->own[local]);
-    ip->destination_address = be32(destination);
-    /* Field by field: csum_add_20 would load wide what was just stored narrow, and wait for it. */
-    uint16_t ttl_protocol = be16((uint16_t)(INET_TTL << 8 | protocol));
-    uint64_t sum = (uint64_t)ip->source_address + ip->destination_address + first_word +
-                   ip->total_length + ip->identification + ttl_protocol;
-    ip->header_checksum = csum_finish(sum);
 }
 
 static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
@@ -139,7 +118,7 @@ static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32
     struct ipv4_header *ip = (struct ipv4_header *)(nb->data + IP_OFFSET);
     icmp->type = ICMP_ECHO_REPLY; /* the first byte of its word, so the low one in memory order */
     icmp->checksum = csum_update(icmp->checksum, ICMP_ECHO, ICMP_ECHO_REPLY);
-    ipv4_build(inet, ip, local, source, IPV4_PROTOCOL_ICMP, ip->type_of_service, len);
+    inet_ipv4_build(inet, ip, local, source, IPV4_PROTOCOL_ICMP, ip->type_of_service, len);
     inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     netbuf_trim(nb, L4_OFFSET + len); /* what padded the frame */
     nb->flags = 0;
@@ -236,7 +215,8 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
         return udp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip, udp);
     if (protocol == IPV4_PROTOCOL_ICMP)
         return icmp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip);
-    return inet_drop(inet, INET_DROP_IP_PROTOCOL);
+    return inet_unreachable(inet, nb, local, source, ICMP_UNREACHABLE_PROTOCOL,
+                            INET_DROP_IP_PROTOCOL);
 }
 
 /* A frame without a tag, by its addresses and its type. */
@@ -311,8 +291,8 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
     assert(!nb->next && payload_len < nb->buf_bytes &&
            netbuf_headroom(nb) + L4_OFFSET + len <= nb->buf_bytes);
     inet_eth_build(inet, (struct eth_header *)nb->data, to->mac, ETH_TYPE_IPV4);
-    ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), to->local, to->ip,
-               IPV4_PROTOCOL_UDP, 0, len);
+    inet_ipv4_build(inet, (struct ipv4_header *)(nb->data + IP_OFFSET), to->local, to->ip,
+                    IPV4_PROTOCOL_UDP, 0, len);
     udp->source_port = be16(to->local_port);
     udp->destination_port = be16(to->port);
     udp->length = be16((uint16_t)len);

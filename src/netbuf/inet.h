@@ -37,6 +37,9 @@ enum {
     INET_ARP_ASKED = 32,      /* of them, those that the app asked for at most */
     INET_ADDRESSES = 8,       /* IPv4 addresses that a host has at most */
     INET_TTL = 64,
+
+    INET_ERRORS_A_SECOND = 100, /* ICMP errors that a host sends on average at most, */
+    INET_ERRORS_AT_ONCE = 20,   /* and in one go */
 };
 
 /* The first address that the command line gives with net.ip: an app that uses this header has the
@@ -85,11 +88,13 @@ enum inet_drop {
     INET_DROP_ICMP_SHORT,        /* shorter than an ICMP header */
     INET_DROP_ICMP_TYPE,         /* not an echo request */
     INET_DROP_ICMP_CHECKSUM,     /* wrong checksum */
+    INET_DROP_ICMP_RATE,         /* it would have been answered by an error: too many of these */
     INET_DROP_ICMP_LARGE,        /* put together, and its answer doesn't fit one packet */
     INET_DROP_UDP_SHORT,         /* shorter than a UDP header */
     INET_DROP_UDP_LENGTH,        /* its length contradicts IPv4's */
     INET_DROP_UDP_PORT,          /* port 0 can't be answered */
     INET_DROP_UDP_CHECKSUM,      /* wrong checksum */
+    INET_DROP_UDP_REFUSED,       /* for a port that isn't served, and no error tells the sender */
 
     /* IPv6. */
     INET_DROP_UDP_NO_CHECKSUM, /* over IPv6 there must be one */
@@ -186,6 +191,9 @@ struct inet {
     struct ipv4_prefix prefix; /* our first address and its network, or INET_NO_ADDRESS */
     uint64_t now_ns;           /* as inet_next_packet or inet_resolve were told last */
     uint64_t due_ns; /* inet_next_packet has something to send then; UINT64_MAX: not by itself */
+    uint32_t errors_left; /* ICMP errors that may still be sent in one go */
+    uint64_t errors;      /* ICMP errors that were sent */
+    uint64_t errors_ns;   /* when errors_left was counted */
     uint32_t arp_next[2]; /* entry that is replaced next: of those heard, of those asked for */
     uint32_t arp_asked;   /* entries that the app asked for */
     struct inet6 *inet6;  /* the device's, inet6.h; NULL: no IPv6 */
@@ -298,6 +306,13 @@ static inline uint32_t inet_udp_room(const struct netbuf *nb)
  */
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                     uint32_t payload_len, bool csum_offload);
+
+/*
+ * For a datagram that inet_input found (INET_UDP, not _LARGE) and whose port the app doesn't serve:
+ * makes nb, which the app has left as it was, the ICMP error that tells its sender so, ready to be
+ * sent: INET_REPLY. INET_DROPPED, counted, if there were INET_ERRORS_A_SECOND, or by IPv6.
+ */
+enum inet_verdict inet_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp);
 
 /* Makes the fresh buffer nb an ARP announcement of our first address (RFC 5227, section 2.3). */
 void inet_announce(const struct inet *inet, struct netbuf *nb);

@@ -4,6 +4,7 @@
 #ifndef NETBUF_INET_BUILD_H
 #define NETBUF_INET_BUILD_H
 
+#include "netbuf/checksum.h"
 #include "netbuf/inet.h"
 #include "netbuf/reassembly.h"
 
@@ -46,6 +47,36 @@ static inline void inet_eth_build(const struct inet *inet, struct eth_header *et
     eth_mac_copy(eth->source, inet->mac);
     eth->type = be16(type);
 }
+
+/* Writes the header of a packet from our address number `local` with payload_len bytes behind it.
+ */
+static inline void inet_ipv4_build(struct inet *inet, struct ipv4_header *ip, uint32_t local,
+                                   uint32_t destination, uint8_t protocol, uint8_t type_of_service,
+                                   uint32_t payload_len)
+{
+    /* Both bytes at once, as they lie in memory: the sum below is made of words. */
+    const uint16_t first_word = be16((uint16_t)(IPV4_VERSION_IHL << 8 | type_of_service));
+
+    __builtin_memcpy(ip, &first_word, sizeof first_word);
+    ip->total_length = be16((uint16_t)(sizeof *ip + payload_len));
+    ip->identification = be16(inet->next_identification++);
+    ip->flags_fragment_offset = 0;
+    ip->time_to_live = INET_TTL;
+    ip->protocol = protocol;
+    ip->source_address = be32(inet->own[local]);
+    ip->destination_address = be32(destination);
+    /* Field by field: csum_add_20 would load wide what was just stored narrow, and wait for it. */
+    uint16_t ttl_protocol = be16((uint16_t)(INET_TTL << 8 | protocol));
+    uint64_t sum = (uint64_t)ip->source_address + ip->destination_address + first_word +
+                   ip->total_length + ip->identification + ttl_protocol;
+    ip->header_checksum = csum_finish(sum);
+}
+
+/* Makes nb, which came from `source` for our address number `local`, the ICMP error that tells its
+ * sender that it can't be delivered (inet_error.c). INET_DROPPED, counted as `why` or as too many
+ * errors, if there is to be none. */
+enum inet_verdict inet_unreachable(struct inet *inet, struct netbuf *nb, uint32_t local,
+                                   uint32_t source, uint8_t code, enum inet_drop why);
 
 /* inet_frame.c: the VLAN that we live in. */
 void inet_frame_init(struct inet *inet);

@@ -26,8 +26,10 @@ static bool make_answer(struct reflect *reflect, struct netbuf *packet)
     case INET_UDP:
         break;
     }
-    if (udp.from.local_port != reflect->port)
-        return drop_datagram(reflect, REFLECT_DROP_PORT);
+    if (udp.from.local_port != reflect->port) {
+        drop_datagram(reflect, REFLECT_DROP_PORT);
+        return inet_refuse(&reflect->inet, packet, &udp) == INET_REPLY; /* an ICMP error */
+    }
     if (udp.from.port == reflect->port)
         return drop_datagram(reflect, REFLECT_DROP_LOOP);
     /* The payload stays where it is, behind the headers. */

@@ -249,6 +249,7 @@ static RUNS_SELDOM void sum_servers(struct server *sum)
         sum->inet.arp_replies += one->inet.arp_replies;
         sum->inet.nd_replies += one->inet.nd_replies;
         sum->inet.echo_replies += one->inet.echo_replies;
+        sum->inet.errors += one->inet.errors;
         add_drops(sum->drops, one->drops, SERVER_DROP_REASONS);
         add_drops(sum->inet.drops, one->inet.drops, INET_DROP_REASONS);
     }

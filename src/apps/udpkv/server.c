@@ -273,6 +273,15 @@ static RUNS_SELDOM void read_large(struct server *server, struct server_pending 
     pending->verdict = INET_DROPPED;
 }
 
+/* What becomes of a packet with a datagram that is no request: if it is for another port than ours
+ * its sender is told. */
+static RUNS_SELDOM enum inet_verdict refuse(struct server *server, struct netbuf *nb,
+                                            const struct inet_udp *udp)
+{
+    return udp->from.local_port != server->conf.port ? inet_refuse(&server->inet, nb, udp)
+                                                     : INET_DROPPED;
+}
+
 /* Stage 1: reads headers and the first line, and prefetches the bucket of the first key. */
 static void read_packet(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
@@ -282,7 +291,7 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
 
     pending->verdict = inet_input(&server->inet, nb, udp);
     if (likely(pending->verdict == INET_UDP) && unlikely(!is_request(server, udp)))
-        pending->verdict = INET_DROPPED;
+        pending->verdict = refuse(server, nb, udp);
     if (unlikely(pending->verdict != INET_UDP)) {
         if (pending->verdict == INET_UDP_LARGE)
             read_large(server, pending);
