@@ -11,14 +11,20 @@
 #include "netbuf/inet_build.h"
 #include "netbuf/udp.h"
 
-static uint64_t reassembly_slots;
-BOOT_KEY_RANGE("net.reassembly", boot_parse_u64, &reassembly_slots, "8", "",
-               "datagrams that a core can put together at a time, of 66 KiB each; 0: none", 0,
-               REASSEMBLY_MAX_SLOTS);
+enum { DEFAULT_SLOTS = 8 };
+
+static uint64_t reassembly_slots = UINT64_MAX; /* not given */
+BOOT_KEY_RANGE("net.reassembly", boot_parse_u64, &reassembly_slots, NULL, "datagrams",
+               "so many a core can put together from fragments at a time, in 66 KiB each; 0: none; "
+               "if not given 8, or fewer in a small machine",
+               0, REASSEMBLY_MAX_SLOTS);
 
 RUNS_SELDOM struct reassembly *inet_reassembly_create(void)
 {
-    const uint32_t slots = (uint32_t)reassembly_slots;
+    const size_t fit = boot_alloc_max() / 8 / reassembly_bytes(1);
+    const uint32_t slots =
+        (uint32_t)(reassembly_slots == UINT64_MAX ? MIN(fit, (size_t)DEFAULT_SLOTS)
+                                                  : reassembly_slots);
     const size_t len = reassembly_bytes(slots);
 
     if (slots == 0)

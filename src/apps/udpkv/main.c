@@ -325,6 +325,7 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
             inet6_init(&inet6, &cores[0].server.inet, info->mtu_bytes);
         else if (cores[0].server.inet.inet6)
             inet6_join(&inet6, &cores[i].server.inet);
+        cores[i].server.inet.mtu_bytes = (uint16_t)MIN(info->mtu_bytes, (uint32_t)ETH_MTU);
         device_stats.inets[i] = &cores[i].server.inet;
         device_stats.idles[i] = &cores[i].loop.idle;
         netdev_loop_init(&cores[i].loop);

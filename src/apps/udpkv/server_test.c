@@ -367,9 +367,8 @@ TEST(server_answers_allowed_networks_only)
     conf.allow[1] = (struct ipv4_prefix){ip(10, 0, 3, 0), 24};
     server_init(&server, &conf);
     CHECK_STR(ask_server(1, "get a\r\n"), "END\r\n");
-    inet_init(
-        &client, client_mac,
-        (struct ipv4_prefix){ip(10, 0, 2, 2), 24}); /* our own network isn't in the list now */
+    /* Our own network isn't in the list now. */
+    inet_init(&client, client_mac, (struct ipv4_prefix){ip(10, 0, 2, 2), 24});
     CHECK_EQ(drops_of(SERVER_DROP_DENIED, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
     conf.allow[0] = (struct ipv4_prefix){0, 0};
     server_init(&server, &conf);
