@@ -11,7 +11,7 @@ static uint8_t source_bytes[65536];
 static uint64_t now_ns;
 static struct reassembly_whole whole;
 
-static void start(void)
+static void start_reassembly(void)
 {
     static uint8_t *memory;
 
@@ -61,7 +61,7 @@ TEST(reassembly_puts_pieces_together_in_any_order)
                                         {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
     static const uint32_t at[] = {0, 1480, 2960, 3333};
 
-    start();
+    start_reassembly();
     for (uint32_t i = 0; i < ARRAY_LEN(orders); i++)
         for (uint32_t n = 0; n < 3; n++) {
             const uint32_t k = orders[i][n];
@@ -77,7 +77,7 @@ TEST(reassembly_takes_the_longest_datagram_over_the_smallest_mtu)
 {
     enum { PIECE = 552 };
 
-    start();
+    start_reassembly();
     for (uint32_t at = 0; at + PIECE < MAX_BYTES; at += PIECE)
         CHECK_EQ(piece(at, PIECE, true), REASSEMBLY_KEPT);
     CHECK_EQ(piece(MAX_BYTES / PIECE * PIECE, MAX_BYTES % PIECE, false), REASSEMBLY_WHOLE);
@@ -86,7 +86,7 @@ TEST(reassembly_takes_the_longest_datagram_over_the_smallest_mtu)
 
 TEST(reassembly_refuses_shapes_that_cannot_be)
 {
-    start();
+    start_reassembly();
     CHECK_EQ(piece(0, 0, true), REASSEMBLY_SHAPE);
     CHECK_EQ(piece(0, 1479, true), REASSEMBLY_SHAPE);
     CHECK_EQ(piece(65512, 8, true), REASSEMBLY_SHAPE);
@@ -111,7 +111,7 @@ TEST(reassembly_ends_a_datagram_whose_pieces_overlap)
                                            {56, 144}, {72, 8},  {8, 2000}, {64, 72}};
 
     for (uint32_t i = 0; i < ARRAY_LEN(overlaps); i++) {
-        start();
+        start_reassembly();
         CHECK_EQ(piece(64, 64, true), REASSEMBLY_KEPT);
         CHECK_EQ(piece(0, 8, true), REASSEMBLY_KEPT);
         source_bytes[7]++;
@@ -125,7 +125,7 @@ TEST(reassembly_ends_a_datagram_whose_pieces_overlap)
 
 TEST(reassembly_passes_over_pieces_that_come_twice)
 {
-    start();
+    start_reassembly();
     CHECK_EQ(piece(64, 64, true), REASSEMBLY_KEPT);
     CHECK_EQ(piece(64, 64, true), REASSEMBLY_AGAIN);
     CHECK_EQ(piece(72, 8, true), REASSEMBLY_AGAIN);
@@ -144,12 +144,12 @@ TEST(reassembly_ends_a_datagram_with_two_ends)
                   {128, 8, true},  {8000, 8, true}, {0, 136, true}};
 
     for (uint32_t i = 0; i < ARRAY_LEN(others); i++) {
-        start();
+        start_reassembly();
         CHECK_EQ(piece(128, 3, false), REASSEMBLY_KEPT);
         CHECK_EQ(piece(others[i].offset, others[i].len, others[i].more), REASSEMBLY_END);
         check_is_dropped();
     }
-    start(); /* the last piece ends before another one */
+    start_reassembly(); /* the last piece ends before another one */
     CHECK_EQ(piece(128, 8, true), REASSEMBLY_KEPT);
     CHECK_EQ(piece(0, 64, false), REASSEMBLY_END);
     check_is_dropped();
@@ -157,7 +157,7 @@ TEST(reassembly_ends_a_datagram_with_two_ends)
 
 TEST(reassembly_ends_a_datagram_of_too_many_pieces)
 {
-    start();
+    start_reassembly();
     for (uint32_t i = 0; i < REASSEMBLY_FRAGMENTS; i++)
         CHECK_EQ(piece(8 * i, 8, true), REASSEMBLY_KEPT);
     CHECK_EQ(piece(8 * REASSEMBLY_FRAGMENTS, 8, false), REASSEMBLY_MANY);
@@ -166,7 +166,7 @@ TEST(reassembly_ends_a_datagram_of_too_many_pieces)
 
 TEST(reassembly_gives_up_what_is_late)
 {
-    start();
+    start_reassembly();
     CHECK_EQ(piece_of(1, 1, 0, 64, true), REASSEMBLY_KEPT);
     now_ns += REASSEMBLY_NS - SECOND;
     CHECK_EQ(piece_of(1, 2, 0, 64, true), REASSEMBLY_KEPT);
@@ -186,7 +186,7 @@ TEST(reassembly_gives_up_what_is_late)
 
 TEST(reassembly_gives_a_source_its_share_and_no_more)
 {
-    start();
+    start_reassembly();
     for (uint32_t i = 0; i < SLOTS / 2; i++)
         CHECK_EQ(piece_of(2, i, 0, 64, true), REASSEMBLY_KEPT);
     for (uint32_t i = 0; i < 1000; i++)
@@ -203,7 +203,7 @@ TEST(reassembly_gives_a_source_its_share_and_no_more)
 
 TEST(reassembly_gives_up_the_oldest_when_there_is_no_slot)
 {
-    start();
+    start_reassembly();
     for (uint32_t host = 0; host < 100; host++) {
         CHECK_EQ(piece_of(host, 1, 0, 64, true), REASSEMBLY_KEPT);
         CHECK_EQ(reassembly_stats(r)->crowded, host < SLOTS ? 0 : host + 1 - SLOTS);
@@ -218,7 +218,7 @@ TEST(reassembly_leaves_whole_datagrams_alone_until_they_are_released)
 {
     uint8_t *kept[SLOTS];
 
-    start();
+    start_reassembly();
     for (uint32_t i = 0; i < SLOTS; i++) {
         CHECK_EQ(piece_of(i, 1, 0, 64, true), REASSEMBLY_KEPT);
         CHECK_EQ(piece_of(i, 1, 64, 64 + i, false), REASSEMBLY_WHOLE);
@@ -240,7 +240,7 @@ TEST(reassembly_keeps_apart_what_differs_in_any_part_of_the_key)
     uint8_t *key = (uint8_t *)&f.key;
 
     for (uint32_t i = 0; i < sizeof f.key; i++) {
-        start();
+        start_reassembly();
         f.offset = 0;
         f.more = true;
         memset(key, 0, sizeof f.key);
@@ -270,7 +270,7 @@ TEST(reassembly_survives_anything)
     uint32_t results[REASSEMBLY_RESULTS] = {0}, held = 0;
     uint8_t *hold[SLOTS];
 
-    start();
+    start_reassembly();
     dice_state = 2463534242;
     for (uint32_t i = 0; i < PIECES; i++) {
         const uint32_t id = dice(dice(8) ? 6 : 40), units = 4 + id % 8, at = dice(units);

@@ -30,7 +30,7 @@ static uint8_t *memory, *datagram, *answer;
 static uint32_t source_ip;
 static uint16_t identification;
 
-static void start(void)
+static void start_large(void)
 {
     static const struct netbuf_pool_conf pool_conf = {
         .name = "server_large", .count = POOL_BUFS, .buf_bytes = 2048, .headroom_bytes = 64};
@@ -199,7 +199,7 @@ TEST(server_stores_a_value_as_large_as_a_datagram)
 {
     static const uint32_t lens[] = {1500, 4096, 4097, 8000, 60000, 65507 - 8 - 24};
 
-    start();
+    start_large();
     for (uint32_t i = 0; i < ARRAY_LEN(lens); i++) {
         add_set(1, i, lens[i]);
         CHECK_STR(only_answer(1), "STORED\r\n");
@@ -210,7 +210,7 @@ TEST(server_stores_a_value_as_large_as_a_datagram)
 
 TEST(server_answers_large_requests_of_a_burst_in_order)
 {
-    start();
+    start_large();
     for (uint32_t round = 0; round < 20; round++) {
         uint32_t at = 0, len, requests = 0;
         while (in_count + 6 <= SERVER_BATCH * 2) {
@@ -241,7 +241,7 @@ TEST(server_reads_a_line_as_long_as_a_datagram)
     char *text = (char *)datagram + HEADERS;
     uint32_t len = 3;
 
-    start();
+    start_large();
     add_set(1, 1, 10);
     CHECK_STR(only_answer(1), "STORED\r\n");
     memcpy(text, "get", 3);
@@ -266,7 +266,7 @@ TEST(server_runs_many_commands_of_a_large_request)
     char *text = (char *)datagram + HEADERS;
     uint32_t len = 0;
 
-    start();
+    start_large();
     add_text(1, "set n 0 0 1\r\n0\r\n");
     CHECK_STR(only_answer(1), "STORED\r\n");
     for (uint32_t i = 0; i < COMMANDS; i++, len += 18)
@@ -279,7 +279,7 @@ TEST(server_runs_many_commands_of_a_large_request)
 
 TEST(server_gives_back_large_requests_that_it_drops)
 {
-    start();
+    start_large();
     source_ip = 0x0a000302;
     for (uint32_t i = 0; i < 2 * SLOTS; i++) {
         add_set(1, 1, 3000);
