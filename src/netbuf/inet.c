@@ -67,6 +67,17 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_UDP_PORT] = "udp_port",
     [INET_DROP_UDP_CHECKSUM] = "udp_checksum",
     [INET_DROP_UDP_REFUSED] = "udp_refused",
+    [INET_DROP_DHCP] = "dhcp",
+    [INET_DROP_DHCP_SIZE] = "dhcp_size",
+    [INET_DROP_DHCP_FORMAT] = "dhcp_format",
+    [INET_DROP_DHCP_CLIENT] = "dhcp_client",
+    [INET_DROP_DHCP_OPTION] = "dhcp_option",
+    [INET_DROP_DHCP_TYPE] = "dhcp_type",
+    [INET_DROP_DHCP_UNASKED] = "dhcp_unasked",
+    [INET_DROP_DHCP_SERVER] = "dhcp_server",
+    [INET_DROP_DHCP_ADDRESS] = "dhcp_address",
+    [INET_DROP_DHCP_LEASE] = "dhcp_lease",
+    [INET_DROP_DHCP_BUSY] = "dhcp_busy",
     [INET_DROP_UDP_NO_CHECKSUM] = "udp_no_checksum",
     [INET_DROP_IP6_SHORT] = "ip6_short",
     [INET_DROP_IP6_VERSION] = "ip6_version",
@@ -100,6 +111,8 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
     inet->errors_left = INET_ERRORS_AT_ONCE;
     inet_frame_init(inet);
     inet_address_init(inet, prefix);
+    if (inet_ip_by_dhcp && prefix.address == 0)
+        inet_dhcp_init(inet);
 }
 
 static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
@@ -159,8 +172,12 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
     udp->from.local = (uint8_t)local;
     udp->from.port = be16(header->source_port);
     udp->from.local_port = be16(header->destination_port);
-    if (unlikely(udp->from.port == 0 || udp->from.local_port == 0))
-        return inet_drop(inet, INET_DROP_UDP_PORT);
+    if (unlikely(udp->from.port == 0 || udp->from.local_port <= DHCP_CLIENT_PORT)) {
+        if (udp->from.port == 0 || udp->from.local_port == 0)
+            return inet_drop(inet, INET_DROP_UDP_PORT);
+        if (inet_dhcp_takes(inet, nb))
+            return INET_DROPPED;
+    }
     if (unlikely(!udp_whole(inet, nb, local, source, len)))
         return inet_drop(inet, INET_DROP_UDP_CHECKSUM);
     eth_mac_copy(udp->from.mac, ((const struct eth_header *)nb->data)->source);
@@ -198,6 +215,8 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     uint32_t local = 0;
     if (unlikely(destination != inet->ip_number)) {
         local = inet_find_address(inet, destination);
+        if (local == INET_ADDRESSES && inet_dhcp_takes(inet, nb))
+            return INET_DROPPED;
         if (local == INET_ADDRESSES)
             return inet_address_drop(inet, destination);
     }
@@ -235,7 +254,8 @@ static enum inet_verdict eth_input(struct inet *inet, struct netbuf *nb, struct 
         /* Whoever sends to one IPv4 address by Ethernet broadcast gets no answer: it would come
          * from every host that thinks likewise (RFC 1122, section 3.3.6). */
         if (type == ETH_TYPE_IPV4)
-            return inet_drop(inet, INET_DROP_IP_BROADCAST);
+            return inet_dhcp_takes(inet, nb) ? INET_DROPPED
+                                             : inet_drop(inet, INET_DROP_IP_BROADCAST);
     } else {
         const bool group = eth_mac_is_group(destination);
         if (group && type == ETH_TYPE_IPV6 && inet->inet6)

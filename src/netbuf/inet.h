@@ -25,6 +25,7 @@
 #ifndef NETBUF_INET_H
 #define NETBUF_INET_H
 
+#include "netbuf/dhcp.h"
 #include "netbuf/eth.h"
 #include "netbuf/ipv4.h"
 #include "netbuf/ipv6.h"
@@ -45,6 +46,9 @@ enum {
 /* The first address that the command line gives with net.ip: an app that uses this header has the
  * key. inet_init adds the others, and those of net.vip. */
 extern struct ipv4_prefix inet_ip;
+
+/* net.ip=dhcp: inet_ip is INET_NO_ADDRESS, and inet_init has DHCP bring the first address. */
+extern bool inet_ip_by_dhcp;
 
 /* What stands for the address of a host that has none (yet). It holds no address of the network. */
 #define INET_NO_ADDRESS ((struct ipv4_prefix){.address = 0, .len = 32})
@@ -95,6 +99,17 @@ enum inet_drop {
     INET_DROP_UDP_PORT,          /* port 0 can't be answered */
     INET_DROP_UDP_CHECKSUM,      /* wrong checksum */
     INET_DROP_UDP_REFUSED,       /* for a port that isn't served, and no error tells the sender */
+    INET_DROP_DHCP, /* nothing wrong: the DHCP client had a use for it; from here on dhcp_reason */
+    INET_DROP_DHCP_SIZE,
+    INET_DROP_DHCP_FORMAT,
+    INET_DROP_DHCP_CLIENT,
+    INET_DROP_DHCP_OPTION,
+    INET_DROP_DHCP_TYPE,
+    INET_DROP_DHCP_UNASKED,
+    INET_DROP_DHCP_SERVER,
+    INET_DROP_DHCP_ADDRESS,
+    INET_DROP_DHCP_LEASE,
+    INET_DROP_DHCP_BUSY,
 
     /* IPv6. */
     INET_DROP_UDP_NO_CHECKSUM, /* over IPv6 there must be one */
@@ -153,8 +168,9 @@ enum inet_address_state {
 
 /* What is different about an address: flags of inet_put_address. */
 enum inet_address_flag {
-    INET_ADDRESS_PROBE = 1, /* it is probed for before it is used (RFC 5227, section 2.1) */
-    INET_ADDRESS_QUIET = 2, /* neither announced nor answered by ARP: others have it, too */
+    INET_ADDRESS_PROBE = 1,  /* it is probed for before it is used (RFC 5227, section 2.1) */
+    INET_ADDRESS_QUIET = 2,  /* neither announced nor answered by ARP: others have it, too */
+    INET_ADDRESS_LEASED = 4, /* by DHCP: probed for half a second, and declined if that fails */
 };
 
 /* An address of ours. */
@@ -172,6 +188,14 @@ struct inet_address {
 };
 
 struct inet6;
+/* What one core's inet has for those of other cores to write and read (inet_cores.c). */
+struct inet_shared {
+    bool has_followers;
+    uint32_t mail_state;
+    struct dhcp_answer mail;
+    uint64_t conflicts[INET_ADDRESSES];
+    uint64_t addresses[INET_ADDRESSES];
+};
 
 struct inet {
     /* What each packet takes. */
@@ -204,6 +228,11 @@ struct inet {
     uint64_t drops[INET_DROP_REASONS];
     struct inet_address addresses[INET_ADDRESSES];
     struct inet_arp_entry arp[INET_ARP_ENTRIES];
+    bool by_dhcp;      /* the first address comes by DHCP */
+    uint32_t router;   /* to other networks, as DHCP told; 0 if it didn't */
+    struct inet *host; /* another core's, which speaks for the host; NULL if this one does */
+    struct dhcp dhcp;  /* if by_dhcp and this one speaks for the host */
+    struct inet_shared shared __attribute__((aligned(CACHE_LINE)));
 };
 
 #define INET_NO_IP_NUMBER  UINT64_MAX
@@ -269,6 +298,24 @@ void inet_set_address(struct inet *inet, struct ipv4_prefix prefix);
  */
 void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix prefix, uint8_t flags);
 
+/* What inet_init does for net.ip=dhcp: the host has no address until a DHCP server gave one, which
+ * inet_next_packet asks for, under `name`, or none if that is NULL. `seed` is boot_random(). */
+void inet_use_dhcp(struct inet *inet, const char *name, uint64_t seed);
+
+/* Says what became of DHCP since the last call, if an operator has to know it. */
+void inet_tell_dhcp(struct inet *inet);
+
+/* Prints ", leased for 3600 s by 10.0.2.2", or nothing if the address is no lease. */
+void inet_print_lease(const struct inet *inet);
+
+/* With several cores, before they run: `other` is another core's part of the host that `host`
+ * speaks for. That alone makes packets by itself (inet_next_packet); `other` has no address but
+ * those of `host` from then on. */
+void inet_join(struct inet *host, struct inet *other);
+
+/* For `other` to see what became of the host's addresses; now and then, between two bursts. */
+void inet_follow(struct inet *other);
+
 /*
  * Looks at one packet that was received, from its Ethernet header at nb->data on. A chained packet
  * is made one piece first. *udp is set with INET_UDP only; nb->data then still is the Ethernet
@@ -326,11 +373,11 @@ enum inet_neighbour {
 
 /*
  * For who sends first: the MAC address to which a packet for `ip` goes. That is the neighbour's
- * own, or the gateway's if `ip` is outside of our networks (gateway_of, gateway.h; 0 for none).
- * Asks by ARP if need be: three times, a second apart, and again 20 s later at the soonest. now_ns
- * is clock_ns(). An answer holds for a
- * minute; that a known neighbour went silent is told some three seconds after that. At most
- * INET_ARP_ASKED neighbours are kept so: one more takes another's place.
+ * own, or the gateway's if `ip` is outside of our networks (gateway_of, gateway.h; 0 for the one
+ * that DHCP told, or none). Asks by ARP if need be: three times, a second apart, and again 20 s
+ * later at the soonest. now_ns is clock_ns(). An answer holds for a minute; that a known neighbour
+ * went silent is told some three seconds after that. At most INET_ARP_ASKED neighbours are kept so:
+ * one more takes another's place.
  */
 enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
                                  uint8_t mac[ETH_MAC_BYTES]);

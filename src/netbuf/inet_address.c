@@ -47,6 +47,17 @@ static const char *add_given(struct ipv4_prefix prefix, uint8_t flags)
     return NULL;
 }
 
+/* The first value is another one for who asks a DHCP server. */
+static bool parse_dhcp(const char *text)
+{
+    if (strcmp(text, "dhcp") != 0 || ip_values != 1)
+        return false;
+    inet_ip_by_dhcp = true;
+    inet_ip = INET_NO_ADDRESS;
+    ip_values++;
+    return true;
+}
+
 /* Called with the default first, which the first value replaces. */
 static const char *parse_ip(const struct boot_key *key, const char *text)
 {
@@ -54,8 +65,10 @@ static const char *parse_ip(const struct boot_key *key, const char *text)
     const struct boot_key one = {.dst = &prefix};
     const char *expected = ipv4_parse_prefix(&one, text);
 
-    if (expected)
-        return expected;
+    if (parse_dhcp(text))
+        return NULL;
+    if (expected || prefix.address == 0)
+        return "an address and prefix length such as 10.0.2.15/24, or dhcp as the first one";
     if (ip_values++ >= 2)
         return add_given(prefix, 0);
     *(struct ipv4_prefix *)key->dst = prefix;
@@ -73,7 +86,8 @@ static const char *parse_vip(const struct boot_key *key, const char *text)
 }
 
 BOOT_KEY("net.ip+", parse_ip, &inet_ip, "10.0.2.15/24", "",
-         "our IPv4 address and how many bits of it name the network; up to 8 with net.vip");
+         "our IPv4 address and how many bits of it name the network; up to 8 with net.vip; dhcp: "
+         "the first one by DHCP");
 BOOT_KEY("net.vip+", parse_vip, NULL, NULL, "",
          "an address that others have, too: not announced, not answered by ARP");
 BOOT_KEY("net.probe", boot_parse_bool, &probe_first, "off", "",
@@ -81,6 +95,14 @@ BOOT_KEY("net.probe", boot_parse_bool, &probe_first, "off", "",
 
 /* --- setting addresses --------------------------------------------------------------------------
  */
+
+/* The pauses of RFC 5227 are for hosts that nobody waits for. A DHCP server has mostly looked
+ * already whether the address is free, and the pause that RFC 2131, section 4.4.1, asks for has no
+ * length. */
+static uint64_t pause_of(const struct inet_address *address, uint64_t pause_ns)
+{
+    return address->flags & INET_ADDRESS_LEASED ? pause_ns / 10 : pause_ns;
+}
 
 /* Up to a moment of so many nanoseconds: hosts that start together don't all speak at once. */
 static uint64_t random_ns(uint64_t max_ns)
@@ -127,9 +149,16 @@ void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix pref
         address->state = INET_ADDRESS_USED;
         announce(address, inet->now_ns);
         if (flags & INET_ADDRESS_PROBE && !is_quiet(address))
-            probe(address, inet->now_ns + random_ns(PROBE_WAIT_NS));
+            probe(address, inet->now_ns + random_ns(pause_of(address, PROBE_WAIT_NS)));
         inet->has_packets = true;
     }
+    note_first(inet);
+}
+
+void inet_address_in_state(struct inet *inet, uint32_t index, enum inet_address_state state)
+{
+    inet->addresses[index].state = (uint8_t)state;
+    inet->addresses[index].left = 0;
     note_first(inet);
 }
 
@@ -176,8 +205,10 @@ void inet_address_init(struct inet *inet, struct ipv4_prefix prefix)
 /* --- looking them up ----------------------------------------------------------------------------
  */
 
-uint32_t inet_find_address(const struct inet *inet, uint32_t ip)
+uint32_t inet_find_address(struct inet *inet, uint32_t ip)
 {
+    if (inet->host && !inet_has_address(inet)) /* it may have one since its loop looked */
+        inet_follow(inet);
     for (uint32_t i = 0; i < INET_ADDRESSES; i++)
         if (inet->addresses[i].state == INET_ADDRESS_USED && inet->own[i] == ip)
             return i;
@@ -207,6 +238,8 @@ void inet_arrived(struct inet *inet)
     }
     if (inet->inet6)
         inet6_arrived(inet);
+    if (inet->by_dhcp)
+        dhcp_arrived(&inet->dhcp);
     inet->has_packets = true;
 }
 
@@ -225,6 +258,10 @@ bool inet_address_contradicts(struct inet *inet, uint32_t ip, bool is_probe, con
         /* Who probes for an address in use is answered like anyone who asks. */
         if (is_probe && address->state == INET_ADDRESS_USED)
             return false;
+        if (inet->host) {
+            inet_cores_conflict(inet, i, mac);
+            return true;
+        }
         address->conflict = true;
         eth_mac_copy(address->other, mac);
         inet->has_packets = true;
@@ -259,7 +296,8 @@ static void look_at_conflict(struct inet *inet, struct inet_address *address)
         address->left = MAX(address->left, (uint8_t)1);
         address->due_ns = inet->now_ns;
     } else if (address->state == INET_ADDRESS_PROBING) {
-        tell_conflict(address, "we don't use it, and look again each minute");
+        if (!(address->flags & INET_ADDRESS_LEASED)) /* there DHCP tells what follows */
+            tell_conflict(address, "we don't use it, and look again each minute");
         address->state = INET_ADDRESS_TAKEN;
         address->due_ns = inet->now_ns + RATE_LIMIT_NS;
     }
@@ -286,9 +324,10 @@ static bool address_due(struct inet *inet, struct inet_address *address, struct 
     else if (address->state == INET_ADDRESS_PROBING) {
         address->left--;
         address->due_ns =
-            inet->now_ns + (address->left == 0
-                                ? ANNOUNCE_WAIT_NS
-                                : PROBE_MIN_NS + random_ns(PROBE_MAX_NS - PROBE_MIN_NS));
+            inet->now_ns +
+            pause_of(address, address->left == 0
+                                  ? ANNOUNCE_WAIT_NS
+                                  : PROBE_MIN_NS + random_ns(PROBE_MAX_NS - PROBE_MIN_NS));
         inet_arp_build_request(inet, nb, 0, ip);
         return true;
     } else {

@@ -203,7 +203,7 @@ static uint32_t arp_speaker(const struct inet *inet, uint32_t ip)
 enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
                                  uint8_t mac[ETH_MAC_BYTES])
 {
-    const uint32_t hop = in_our_networks(inet, ip) ? ip : gateway;
+    const uint32_t hop = in_our_networks(inet, ip) ? ip : gateway ? gateway : inet->router;
 
     inet->now_ns = now_ns;
     if (arp_speaker(inet, hop) == 0 || !inet_ip_plausible(inet, hop))
@@ -261,13 +261,21 @@ static bool arp_ask_next(struct inet *inet, struct netbuf *nb)
 
 bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
 {
+    bool made = false;
+
     inet->now_ns = now_ns;
-    inet->due_ns = NEVER_NS;
-    if (!inet_address_next(inet, nb) && !arp_ask_next(inet, nb) &&
-        !(inet->inet6 && inet6_next_packet(inet, nb))) {
+    if (inet->shared.has_followers)
+        inet_cores_collect(inet);
+    do { /* once more if it was DHCP that changed the address */
         inet->has_packets = false;
-        return false;
-    }
-    inet_finish(inet, nb);
-    return true;
+        inet->due_ns = NEVER_NS;
+        made = inet_address_next(inet, nb) || (inet->by_dhcp && inet_dhcp_next(inet, nb)) ||
+               arp_ask_next(inet, nb) || (inet->inet6 && inet6_next_packet(inet, nb));
+    } while (!made && inet->has_packets);
+    inet->has_packets = made;
+    if (inet->shared.has_followers)
+        inet_cores_publish(inet);
+    if (made)
+        inet_finish(inet, nb);
+    return made;
 }

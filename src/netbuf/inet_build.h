@@ -94,7 +94,7 @@ void inet_finish(const struct inet *inet, struct netbuf *nb);
 void inet_address_init(struct inet *inet, struct ipv4_prefix prefix);
 
 /* The number of our address that is in use; INET_ADDRESSES if it isn't ours. */
-uint32_t inet_find_address(const struct inet *inet, uint32_t ip);
+uint32_t inet_find_address(struct inet *inet, uint32_t ip);
 
 /* Drops a packet to an address that isn't ours. */
 enum inet_verdict inet_address_drop(struct inet *inet, uint32_t destination);
@@ -108,6 +108,30 @@ bool inet_address_next(struct inet *inet, struct netbuf *nb);
 
 /* Makes the fresh buffer nb a request for `ip` by our address `from`; 0 is none of ours. */
 void inet_arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t from, uint32_t ip);
+
+/* What an address is, as another core tells. */
+void inet_address_in_state(struct inet *inet, uint32_t index, enum inet_address_state state);
+
+/* inet_dhcp.c: net.ip=dhcp, as the command line has it. */
+void inet_dhcp_init(struct inet *inet);
+
+/* Takes a packet that is for the DHCP client, and counts what became of it; false if it isn't. */
+bool inet_dhcp_takes(struct inet *inet, const struct netbuf *nb);
+
+/* An answer that another core has received. */
+void inet_dhcp_collect(struct inet *inet, const struct dhcp_answer *answer);
+
+/* Has the first address follow the lease, and makes nb the next message if there is one; else
+ * lowers inet->due_ns. inet->has_packets is set if the address changed. */
+bool inet_dhcp_next(struct inet *inet, struct netbuf *nb);
+
+/* inet_cores.c: what another core has for the one that speaks for the host. */
+void inet_cores_conflict(const struct inet *other, uint32_t index, const uint8_t *mac);
+enum dhcp_reason inet_cores_mail(const struct inet *other, const struct dhcp_answer *answer);
+
+/* The speaker's: takes what others left for it, and tells them of the addresses. */
+void inet_cores_collect(struct inet *inet);
+void inet_cores_publish(struct inet *inet);
 
 /* An ARP packet: learns from it and makes it the answer, if it wants one (inet_arp.c). */
 enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb);

@@ -54,6 +54,7 @@ static struct netbuf_pool *pools[BOOT_CORES_MAX];
 static struct reassembly *reassemblies[BOOT_CORES_MAX];
 static struct netdev *dev;
 static struct inet6 inet6;
+static struct netdev_info info;
 static struct device_stats device_stats;
 static uint64_t clock_base_s; /* the time when clock_ns() was 0; only grows */
 
@@ -134,18 +135,18 @@ static RUNS_SELDOM void create_cores(void)
             boot_alloc_max() >> 10, len >> 10);
 }
 
-static RUNS_SELDOM void open_device(struct netdev_info *info)
+static RUNS_SELDOM void open_device(void)
 {
     dev = netdev_pick();
-    netdev_info(dev, info);
-    if (info->mtu_bytes < SERVER_MIN_MTU)
+    netdev_info(dev, &info);
+    if (info.mtu_bytes < SERVER_MIN_MTU)
         boot_misconfigured(
             "the MTU of %s at %s is %u and at least %u are needed, which every IPv4 network has; "
             "raise it where the host sets it.",
-            info->driver, info->where, info->mtu_bytes, SERVER_MIN_MTU);
+            info.driver, info.where, info.mtu_bytes, SERVER_MIN_MTU);
     netdev_open_cores(dev, boot_cores(), pools, POOL_COUNT, SERVER_BUF_BYTES,
                       NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
-    netdev_info(dev, info);
+    netdev_info(dev, &info);
     for (uint32_t i = 0; i < boot_cores(); i++)
         reassemblies[i] = inet_reassembly_create();
 }
@@ -197,14 +198,14 @@ static RUNS_SELDOM void print_size(uint64_t bytes)
         print("%lu KiB", bytes >> 10);
 }
 
-static RUNS_SELDOM void print_serves(const struct netdev_info *info)
+static RUNS_SELDOM void print_serves(void)
 {
-    char ip[IPV4_TEXT_BYTES];
-    const uint8_t *mac = info->mac;
+    const struct inet *inet = &cores[0].server.inet;
+    char ip[IPV4_TEXT_BYTES], mac[ETH_MAC_TEXT_BYTES];
 
-    print("udpkv: serves %s:%lu/udp, MAC %02x:%02x:%02x:%02x:%02x:%02x, %s at %s, ",
-          ipv4_format(ip, conf.ip.address), port, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-          info->driver, info->where);
+    print("udpkv: serves %s:%lu/udp", ipv4_format(ip, inet->prefix.address), port);
+    inet_print_lease(inet);
+    print(", MAC %s, %s at %s, ", eth_mac_format(mac, info.mac), info.driver, info.where);
     print_size(conf.store_bytes);
     if (boot_cores() > 1)
         print(" in %u shards", conf.shards.mask + 1);
@@ -215,7 +216,7 @@ static RUNS_SELDOM void print_serves(const struct netdev_info *info)
         print(", on %u cores", boot_cores());
     if (conf.part_bytes < SERVER_PART_BYTES)
         print(", answers in datagrams of %u bytes, as the MTU is %u", conf.part_bytes,
-              info->mtu_bytes);
+              info.mtu_bytes);
     print(".\n");
 }
 
@@ -299,7 +300,7 @@ static RUNS_SELDOM int bench(void)
             boot_misconfigured("this machine has no memory left to measure with; give it more.");
     create_store();
     memcpy(conf.mac, mac, sizeof mac);
-    conf.ip = inet_ip;
+    conf.ip = (struct ipv4_prefix){0x0a00020f, 24}; /* nobody's: no packet leaves the cores */
     conf.port = (uint16_t)port;
     conf.now_s = (uint32_t)clock_unix_s();
     for (uint32_t i = 0; i < boot_cores(); i++) {
@@ -309,27 +310,29 @@ static RUNS_SELDOM int bench(void)
     return bench_run(servers, bench_numbers);
 }
 
-static RUNS_SELDOM void init_servers(const struct netdev_info *info)
+static RUNS_SELDOM void init_servers(void)
 {
-    memcpy(conf.mac, info->mac, sizeof conf.mac);
+    memcpy(conf.mac, info.mac, sizeof conf.mac);
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
-    conf.part_bytes = server_part_bytes(info->mtu_bytes);
-    conf.csum_offload = info->offloads & NETDEV_OFFLOAD_TX_CSUM;
+    conf.part_bytes = server_part_bytes(info.mtu_bytes);
+    conf.csum_offload = info.offloads & NETDEV_OFFLOAD_TX_CSUM;
     conf.now_s = time_at(clock_unix_s());
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     device_stats.dev = dev;
     for (uint32_t i = 0; i < boot_cores(); i++) {
         init_server(i);
         if (i == 0)
-            inet6_init(&inet6, &cores[0].server.inet, info->mtu_bytes);
+            inet6_init(&inet6, &cores[0].server.inet, info.mtu_bytes);
         else if (cores[0].server.inet.inet6)
             inet6_join(&inet6, &cores[i].server.inet);
-        cores[i].server.inet.mtu_bytes = (uint16_t)MIN(info->mtu_bytes, (uint32_t)ETH_MTU);
+        cores[i].server.inet.mtu_bytes = (uint16_t)MIN(info.mtu_bytes, (uint32_t)ETH_MTU);
         device_stats.inets[i] = &cores[i].server.inet;
         device_stats.idles[i] = &cores[i].loop.idle;
         netdev_loop_init(&cores[i].loop);
         netdev_loop_add(&cores[i].loop, dev, (uint16_t)i);
+        if (i > 0)
+            netdev_loop_join(&cores[i].loop, &cores[i].server.inet, &cores[0].server.inet);
     }
     device_stats.queue_pairs = boot_cores();
     netdev_loop_host(&cores[0].loop, dev, 0, &cores[0].server.inet, pools[0]);
@@ -337,15 +340,13 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
 
 RUNS_SELDOM int app_main(void)
 {
-    struct netdev_info info;
-
     create_cores();
     if (bench_numbers[BENCH_KEYS])
         return bench();
-    open_device(&info);
+    open_device();
     create_store();
-    init_servers(&info);
-    print_serves(&info);
+    init_servers();
+    netdev_loop_serves(&cores[0].loop, print_serves);
     inet6_print(&cores[0].server.inet, "udpkv");
 
     boot_run(serve);

@@ -42,7 +42,7 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
 
     text_show_number(reply, "", "maxbytes", conf->store_bytes);
     text_show_number(reply, "", "udpport", conf->port);
-    text_show_text(reply, "", "inter", ipv4_format(ip, conf->ip.address));
+    text_show_text(reply, "", "inter", ipv4_format(ip, server->inet.prefix.address));
     text_show_text(reply, "", "evictions", "on");
     text_show_number(reply, "", "num_threads", text_cores(&server->text));
     text_show_text(reply, "", "cas_enabled", "yes");
@@ -84,10 +84,13 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
         server->conf.part_bytes = SERVER_PART_BYTES;
     assert(server->conf.part_bytes >= server_part_bytes(SERVER_MIN_MTU) &&
            server->conf.part_bytes <= SERVER_PART_BYTES);
+    /* Our own network is another one when DHCP gives another address. */
+    server->allow = server->conf.allow;
+    server->allow_count = conf->allow_count;
     if (conf->allow_count == 0 && conf->allow6_count == 0) {
         server->conf.allow_near6 = true;
-        server->conf.allow_count = 1;
-        server->conf.allow[0] = conf->ip;
+        server->allow = &server->inet.prefix;
+        server->allow_count = 1;
     }
     inet_init(&server->inet, conf->mac, conf->ip);
     server->inet.reassembly = conf->reassembly;
@@ -191,14 +194,13 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
 
 static inline bool allows(const struct server *server, const struct inet_peer *client)
 {
-    const struct server_conf *conf = &server->conf;
     uint32_t i = 0;
 
     if (unlikely(client->family != INET_IPV4))
         return server_allows_6(server, &client->ip6);
-    while (i < conf->allow_count && !ipv4_prefix_has(conf->allow[i], client->ip))
+    while (i < server->allow_count && !ipv4_prefix_has(server->allow[i], client->ip))
         i++;
-    return i < conf->allow_count;
+    return i < server->allow_count;
 }
 
 /* Is this datagram for our port, from an allowed network, and long enough? Counts why if not. */

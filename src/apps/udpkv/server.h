@@ -107,6 +107,8 @@ struct server {
     struct server_conf conf;
     struct inet inet;
     struct text text;
+    const struct ipv4_prefix *allow; /* whose requests are answered */
+    uint32_t allow_count;
     uint64_t requests;  /* datagrams that went to text_run */
     uint64_t answers;   /* of them, those that were answered */
     uint64_t datagrams; /* that the answers took */

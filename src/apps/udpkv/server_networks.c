@@ -25,9 +25,9 @@ RUNS_SELDOM void server_show_allowed(const struct server *server, struct reply *
     const struct server_conf *conf = &server->conf;
     char ip[IPV4_TEXT_BYTES], ip6[IPV6_TEXT_BYTES], network[IPV6_TEXT_BYTES + 4];
 
-    for (uint32_t i = 0; i < conf->allow_count; i++) {
-        format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
-               conf->allow[i].len);
+    for (uint32_t i = 0; i < server->allow_count; i++) {
+        format(network, sizeof network, "%s/%u", ipv4_format(ip, server->allow[i].address),
+               server->allow[i].len);
         text_show_text(reply, "", "allow", network);
     }
     for (uint32_t i = 0; i < conf->allow6_count; i++) {
