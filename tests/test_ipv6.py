@@ -9,8 +9,8 @@ import subprocess
 import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
-    ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6NDOptDstLLAddr,
-    ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+    ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
+    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, RouterAlert)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
@@ -305,6 +305,15 @@ def test_extension_headers_are_passed_over(guest):
     head = ip6() / IPv6ExtHdrHopByHop(options=[RouterAlert()]) / IPv6ExtHdrDestOpt()
     answer, before = guest.ask(head / IPv6ExtHdrFragment(m=0, offset=0))
     assert before == [] and IPv6ExtHdrDestOpt not in answer
+
+
+def test_a_closed_port_is_told(guest):
+    asked = ip6() / udp(dport=7)
+    guest.send(asked, "drop_port")
+    answer = Ether(guest.link.recv())
+    error = answer[ICMPv6DestUnreach]
+    assert (error.code, answer[IPv6].src, answer[IPv6].dst) == (4, LINK_LOCAL, PEER)
+    assert bytes(asked)[14:] == bytes(error.payload)
 
 
 OPTION = b"\x11\x00%c\x04\x00\x00\x00\x00"  # then UDP; four bytes of an option

@@ -9,6 +9,8 @@
 #include "netbuf/ipv6.h"
 
 enum {
+    ICMP6_UNREACHABLE = 1,
+    ICMP6_UNREACHABLE_PORT = 4, /* its code */
     ICMP6_ECHO = 128,
     ICMP6_ECHO_REPLY = 129,
     ICMP6_ROUTER_SOLICITATION = 133,

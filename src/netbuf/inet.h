@@ -357,7 +357,7 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
 /*
  * For a datagram that inet_input found (INET_UDP, not _LARGE) and whose port the app doesn't serve:
  * makes nb, which the app has left as it was, the ICMP error that tells its sender so, ready to be
- * sent: INET_REPLY. INET_DROPPED, counted, if there were INET_ERRORS_A_SECOND, or by IPv6.
+ * sent: INET_REPLY. INET_DROPPED, counted, if there were INET_ERRORS_A_SECOND.
  */
 enum inet_verdict inet_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp);
 

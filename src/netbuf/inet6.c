@@ -77,6 +77,34 @@ void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_pee
     }
 }
 
+/* RFC 4443, section 3.1: the packet that the error is about stands behind it, as far as the least
+ * MTU goes, without the extension headers that were taken out. */
+enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp)
+{
+    const uint32_t most = IPV6_MIN_MTU - sizeof(struct ipv6_header) - sizeof(struct icmp6_header);
+    const uint32_t quoted = MIN(nb->len - (uint32_t)IP_OFFSET, most);
+    const uint32_t quote_offset = L4_OFFSET_6 + sizeof(struct icmp6_header);
+    struct ipv6_header *ip = (struct ipv6_header *)(nb->data + quote_offset);
+    const struct inet6_packet packet = {.source = udp->from.local_ip6,
+                                        .destination = udp->from.ip6,
+                                        .hop_limit = INET6_HOP_LIMIT,
+                                        .next_header = IPV6_NEXT_ICMP,
+                                        .len = (uint32_t)sizeof(struct icmp6_header) + quoted};
+
+    if (netbuf_headroom(nb) + quote_offset + quoted > nb->buf_bytes)
+        return inet_drop(inet, INET_DROP_UDP_REFUSED);
+    if (!inet_may_send_error(inet))
+        return inet_drop(inet, INET_DROP_ICMP_RATE);
+    memmove(ip, nb->data + IP_OFFSET, quoted);
+    ip->payload_length = be16((uint16_t)(nb->len - L4_OFFSET_6));
+    ip->next_header = IPV6_NEXT_UDP;
+    *(struct icmp6_header *)(nb->data + L4_OFFSET_6) =
+        (struct icmp6_header){.type = ICMP6_UNREACHABLE, .code = ICMP6_UNREACHABLE_PORT};
+    inet6_build_icmp(inet, nb, udp->from.mac, &packet);
+    inet->errors++;
+    return INET_REPLY;
+}
+
 /* --- what is received ---------------------------------------------------------------------------
  */
 

@@ -26,6 +26,9 @@ enum inet_verdict inet6_input(struct inet *inet, struct netbuf *nb, struct inet_
 void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                      uint32_t payload_len, bool csum_offload);
 
+/* inet_refuse for IPv6 (inet6.c). */
+enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp);
+
 /* Takes extension headers out, and sets next_header, len and what tells of a fragment
  * (inet6_extension.c). */
 enum inet6_kind {

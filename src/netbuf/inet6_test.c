@@ -272,3 +272,104 @@ TEST(inet6_fragments_are_put_together)
     inet_release(&inet, &got);
     CHECK_EQ(inet.udp_packets, 2);
 }
+
+TEST(inet6_refuses_datagrams_for_closed_ports)
+{
+    init6();
+    for (uint32_t len = 0; len < 1452; len += 363) { /* the longest ones are quoted in part */
+        make_udp6(len);
+        CHECK_EQ(input6(0, 64), INET_UDP);
+        CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_REPLY);
+        const uint32_t quoted = MIN(raw_len - 14, 1232u);
+        CHECK_EQ(packet.len, 62 + quoted);
+        CHECK(memcmp(packet.data + 62, raw + 14, quoted) == 0);
+        memcpy(raw, packet.data, packet.len);
+        raw_len = packet.len;
+        CHECK(icmp6->type == ICMP6_UNREACHABLE && icmp6->code == ICMP6_UNREACHABLE_PORT);
+        CHECK(ipv6_equal(&ip6->destination_address, &peer) && memcmp(raw, peer_mac, 6) == 0);
+        const uint16_t was = icmp6->checksum;
+        seal6();
+        CHECK_EQ(icmp6->checksum, was);
+    }
+    uint32_t sent = 4;
+    for (uint32_t i = 0; i < 1000; i++) {
+        make_udp6(1);
+        CHECK_EQ(input6(0, 64), INET_UDP);
+        sent += inet_refuse(&inet, &packet, &got) == INET_REPLY;
+    }
+    CHECK_EQ(inet.errors, sent);
+    CHECK_EQ(inet.drops[INET_DROP_ICMP_RATE], 1004 - sent);
+    CHECK(sent < 500);
+}
+
+static uint64_t random_state6;
+
+static uint32_t random_below6(uint32_t limit)
+{
+    random_state6 ^= random_state6 << 13;
+    random_state6 ^= random_state6 >> 7;
+    random_state6 ^= random_state6 << 17;
+    return (uint32_t)(random_state6 >> 32) % limit;
+}
+
+/* A good packet with some bytes changed, maybe another length, and maybe right checksums. */
+static void make_random6(void)
+{
+    static const uint8_t kinds[] = {IPV6_NEXT_HOP_BY_HOP, IPV6_NEXT_ROUTING, IPV6_NEXT_FRAGMENT,
+                                    IPV6_NEXT_DESTINATION};
+    uint8_t header[32];
+    const uint32_t dice = random_below6(6);
+
+    if (dice < 2)
+        make_udp6(random_below6(100));
+    else if (dice == 2)
+        make_ping6(random_below6(100));
+    else if (dice == 3)
+        make_probe(&ours);
+    else
+        make_nd((uint8_t)(ICMP6_ROUTER_ADVERTISEMENT + random_below6(3)), &ours);
+    for (uint32_t n = random_below6(4); n > 0; n--) {
+        static const uint8_t bytes[] = {0, 0xff};
+        const uint32_t how = random_below6(4), len = 1 + random_below6(4);
+        memset(raw + random_below6(raw_len), how < 2 ? bytes[how] : (int)random_below6(256), len);
+    }
+    if (random_below6(8) == 0)
+        raw_len = random_below6(160);
+    if (raw_len >= 62 && random_below6(4))
+        seal6();
+    for (uint32_t n = random_below6(4); raw_len >= 62 && n > 1; n--) {
+        for (uint32_t i = 0; i < sizeof header; i++)
+            header[i] = random_below6(2) ? 0 : (uint8_t)random_below6(256);
+        header[1] = (uint8_t)random_below6(4);
+        insert(kinds[random_below6(4)], header, 8u + header[1] * 8u);
+    }
+}
+
+TEST(inet6_survives_anything)
+{
+    enum { PACKETS = 100000 };
+    static uint64_t memory[(1 << 18) / 8] __attribute__((aligned(CACHE_LINE)));
+    const uint8_t *end = buffer + sizeof buffer;
+    uint32_t verdicts[4] = {0}, reasons = 0;
+
+    random_state6 = 88172645463325252;
+    memset(memory, 0, sizeof memory);
+    init6();
+    inet.reassembly = reassembly_create(memory, 2, 1);
+    for (uint32_t i = 0; i < PACKETS; i++) {
+        make_random6();
+        const enum inet_verdict verdict = input6((uint16_t)random_below6(4), random_below6(2) * 40);
+        verdicts[verdict]++;
+        CHECK(packet.data >= buffer && packet.data + packet.len <= end);
+        if (verdict == INET_UDP)
+            CHECK(got.payload == packet.data + 62 && got.payload + got.payload_len <= end);
+        if (verdict == INET_UDP)
+            inet_udp_build(&inet, &packet, &got.from, got.payload_len, random_below6(2));
+        if (verdict == INET_UDP_LARGE)
+            inet_release(&inet, &got);
+    }
+    for (uint32_t i = INET_DROP_UDP_NO_CHECKSUM; i < INET_DROP_REASONS; i++)
+        reasons += inet.drops[i] > 0;
+    CHECK(verdicts[INET_UDP] > PACKETS / 50 && verdicts[INET_REPLY] > PACKETS / 50);
+    CHECK_EQ(reasons, INET_DROP_REASONS - INET_DROP_UDP_NO_CHECKSUM - 1); /* with reassembly */
+}

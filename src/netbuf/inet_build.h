@@ -72,6 +72,9 @@ static inline void inet_ipv4_build(struct inet *inet, struct ipv4_header *ip, ui
     ip->header_checksum = csum_finish(sum);
 }
 
+/* May another ICMP error be sent now? It then counts as one, of either family. */
+bool inet_may_send_error(struct inet *inet);
+
 /* Makes nb, which came from `source` for our address number `local`, the ICMP error that tells its
  * sender that it can't be delivered (inet_error.c). INET_DROPPED, counted as `why` or as too many
  * errors, if there is to be none. */

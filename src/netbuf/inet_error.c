@@ -10,6 +10,7 @@
 #include "boot/boot.h"
 #include "netbuf/checksum.h"
 #include "netbuf/icmp.h"
+#include "netbuf/inet6_build.h"
 #include "netbuf/inet_build.h"
 
 enum {
@@ -17,7 +18,7 @@ enum {
     ERROR_OFFSET = L4_OFFSET + sizeof(struct icmp_header),
 };
 
-static bool may_send_error(struct inet *inet)
+bool inet_may_send_error(struct inet *inet)
 {
     const uint64_t period_ns = 1000000000ull / INET_ERRORS_A_SECOND, now_ns = clock_ns();
     const uint64_t more = (now_ns - inet->errors_ns) / period_ns;
@@ -43,7 +44,7 @@ RUNS_SELDOM enum inet_verdict inet_unreachable(struct inet *inet, struct netbuf 
     if (fragment || quoted > nb->len - (uint32_t)IP_OFFSET ||
         netbuf_headroom(nb) + ERROR_OFFSET + quoted > nb->buf_bytes)
         return inet_drop(inet, why);
-    if (!may_send_error(inet))
+    if (!inet_may_send_error(inet))
         return inet_drop(inet, INET_DROP_ICMP_RATE);
     memmove(nb->data + ERROR_OFFSET, ip, quoted);
     *icmp = (struct icmp_header){.type = ICMP_UNREACHABLE, .code = code};
@@ -66,7 +67,7 @@ RUNS_SELDOM enum inet_verdict inet_refuse(struct inet *inet, struct netbuf *nb,
         verdict = inet_unreachable(inet, nb, udp->from.local, udp->from.ip, ICMP_UNREACHABLE_PORT,
                                    INET_DROP_UDP_REFUSED);
     else
-        inet_drop(inet, INET_DROP_UDP_REFUSED);
+        verdict = inet6_refuse(inet, nb, udp);
     if (verdict == INET_REPLY)
         inet_finish(inet, nb);
     return verdict;
