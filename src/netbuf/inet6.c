@@ -36,8 +36,8 @@ void inet6_build(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
     nb->flags = 0;
 }
 
-void inet6_build_icmp(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
-                      const struct inet6_packet *packet)
+RUNS_SELDOM void inet6_build_icmp(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
+                                  const struct inet6_packet *packet)
 {
     struct icmp6_header *icmp = (struct icmp6_header *)(nb->data + L4_OFFSET_6);
     uint64_t sum =
@@ -79,7 +79,8 @@ void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_pee
 
 /* RFC 4443, section 3.1: the packet that the error is about stands behind it, as far as the least
  * MTU goes, without the extension headers that were taken out. */
-enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp)
+RUNS_SELDOM enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb,
+                                           const struct inet_udp *udp)
 {
     const uint32_t most = IPV6_MIN_MTU - sizeof(struct ipv6_header) - sizeof(struct icmp6_header);
     const uint32_t quoted = MIN(nb->len - (uint32_t)IP_OFFSET, most);
@@ -145,8 +146,8 @@ static enum inet_verdict udp6_input(struct inet *inet, struct netbuf *nb,
 
 /* The address that answers what was sent to a group: one that the asker's network has, or else one
  * for all networks. NULL if there is none. */
-static const struct ipv6_address *address_for(const struct inet6 *inet6,
-                                              const struct ipv6_address *peer)
+static RUNS_SELDOM const struct ipv6_address *address_for(const struct inet6 *inet6,
+                                                          const struct ipv6_address *peer)
 {
     const bool near = ipv6_is_link_local(peer);
     const struct ipv6_address *best = NULL;
@@ -162,8 +163,8 @@ static const struct ipv6_address *address_for(const struct inet6 *inet6,
 }
 
 /* RFC 4443, section 4.2. */
-static enum inet_verdict answer_echo(struct inet *inet, struct netbuf *nb,
-                                     const struct inet6_packet *packet)
+static RUNS_SELDOM enum inet_verdict answer_echo(struct inet *inet, struct netbuf *nb,
+                                                 const struct inet6_packet *packet)
 {
     struct icmp6_header *icmp = (struct icmp6_header *)(nb->data + L4_OFFSET_6);
     const struct ipv6_address *ours = &packet->destination;
@@ -185,8 +186,8 @@ static enum inet_verdict answer_echo(struct inet *inet, struct netbuf *nb,
     return INET_REPLY;
 }
 
-static enum inet_verdict icmp6_input(struct inet *inet, struct netbuf *nb,
-                                     const struct inet6_packet *packet)
+static RUNS_SELDOM enum inet_verdict icmp6_input(struct inet *inet, struct netbuf *nb,
+                                                 const struct inet6_packet *packet)
 {
     const struct icmp6_header *icmp = (const struct icmp6_header *)(nb->data + L4_OFFSET_6);
 

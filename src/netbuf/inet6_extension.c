@@ -25,7 +25,7 @@ static enum step step_drop(struct walk *walk, enum inet_drop why)
 }
 
 /* Are all options ones that may be passed over? `bytes` is a copy. */
-static enum step look_at_options(struct walk *walk, const uint8_t *bytes, uint32_t len)
+static RUNS_SELDOM enum step look_at_options(struct walk *walk, const uint8_t *bytes, uint32_t len)
 {
     for (uint32_t at = sizeof(uint16_t); at < len;) {
         if (bytes[at] == IPV6_OPTION_PAD1) {
@@ -42,7 +42,7 @@ static enum step look_at_options(struct walk *walk, const uint8_t *bytes, uint32
 }
 
 /* A fragment that is all of its datagram is as good as none (RFC 6946, section 4). */
-static enum step step_fragment(struct walk *walk)
+static RUNS_SELDOM enum step step_fragment(struct walk *walk)
 {
     struct ipv6_fragment fragment;
 
@@ -57,7 +57,7 @@ static enum step step_fragment(struct walk *walk)
     return walk->packet->more || walk->packet->offset > 0 ? STEP_FRAGMENT : STEP_ON;
 }
 
-static enum step step_extension(struct walk *walk)
+static RUNS_SELDOM enum step step_extension(struct walk *walk)
 {
     uint8_t options[INET6_EXTENSION_BYTES]; /* copies: the packet's memory may change */
     struct ipv6_extension extension;
@@ -82,7 +82,7 @@ static enum step step_extension(struct walk *walk)
     return STEP_ON;
 }
 
-static enum step step_header(struct walk *walk)
+static RUNS_SELDOM enum step step_header(struct walk *walk)
 {
     switch (walk->next_header) {
     case IPV6_NEXT_HOP_BY_HOP: /* only right behind the IPv6 header */
@@ -102,7 +102,7 @@ static enum step step_header(struct walk *walk)
 }
 
 /* Moves the headers before up to what the packet carries. */
-static void take_out(struct netbuf *nb, uint32_t len)
+static RUNS_SELDOM void take_out(struct netbuf *nb, uint32_t len)
 {
     memmove(nb->data + len, nb->data, L4_OFFSET_6);
     netbuf_trim_front(nb, len);

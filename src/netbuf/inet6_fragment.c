@@ -8,17 +8,18 @@
 #include "netbuf/inet6_build.h"
 #include "netbuf/udp.h"
 
-static enum inet_verdict drop_datagram(struct inet *inet, const struct reassembly_whole *whole,
-                                       enum inet_drop why)
+static RUNS_SELDOM enum inet_verdict
+drop_datagram(struct inet *inet, const struct reassembly_whole *whole, enum inet_drop why)
 {
     reassembly_release(inet->reassembly, whole->bytes);
     return inet_drop(inet, why);
 }
 
 /* Any extension headers that were in the fragments come now; another fragment's isn't one. */
-static enum inet_verdict small_whole(struct inet *inet, struct netbuf *nb,
-                                     struct inet6_packet *packet,
-                                     const struct reassembly_whole *whole, struct inet_udp *udp)
+static RUNS_SELDOM enum inet_verdict small_whole(struct inet *inet, struct netbuf *nb,
+                                                 struct inet6_packet *packet,
+                                                 const struct reassembly_whole *whole,
+                                                 struct inet_udp *udp)
 {
     memcpy(nb->data + L4_OFFSET_6, whole->bytes, whole->len);
     reassembly_release(inet->reassembly, whole->bytes);
@@ -33,9 +34,10 @@ static enum inet_verdict small_whole(struct inet *inet, struct netbuf *nb,
     return kind == INET6_NONE ? INET_DROPPED : inet6_payload(inet, nb, packet, udp);
 }
 
-static enum inet_verdict large_whole(struct inet *inet, struct netbuf *nb,
-                                     const struct inet6_packet *packet,
-                                     const struct reassembly_whole *whole, struct inet_udp *udp)
+static RUNS_SELDOM enum inet_verdict large_whole(struct inet *inet, struct netbuf *nb,
+                                                 const struct inet6_packet *packet,
+                                                 const struct reassembly_whole *whole,
+                                                 struct inet_udp *udp)
 {
     if (whole->protocol != IPV6_NEXT_UDP)
         return drop_datagram(inet, whole, INET_DROP_ICMP_LARGE);
@@ -50,8 +52,9 @@ static enum inet_verdict large_whole(struct inet *inet, struct netbuf *nb,
     return inet_udp_large(inet, nb, whole, pseudo, udp);
 }
 
-enum inet_verdict inet6_fragment_input(struct inet *inet, struct netbuf *nb,
-                                       struct inet6_packet *packet, struct inet_udp *udp)
+RUNS_SELDOM enum inet_verdict inet6_fragment_input(struct inet *inet, struct netbuf *nb,
+                                                   struct inet6_packet *packet,
+                                                   struct inet_udp *udp)
 {
     struct reassembly_whole whole;
 

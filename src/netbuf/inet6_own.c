@@ -37,13 +37,13 @@ static struct {
     struct ipv6_prefix prefixes[INET6_CONFIGURED];
 } conf;
 
-static const char *parse(const struct boot_key *key, const char *text);
+static RUNS_SELDOM const char *parse(const struct boot_key *key, const char *text);
 BOOT_KEY(
     "net.ip6+", parse, &conf, NULL, "",
     "an IPv6 address and how many bits of it name the network; auto: addresses by routers, the "
     "default; link: only the link-local one; off: no IPv6");
 
-static const char *parse(const struct boot_key *key, const char *text)
+static RUNS_SELDOM const char *parse(const struct boot_key *key, const char *text)
 {
     (void)key;
     const bool off = strcmp(text, "off") == 0;
@@ -102,7 +102,7 @@ bool inet6_is_near(const struct inet6 *inet6, const struct ipv6_address *address
     return false;
 }
 
-bool inet6_give_up(struct inet *inet, struct inet6_own *own)
+RUNS_SELDOM bool inet6_give_up(struct inet *inet, struct inet6_own *own)
 {
     uint32_t state = INET6_TENTATIVE;
 
@@ -111,7 +111,7 @@ bool inet6_give_up(struct inet *inet, struct inet6_own *own)
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-bool inet6_hear(struct inet *inet, const struct inet6_heard *heard)
+RUNS_SELDOM bool inet6_hear(struct inet *inet, const struct inet6_heard *heard)
 {
     struct inet6 *inet6 = inet->inet6;
     uint32_t state = INET6_HEARD_NONE;
@@ -133,8 +133,8 @@ static void set_state(struct inet6_own *own, enum inet6_own_state state)
     store_release(&own->state, (uint32_t)state);
 }
 
-static void add_own(struct inet6_own *own, const struct ipv6_prefix *prefix, uint64_t due_ns,
-                    uint64_t valid_until_ns)
+static RUNS_SELDOM void add_own(struct inet6_own *own, const struct ipv6_prefix *prefix,
+                                uint64_t due_ns, uint64_t valid_until_ns)
 {
     own->prefix = *prefix;
     own->probes = own->announcements = 0;
@@ -178,7 +178,7 @@ RUNS_SELDOM void inet6_init(struct inet6 *inet6, struct inet *inet, uint32_t mtu
     inet->inet6 = inet6;
 }
 
-void inet6_join(struct inet6 *inet6, struct inet *inet)
+RUNS_SELDOM void inet6_join(struct inet6 *inet6, struct inet *inet)
 {
     inet6->has_joined = true;
     inet->inet6 = inet6;
@@ -204,7 +204,7 @@ RUNS_SELDOM void inet6_print(const struct inet *inet, const char *app)
 /* --- what the host does by itself ---------------------------------------------------------------
  */
 
-void inet6_arrived(struct inet *inet)
+RUNS_SELDOM void inet6_arrived(struct inet *inet)
 {
     struct inet6 *inet6 = inet->inet6;
 
@@ -247,7 +247,7 @@ static uint64_t until_ns(uint64_t now_ns, uint32_t valid_s)
 
 /* RFC 4862, section 5.5.3: a lifetime may be lengthened, but nobody, perhaps with a made-up
  * advertisement, cuts it to less than two hours. */
-static void renew(struct inet6_own *own, uint64_t now_ns, uint32_t valid_s)
+static RUNS_SELDOM void renew(struct inet6_own *own, uint64_t now_ns, uint32_t valid_s)
 {
     if (valid_s > KEEP_S || until_ns(now_ns, valid_s) > own->valid_until_ns)
         own->valid_until_ns = until_ns(now_ns, valid_s);
@@ -255,8 +255,8 @@ static void renew(struct inet6_own *own, uint64_t now_ns, uint32_t valid_s)
         own->valid_until_ns = now_ns + KEEP_S * SECOND_NS;
 }
 
-static void take_prefix(struct inet6 *inet6, uint64_t now_ns, const struct ipv6_prefix *prefix,
-                        uint32_t valid_s)
+static RUNS_SELDOM void take_prefix(struct inet6 *inet6, uint64_t now_ns,
+                                    const struct ipv6_prefix *prefix, uint32_t valid_s)
 {
     struct inet6_own *own = inet6_find(inet6, &prefix->address);
 
@@ -273,7 +273,7 @@ static void take_prefix(struct inet6 *inet6, uint64_t now_ns, const struct ipv6_
         }
 }
 
-static void read_heard(struct inet6 *inet6, uint64_t now_ns)
+static RUNS_SELDOM void read_heard(struct inet6 *inet6, uint64_t now_ns)
 {
     const struct inet6_heard *heard = &inet6->heard;
 
@@ -289,7 +289,7 @@ static void read_heard(struct inet6 *inet6, uint64_t now_ns)
 
 /* Without its link-local address, which no other host of the link can have made in the same way, a
  * host has no IPv6 at all (RFC 4862, section 5.4.5). */
-static void lose(struct inet6 *inet6, struct inet6_own *own)
+static RUNS_SELDOM void lose(struct inet6 *inet6, struct inet6_own *own)
 {
     tell(inet6, own,
          own > inet6->own ? "isn't used, as another host has it"
@@ -305,7 +305,7 @@ static void lose(struct inet6 *inet6, struct inet6_own *own)
 
 /* A tentative address whose time has come: makes nb the question whether another host has it, or,
  * when none had an answer, it is valid. */
-static bool probe_or_take(struct inet *inet, struct inet6_own *own, struct netbuf *nb)
+static RUNS_SELDOM bool probe_or_take(struct inet *inet, struct inet6_own *own, struct netbuf *nb)
 {
     uint32_t state = INET6_TENTATIVE;
 
@@ -324,7 +324,7 @@ static bool probe_or_take(struct inet *inet, struct inet6_own *own, struct netbu
 }
 
 /* What is to be done for one address now; true if nb is a packet for it. */
-static bool own_next_packet(struct inet *inet, struct inet6_own *own, struct netbuf *nb)
+static RUNS_SELDOM bool own_next_packet(struct inet *inet, struct inet6_own *own, struct netbuf *nb)
 {
     const uint64_t now_ns = inet->now_ns;
 
@@ -351,7 +351,7 @@ static bool own_next_packet(struct inet *inet, struct inet6_own *own, struct net
     return false;
 }
 
-bool inet6_next_packet(struct inet *inet, struct netbuf *nb)
+RUNS_SELDOM bool inet6_next_packet(struct inet *inet, struct netbuf *nb)
 {
     struct inet6 *inet6 = inet->inet6;
 

@@ -53,9 +53,9 @@ static bool has_answer_room(const struct netbuf *nb)
     return netbuf_headroom(nb) + L4_OFFSET_6 + WITH_MAC_BYTES <= nb->buf_bytes;
 }
 
-static void build_advertisement(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
-                                const struct ipv6_address *ours, const struct ipv6_address *to,
-                                uint8_t flags)
+static RUNS_SELDOM void build_advertisement(const struct inet *inet, struct netbuf *nb,
+                                            const uint8_t *mac, const struct ipv6_address *ours,
+                                            const struct ipv6_address *to, uint8_t flags)
 {
     const struct inet6_packet packet = {.source = *ours,
                                         .destination = *to,
@@ -70,8 +70,8 @@ static void build_advertisement(const struct inet *inet, struct netbuf *nb, cons
     inet6_build_icmp(inet, nb, mac, &packet);
 }
 
-void inet_nd_build_announcement(const struct inet *inet, struct netbuf *nb,
-                                const struct ipv6_address *address)
+RUNS_SELDOM void inet_nd_build_announcement(const struct inet *inet, struct netbuf *nb,
+                                            const struct ipv6_address *address)
 {
     uint8_t mac[ETH_MAC_BYTES];
 
@@ -80,8 +80,8 @@ void inet_nd_build_announcement(const struct inet *inet, struct netbuf *nb,
     build_advertisement(inet, nb, mac, address, &ipv6_all_nodes, ND_OVERRIDE);
 }
 
-void inet_nd_build_probe(const struct inet *inet, struct netbuf *nb,
-                         const struct ipv6_address *address)
+RUNS_SELDOM void inet_nd_build_probe(const struct inet *inet, struct netbuf *nb,
+                                     const struct ipv6_address *address)
 {
     const struct inet6_packet packet = {.source = ipv6_nobody,
                                         .destination = ipv6_solicited_node(address),
@@ -97,7 +97,7 @@ void inet_nd_build_probe(const struct inet *inet, struct netbuf *nb,
     inet6_build_icmp(inet, nb, mac, &packet);
 }
 
-void inet_nd_build_router_question(const struct inet *inet, struct netbuf *nb)
+RUNS_SELDOM void inet_nd_build_router_question(const struct inet *inet, struct netbuf *nb)
 {
     const struct inet6_packet packet = {.source = inet->inet6->own[0].prefix.address,
                                         .destination = ipv6_all_routers,
@@ -128,7 +128,7 @@ static const struct nd_option *option_at(const struct message *m, uint32_t at, b
 }
 
 /* Are the options from `at` on well formed, and none of type `forbidden`? */
-static bool options_fit(const struct message *m, uint32_t at, uint8_t forbidden)
+static RUNS_SELDOM bool options_fit(const struct message *m, uint32_t at, uint8_t forbidden)
 {
     const struct nd_option *option;
     bool wrong;
@@ -153,9 +153,9 @@ static bool is_solicitation(const struct message *m, const struct inet6_packet *
     return !nobody || ipv6_equal(&packet->destination, &group);
 }
 
-static enum inet_verdict solicitation_input(struct inet *inet, struct netbuf *nb,
-                                            const struct message *m,
-                                            const struct inet6_packet *packet)
+static RUNS_SELDOM enum inet_verdict solicitation_input(struct inet *inet, struct netbuf *nb,
+                                                        const struct message *m,
+                                                        const struct inet6_packet *packet)
 {
     const bool nobody = ipv6_equal(&packet->source, &ipv6_nobody);
     uint8_t mac[ETH_MAC_BYTES];
@@ -181,8 +181,8 @@ static enum inet_verdict solicitation_input(struct inet *inet, struct netbuf *nb
 }
 
 /* RFC 4861, section 7.1.2. */
-static enum inet_verdict advertisement_input(struct inet *inet, const struct message *m,
-                                             const struct inet6_packet *packet)
+static RUNS_SELDOM enum inet_verdict advertisement_input(struct inet *inet, const struct message *m,
+                                                         const struct inet6_packet *packet)
 {
     if (m->len < sizeof m->neighbour || ipv6_is_group(&m->neighbour.target) ||
         ipv6_equal(&packet->source, &ipv6_nobody) ||
@@ -212,8 +212,8 @@ static void hear_prefix(const struct inet6 *inet6, struct inet6_heard *heard,
     heard->prefixes[heard->count++].valid_s = be32(option->valid_s);
 }
 
-static void hear_option(const struct inet6 *inet6, struct inet6_heard *heard,
-                        const struct nd_option *option)
+static RUNS_SELDOM void hear_option(const struct inet6 *inet6, struct inet6_heard *heard,
+                                    const struct nd_option *option)
 {
     if (option->type == ND_OPTION_PREFIX && option->length == sizeof(struct nd_option_prefix) / 8)
         hear_prefix(inet6, heard, (const struct nd_option_prefix *)option);
@@ -225,8 +225,8 @@ static void hear_option(const struct inet6 *inet6, struct inet6_heard *heard,
 }
 
 /* RFC 4861, section 6.1.2. */
-static enum inet_verdict router_input(struct inet *inet, const struct message *m,
-                                      const struct inet6_packet *packet)
+static RUNS_SELDOM enum inet_verdict router_input(struct inet *inet, const struct message *m,
+                                                  const struct inet6_packet *packet)
 {
     struct inet6_heard heard = {.mtu = 0};
     const struct nd_option *option;
@@ -241,8 +241,8 @@ static enum inet_verdict router_input(struct inet *inet, const struct message *m
     return inet_drop(inet, taken ? INET_DROP_ND_ADVERT : INET_DROP_ND_BUSY);
 }
 
-enum inet_verdict inet_nd_input(struct inet *inet, struct netbuf *nb,
-                                const struct inet6_packet *packet)
+RUNS_SELDOM enum inet_verdict inet_nd_input(struct inet *inet, struct netbuf *nb,
+                                            const struct inet6_packet *packet)
 {
     struct message m;
 

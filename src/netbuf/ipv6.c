@@ -16,7 +16,7 @@ bool ipv6_is_unicast(const struct ipv6_address *a)
     return !ipv6_is_group(a) && !ipv6_prefix_has(&mapped, a) && !ipv6_prefix_has(&compatible, a);
 }
 
-struct ipv6_address ipv6_solicited_node(const struct ipv6_address *a)
+RUNS_SELDOM struct ipv6_address ipv6_solicited_node(const struct ipv6_address *a)
 {
     struct ipv6_address group = {.bytes = {0xff, 0x02, [11] = 1, 0xff}};
 
@@ -33,7 +33,7 @@ bool ipv6_prefix_has(const struct ipv6_prefix *prefix, const struct ipv6_address
     return bits == 0 || (prefix->address.bytes[whole] ^ address->bytes[whole]) >> (8 - bits) == 0;
 }
 
-bool ipv6_prefix_is_host(const struct ipv6_prefix *prefix)
+RUNS_SELDOM bool ipv6_prefix_is_host(const struct ipv6_prefix *prefix)
 {
     uint32_t bit = prefix->len;
 
@@ -51,7 +51,7 @@ static uint32_t group_of(const struct ipv6_address *address, uint32_t i)
 }
 
 /* Of all runs of zero groups the first longest one that has two groups at least; *len 0: none. */
-static uint32_t longest_zeros(const struct ipv6_address *address, uint32_t *len)
+static RUNS_SELDOM uint32_t longest_zeros(const struct ipv6_address *address, uint32_t *len)
 {
     uint32_t at = 0;
 
@@ -68,7 +68,7 @@ static uint32_t longest_zeros(const struct ipv6_address *address, uint32_t *len)
     return at;
 }
 
-const char *ipv6_format(char text[IPV6_TEXT_BYTES], const struct ipv6_address *address)
+RUNS_SELDOM const char *ipv6_format(char text[IPV6_TEXT_BYTES], const struct ipv6_address *address)
 {
     uint32_t zeros, at = longest_zeros(address, &zeros);
     size_t len = 0;
@@ -85,7 +85,7 @@ const char *ipv6_format(char text[IPV6_TEXT_BYTES], const struct ipv6_address *a
     return text;
 }
 
-static int hex_digit(char c)
+static RUNS_SELDOM int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -94,7 +94,7 @@ static int hex_digit(char c)
 }
 
 /* Reads up to four digits; how many, 0 if there is none, 5 if there are more. */
-static uint32_t read_group(const char *text, size_t len, uint32_t *value)
+static RUNS_SELDOM uint32_t read_group(const char *text, size_t len, uint32_t *value)
 {
     uint32_t digits = 0;
 
@@ -104,7 +104,7 @@ static uint32_t read_group(const char *text, size_t len, uint32_t *value)
     return digits;
 }
 
-bool ipv6_read(const char *text, size_t len, struct ipv6_address *address)
+RUNS_SELDOM bool ipv6_read(const char *text, size_t len, struct ipv6_address *address)
 {
     uint8_t bytes[IPV6_ADDRESS_BYTES];
     uint32_t count = 0, value, zeros_at = NO_ZEROS;
@@ -141,7 +141,7 @@ bool ipv6_read(const char *text, size_t len, struct ipv6_address *address)
     return true;
 }
 
-bool ipv6_read_prefix(const char *text, struct ipv6_prefix *prefix)
+RUNS_SELDOM bool ipv6_read_prefix(const char *text, struct ipv6_prefix *prefix)
 {
     const char *slash = strchr(text, '/');
     uint64_t len;
