@@ -5,9 +5,9 @@
  * Each layer has one function, which checks its header, then calls the next:
  *
  *     inet_input -> inet_arp_input (inet_arp.c)
- *                -> ipv4_input -> icmp_input
+ *                -> ipv4_input -> inet_icmp_input
  *                              -> udp_input
- *                              -> inet_fragment_input (inet_fragment.c), and back to these two
+ *                              -> inet_fragment_input (inet_fragment.c)
  *
  * A packet's memory may change while we look at it, as the other side can still reach it. So every
  * length that decides what we touch is read once (inet_read_length), checked, and only then used.
@@ -115,8 +115,8 @@ void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
         inet_dhcp_init(inet);
 }
 
-static enum inet_verdict icmp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
-                                    uint32_t source, uint32_t len)
+enum inet_verdict inet_icmp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
+                                  uint32_t source, uint32_t len)
 {
     struct icmp_header *icmp = (struct icmp_header *)(nb->data + L4_OFFSET);
 
@@ -187,14 +187,6 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
     return INET_UDP;
 }
 
-enum inet_verdict inet_ipv4_payload(struct inet *inet, struct netbuf *nb, uint8_t protocol,
-                                    uint32_t len, struct inet_udp *udp)
-{
-    if (protocol == IPV4_PROTOCOL_UDP)
-        return udp_input(inet, nb, udp->from.local, udp->from.ip, len, udp);
-    return icmp_input(inet, nb, udp->from.local, udp->from.ip, len);
-}
-
 static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
                                            struct inet_udp *udp)
 {
@@ -233,7 +225,7 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
     if (likely(protocol == IPV4_PROTOCOL_UDP))
         return udp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip, udp);
     if (protocol == IPV4_PROTOCOL_ICMP)
-        return icmp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip);
+        return inet_icmp_input(inet, nb, local, source, total - (uint32_t)sizeof *ip);
     return inet_unreachable(inet, nb, local, source, ICMP_UNREACHABLE_PROTOCOL,
                             INET_DROP_IP_PROTOCOL);
 }

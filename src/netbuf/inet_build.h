@@ -156,15 +156,15 @@ enum inet_verdict inet_fragment_input(struct inet *inet, struct netbuf *nb, uint
 bool inet_reassemble(struct inet *inet, const struct reassembly_fragment *fragment,
                      struct reassembly_whole *whole);
 
-/* A UDP datagram that was put together and is too large for nb; `pseudo` is the running sum of its
- * pseudo header without the length. Of udp->from the addresses are set. */
+/* A UDP datagram that was put together, for an app that takes it where it is; `pseudo` is the
+ * running sum of its pseudo header without the length. Of udp->from the addresses are set. */
 enum inet_verdict inet_udp_large(struct inet *inet, struct netbuf *nb,
                                  const struct reassembly_whole *whole, uint64_t pseudo,
                                  struct inet_udp *udp);
 
-/* What is behind an IPv4 header of 20 bytes, ICMP or UDP: a datagram that was put together. Of
- * udp->from family, ip and local are set. */
-enum inet_verdict inet_ipv4_payload(struct inet *inet, struct netbuf *nb, uint8_t protocol,
-                                    uint32_t len, struct inet_udp *udp);
+/* An ICMP message of `len` bytes behind an IPv4 header of 20 bytes, from `source` to our address
+ * number `local`. */
+enum inet_verdict inet_icmp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
+                                  uint32_t source, uint32_t len);
 
 #endif

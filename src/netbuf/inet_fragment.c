@@ -93,7 +93,7 @@ static void copy_stats(struct inet *inet)
     inet->drops[INET_DROP_FRAGMENTS_SHARE] = stats->share;
 }
 
-void inet_tick(struct inet *inet)
+RUNS_SELDOM void inet_tick(struct inet *inet)
 {
     if (!inet->reassembly)
         return;
@@ -106,8 +106,8 @@ void inet_release(struct inet *inet, const struct inet_udp *udp)
     reassembly_release(inet->reassembly, udp->payload);
 }
 
-bool inet_reassemble(struct inet *inet, const struct reassembly_fragment *fragment,
-                     struct reassembly_whole *whole)
+RUNS_SELDOM bool inet_reassemble(struct inet *inet, const struct reassembly_fragment *fragment,
+                                 struct reassembly_whole *whole)
 {
     const enum reassembly_result result =
         reassembly_add(inet->reassembly, fragment, clock_ns(), whole);
@@ -125,9 +125,9 @@ static enum inet_verdict drop_whole(struct inet *inet, const struct reassembly_w
     return inet_drop(inet, why);
 }
 
-enum inet_verdict inet_udp_large(struct inet *inet, struct netbuf *nb,
-                                 const struct reassembly_whole *whole, uint64_t pseudo,
-                                 struct inet_udp *udp)
+RUNS_SELDOM enum inet_verdict inet_udp_large(struct inet *inet, struct netbuf *nb,
+                                             const struct reassembly_whole *whole, uint64_t pseudo,
+                                             struct inet_udp *udp)
 {
     const struct udp_header *header = (const struct udp_header *)whole->bytes;
     const uint32_t len = be16(header->length);
@@ -149,24 +149,31 @@ enum inet_verdict inet_udp_large(struct inet *inet, struct netbuf *nb,
 }
 
 /* A datagram that is complete: in nb, where it fits. */
-static enum inet_verdict ipv4_whole(struct inet *inet, struct netbuf *nb,
-                                    const struct reassembly_whole *whole, struct inet_udp *udp)
+static RUNS_SELDOM enum inet_verdict ipv4_whole(struct inet *inet, struct netbuf *nb,
+                                                const struct reassembly_whole *whole,
+                                                struct inet_udp *udp)
 {
     const uint32_t before = netbuf_headroom(nb) + L4_OFFSET;
     const uint32_t room = nb->buf_bytes > before ? nb->buf_bytes - before : 0;
+    const bool fits =
+        whole->len <= room && sizeof(struct ipv4_header) + whole->len <= inet->mtu_bytes;
+    const bool is_udp = whole->protocol == IPV4_PROTOCOL_UDP;
+    const uint32_t source = udp->from.ip, local = udp->from.local;
 
-    if (whole->len <= room && sizeof(struct ipv4_header) + whole->len <= inet->mtu_bytes) {
-        memcpy(nb->data + L4_OFFSET, whole->bytes, whole->len);
-        reassembly_release(inet->reassembly, whole->bytes);
-        nb->len = (uint16_t)(L4_OFFSET + whole->len);
-        nb->flags = 0;
-        return inet_ipv4_payload(inet, nb, whole->protocol, whole->len, udp);
-    }
-    if (whole->protocol != IPV4_PROTOCOL_UDP)
+    if (!fits && !is_udp)
         return drop_whole(inet, whole, INET_DROP_ICMP_LARGE);
-    const uint32_t own = inet->own[udp->from.local];
-    const uint64_t pseudo = csum_pseudo(udp->from.ip, own, IPV4_PROTOCOL_UDP, 0);
-    return inet_udp_large(inet, nb, whole, pseudo, udp);
+    if (is_udp) {
+        const uint64_t pseudo = csum_pseudo(source, inet->own[local], IPV4_PROTOCOL_UDP, 0);
+        const enum inet_verdict verdict = inet_udp_large(inet, nb, whole, pseudo, udp);
+        if (!fits || verdict != INET_UDP_LARGE)
+            return verdict;
+        udp->payload = nb->data + INET_UDP_HEADROOM;
+    }
+    memcpy(nb->data + L4_OFFSET, whole->bytes, whole->len);
+    reassembly_release(inet->reassembly, whole->bytes);
+    nb->len = (uint16_t)(L4_OFFSET + whole->len);
+    nb->flags = 0;
+    return is_udp ? INET_UDP : inet_icmp_input(inet, nb, local, source, whole->len);
 }
 
 RUNS_SELDOM enum inet_verdict inet_fragment_input(struct inet *inet, struct netbuf *nb,

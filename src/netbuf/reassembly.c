@@ -55,12 +55,12 @@ static size_t bytes_offset(uint32_t slots)
     return ALIGN_UP(slots_offset(slots) + slots * sizeof(struct slot), CACHE_LINE);
 }
 
-size_t reassembly_bytes(uint32_t slots)
+RUNS_SELDOM size_t reassembly_bytes(uint32_t slots)
 {
     return bytes_offset(slots) + (size_t)slots * REASSEMBLY_BYTES;
 }
 
-struct reassembly *reassembly_create(void *memory, uint32_t slots, uint64_t seed)
+RUNS_SELDOM struct reassembly *reassembly_create(void *memory, uint32_t slots, uint64_t seed)
 {
     struct reassembly *r = memory;
 
@@ -105,13 +105,13 @@ static void free_slot(struct reassembly *r, struct slot *slot)
 }
 
 /* Gives up a datagram that isn't whole; one that was dropped before is counted already. */
-static void give_up(struct reassembly *r, struct slot *slot, uint64_t *counter)
+static RUNS_SELDOM void give_up(struct reassembly *r, struct slot *slot, uint64_t *counter)
 {
     *counter += slot->state == SLOT_OPEN;
     free_slot(r, slot);
 }
 
-void reassembly_tick(struct reassembly *r, uint64_t now_ns)
+RUNS_SELDOM void reassembly_tick(struct reassembly *r, uint64_t now_ns)
 {
     r->due_ns = UINT64_MAX;
     for (uint32_t i = 0; i < r->count; i++) {
@@ -135,7 +135,8 @@ static struct slot *find_slot(struct reassembly *r, const struct reassembly_key 
 
 /* The oldest datagram that isn't whole, or the oldest one of this source, and how many there are;
  * NULL if there is none. */
-static struct slot *find_oldest(struct reassembly *r, const uint8_t *source, uint32_t *count)
+static RUNS_SELDOM struct slot *find_oldest(struct reassembly *r, const uint8_t *source,
+                                            uint32_t *count)
 {
     struct slot *oldest = NULL;
 
@@ -153,8 +154,8 @@ static struct slot *find_oldest(struct reassembly *r, const uint8_t *source, uin
 }
 
 /* A slot for a new datagram, from who has most reason to give one up. NULL if all are whole. */
-static struct slot *take_slot(struct reassembly *r, const struct reassembly_key *key, uint64_t hash,
-                              uint64_t now_ns)
+static RUNS_SELDOM struct slot *take_slot(struct reassembly *r, const struct reassembly_key *key,
+                                          uint64_t hash, uint64_t now_ns)
 {
     uint32_t count, i = 0;
     struct slot *oldest = find_oldest(r, key->source, &count);
@@ -211,8 +212,8 @@ static uint32_t look_at_map(const struct slot *slot, uint32_t first, uint32_t la
 }
 
 /* Adds a fragment of a good shape to its datagram. Any result but KEPT and AGAIN ends that. */
-static enum reassembly_result add_to_slot(struct reassembly *r, struct slot *slot,
-                                          const struct reassembly_fragment *f)
+static RUNS_SELDOM enum reassembly_result add_to_slot(struct reassembly *r, struct slot *slot,
+                                                      const struct reassembly_fragment *f)
 {
     const uint32_t end = f->offset + f->len, first = f->offset / UNIT, last = (end - 1) / UNIT;
     uint8_t *to = r->bytes + (size_t)(slot - r->slots) * REASSEMBLY_BYTES + f->offset;
@@ -240,9 +241,9 @@ static enum reassembly_result add_to_slot(struct reassembly *r, struct slot *slo
     return slot->came == slot->end ? REASSEMBLY_WHOLE : REASSEMBLY_KEPT;
 }
 
-enum reassembly_result reassembly_add(struct reassembly *r,
-                                      const struct reassembly_fragment *fragment, uint64_t now_ns,
-                                      struct reassembly_whole *whole)
+RUNS_SELDOM enum reassembly_result reassembly_add(struct reassembly *r,
+                                                  const struct reassembly_fragment *fragment,
+                                                  uint64_t now_ns, struct reassembly_whole *whole)
 {
     const uint64_t hash = hash_key(r, &fragment->key);
 
@@ -272,7 +273,7 @@ enum reassembly_result reassembly_add(struct reassembly *r,
     return result;
 }
 
-void reassembly_release(struct reassembly *r, const uint8_t *bytes)
+RUNS_SELDOM void reassembly_release(struct reassembly *r, const uint8_t *bytes)
 {
     const size_t number = (size_t)(bytes - r->bytes) / REASSEMBLY_BYTES;
 
