@@ -177,12 +177,16 @@ void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, 
 void netdev_loop_serves(struct netdev_loop *loop, void (*say)(void))
 {
     struct netdev_loop_host *host = &loop->host;
+    char ip[IPV4_TEXT_BYTES];
 
     host->say = say;
     host->said_ip = 0;
-    if (host->inet->by_dhcp && !inet_has_address(host->inet))
+    if (!inet_has_address(host->inet) && host->inet->by_dhcp)
         print("%s: asks a DHCP server for an address, and answers nobody by IPv4 before.\n",
               boot_app);
+    else if (!inet_has_address(host->inet) && host->inet->prefix.address)
+        print("%s: looks for some 7 s whether another host has %s, and doesn't use it before.\n",
+              boot_app, ipv4_format(ip, host->inet->prefix.address));
     tell_address(host);
 }
 
