@@ -278,6 +278,10 @@ enum inet_verdict {
  * probed for. Ends the image, as boot_misconfigured does, if no host can have one of them. */
 void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix);
 
+/* Says what the command line gave beside the first address, if it did: on one line, for the console
+ * of an app that serves. netdev_loop_host does. */
+void inet_tell(const struct inet *inet);
+
 /* Is the first address in use? */
 static inline bool inet_has_address(const struct inet *inet)
 {

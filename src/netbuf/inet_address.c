@@ -202,6 +202,27 @@ void inet_address_init(struct inet *inet, struct ipv4_prefix prefix)
     }
 }
 
+void inet_tell(const struct inet *inet)
+{
+    const char *before = " also has ";
+    char ip[IPV4_TEXT_BYTES];
+
+    if (inet->vlan == 0 && given_count == 0)
+        return;
+    print("%s:", boot_app);
+    for (uint32_t i = 1; i < INET_ADDRESSES; i++) {
+        const struct inet_address *address = &inet->addresses[i];
+        if (address->state == INET_ADDRESS_FREE)
+            continue;
+        print("%s%s/%u%s", before, ipv4_format(ip, address->prefix.address), address->prefix.len,
+              is_quiet(address) ? " (neither announced nor answered by ARP)" : "");
+        before = ", ";
+    }
+    if (inet->vlan)
+        print("%s lives in VLAN %u", given_count ? ", and" : "", inet->vlan);
+    print(".\n");
+}
+
 /* --- looking them up ----------------------------------------------------------------------------
  */
 

@@ -171,6 +171,7 @@ void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, 
         .dev = dev, .q = q, .inet = inet, .pool = pool, .timer = {.run = host_send}};
     loop->has_packets = &inet->has_packets;
     netdev_loop_at(loop, &loop->host.timer, NETDEV_TIMER_NEVER);
+    inet_tell(inet);
     look_at_links(&loop->look); /* so neighbours know it before the app says that it serves */
 }
 

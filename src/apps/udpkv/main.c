@@ -220,6 +220,17 @@ static RUNS_SELDOM void print_serves(void)
     print(".\n");
 }
 
+static RUNS_SELDOM void print_nobody(void)
+{
+    char ip[IPV4_TEXT_BYTES];
+
+    if (server_answers_nobody(&cores[0].server))
+        print(
+            "udpkv: answers nobody by IPv4, as %s/32 is a network without neighbours; say whom to "
+            "answer: udpkv.allow=NETWORK/BITS.\n",
+            ipv4_format(ip, inet_ip.address));
+}
+
 static RUNS_SELDOM void add_drops(uint64_t *sums, const uint64_t *drops, uint32_t reasons)
 {
     for (uint32_t i = 0; i < reasons; i++)
@@ -348,6 +359,7 @@ RUNS_SELDOM int app_main(void)
     init_servers();
     netdev_loop_serves(&cores[0].loop, print_serves);
     inet6_print(&cores[0].server.inet, "udpkv");
+    print_nobody();
 
     boot_run(serve);
 

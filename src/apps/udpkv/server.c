@@ -200,7 +200,7 @@ static inline bool allows(const struct server *server, const struct inet_peer *c
         return server_allows_6(server, &client->ip6);
     while (i < server->allow_count && !ipv4_prefix_has(server->allow[i], client->ip))
         i++;
-    return i < server->allow_count;
+    return likely(i < server->allow_count) || server_allows_further(server, client->ip);
 }
 
 /* Is this datagram for our port, from an allowed network, and long enough? Counts why if not. */

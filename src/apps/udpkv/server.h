@@ -135,6 +135,14 @@ void server_join(struct server *server, struct server *alone);
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
 
+/* Without a udpkv.allow the networks of our own addresses are answered. Is there no neighbour in
+ * any of IPv4's? */
+bool server_answers_nobody(const struct server *server);
+
+/* For server.c, of server_networks.c: is the client in a network that is answered for the sake of
+ * another address than our first? */
+bool server_allows_further(const struct server *server, uint32_t client);
+
 /* For server.c, of server_networks.c. Bytes of an answer's datagram to a client of IPv6, whose
  * routers may have told an MTU. */
 uint32_t server_part_bytes_6(const struct server *server);
