@@ -169,7 +169,7 @@ def test_answers_have_right_checksums_at_every_length(server):
 def test_the_largest_frame_is_taken(server):
     value = b"v" * (1500 - 28 - HEADER.size - len(b"set k 0 0 1400\r\n\r\n"))
     answer, _ = server.ask(b"set k 0 0 %d\r\n%s\r\n" % (len(value), value))
-    assert bytes(answer[UDP].payload)[HEADER.size :] == b"STORED\r\n"
+    assert answer[Raw].load[HEADER.size :] == b"STORED\r\n"
 
 
 GOOD = {
@@ -203,7 +203,7 @@ BROKEN = {
     "from a group's MAC address": (ether(src="03:00:00:00:00:01") / ip() / udp(), "eth_source"),
     "from MAC address zero": (ether(src="00:00:00:00:00:00") / ip() / udp(), "eth_source"),
     "from the server's own MAC address": (ether(src=GUEST_MAC) / ip() / udp(), "eth_source"),
-    "an IPv6 frame": (ether(type=0x86DD) / Raw(b"\x60" + b"\0" * 59), "eth_type"),
+    "an IPv6 frame of no length": (ether(type=0x86DD) / Raw(b"\x60" + b"\0" * 59), "ip6_length"),
     "a frame with a VLAN tag": (ether(type=0x8100) / Raw(b"\0" * 50), "eth_type"),
     "an IEEE 802.3 length for a type": (ether(type=46) / Raw(b"\0" * 46), "eth_type"),
     "half an ARP packet": (bytes(ether() / arp())[:30], "arp_short"),
@@ -246,8 +246,6 @@ BROKEN = {
     "from the network's broadcast": (ether() / ip(src="10.0.2.255") / udp(), "ip_source"),
     "from address zero": (ether() / ip(src="0.0.0.0") / udp(), "ip_source"),
     "from the server's own address": (ether() / ip(src=GUEST_IP) / udp(), "ip_source"),
-    "TCP": (ether() / ip() / TCP(dport=GUEST_PORT), "ip_protocol"),
-    "an unknown protocol": (ether() / ip(proto=255) / Raw(b"\0" * 20), "ip_protocol"),
     "half an ICMP header": (ether() / ip(proto=1) / Raw(b"\x08\0\0\0"), "icmp_short"),
     "an ICMP timestamp request": (ether() / ip() / ICMP(type=13), "icmp_type"),
     "an echo reply": (ether() / ip() / ICMP(type=0), "icmp_type"),
@@ -263,7 +261,6 @@ BROKEN = {
     "from the port that we serve": (ether() / ip() / udp(sport=GUEST_PORT), "drop_loop"),
     "half a memcached header": (ether() / ip() / UDP(dport=GUEST_PORT) / b"\0\1\0", "drop_header"),
     "a part of a request": (ether() / ip() / UDP(dport=GUEST_PORT) / PART, "drop_parts"),
-    "to a port where nobody listens": (ether() / ip() / udp(dport=GUEST_PORT + 1), "drop_port"),
     "from a network that isn't allowed": (ether() / ip(src="192.168.7.7") / udp(), "drop_denied"),
 }
 
@@ -296,7 +293,7 @@ def test_a_flood_of_requests_is_answered(server):
     _, before = server.ask(sport=4001, tries=30)
     assert len(before) > RING
     for packet in before:
-        payload = bytes(packet[UDP].payload)
+        payload = packet[Raw].load  # without what pads a short frame
         assert payload[: packet[UDP].len - 8] in answers
     assert server.ask()[1] == []
 
