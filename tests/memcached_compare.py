@@ -28,6 +28,7 @@ import sys
 import time
 
 from memcached_peer import MUST_DIFFER, SAME_AFTER, STATS_COMMON, STATS_EQUAL, UDPKV_ONLY
+from udpkv_client import connected_socket
 
 HEADER = struct.Struct(">HHHH")  # request id, sequence number, total, reserved
 DATAGRAM_BYTES = 1400            # of an answer, its header included
@@ -41,9 +42,9 @@ class Endpoint:
     def __init__(self, address):
         host, _, port = address.rpartition(":")
         self.name = address
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # An IPv6 address stands in brackets.
+        self.socket = connected_socket(host.strip("[]") or "127.0.0.1", int(port))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.socket.connect((host or "127.0.0.1", int(port)))
         self.next_id = 1000
         self.cas_base = 0
         self.cas_seen = {}

@@ -36,7 +36,8 @@ def run(*words):
 def test_once_shows_clients_and_ends_well():
     status, said = run("--once", f"--port={free_udp_port()}")
     assert status == 0, said
-    for text in ("$ qemu-system-x86_64", "> set greeting", "$ memcaslap", "Rate:", "every pool is whole"):
+    for text in ("$ qemu-system-x86_64", "> set greeting", "$ memcslap", "udpkv counted all 50 sets;",
+                 "$ memcaslap", "Rate:", "every pool is whole"):
         assert text in said
     sets, gets = re.search(r"udpkv counted all (\d+) sets and (\d+) gets", said).groups()
     assert int(sets) > 1000 and int(sets) + int(gets) == 50000

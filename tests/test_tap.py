@@ -62,7 +62,10 @@ class Namespace:
 
     def start_python(self, program):
         """A program that runs on; whoever starts it ends it."""
-        return subprocess.Popen([*self.enter, sys.executable, "-B", "-c", program], stdout=subprocess.PIPE)
+        return subprocess.Popen(
+            [*self.enter, sys.executable, "-B", "-c", program],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent,
+        )
 
     def app(self, app, *words, rights=True):
         more = [] if rights else WITHOUT_RIGHTS

@@ -42,12 +42,19 @@ EVERY_COMMAND = [
 ]
 
 
+def connected_socket(host, port):
+    """For UDP, over the family that the host's address is of; fe80::1%eth0 tells the interface, too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    made.connect(socket.getaddrinfo(host, port, family)[0][4])
+    return made
+
+
 class Client:
     """One question at a time."""
 
     def __init__(self, host, port, timeout_s=5):
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.connect((host, port))
+        self._socket = connected_socket(host, port)
         self._timeout_s = timeout_s
         self._id = 0
 
@@ -119,8 +126,7 @@ def many_requests(host, port, count, window=64, keys=1024):
         requests.append(header + text)
         answers.append(header + answer)
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.connect((host, port))
+    with connected_socket(host, port) as sock:
         sock.settimeout(10)
         send, recv = sock.send, sock.recv
         start, sent, waiting = time.monotonic(), 0, set()

@@ -252,10 +252,17 @@ class Vm:
         self.process.stdout.close()
 
 
-class Link:
-    """A cable to the guest: sends and receives whole Ethernet frames. Needs no privileges."""
+def is_discovery(frame):
+    """Whether it is of IPv6's neighbour discovery, which a host begins by itself."""
+    return frame[12:14] == b"\x86\xdd" and frame[20:21] == b"\x3a" and 133 <= frame[54] <= 136
 
-    def __init__(self, folder):
+
+class Link:
+    """A cable to the guest: sends and receives whole Ethernet frames. Needs no privileges. Frames of
+    neighbour discovery are passed over, unless somebody wants to see them."""
+
+    def __init__(self, folder, discovery=False):
+        self._discovery = discovery
         self._ours, self._guests = f"{folder}/host", f"{folder}/guest"
         self.netdev = (
             f"dgram,id=n0,local.type=unix,local.path={self._guests}"
@@ -277,7 +284,9 @@ class Link:
     def _drain(self):
         try:
             while True:
-                self._received.append(self._socket.recv(65536))
+                frame = self._socket.recv(65536)
+                if self._discovery or not is_discovery(frame):
+                    self._received.append(frame)
         except BlockingIOError:
             pass
 

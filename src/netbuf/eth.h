@@ -9,10 +9,12 @@
 
 enum {
     ETH_MAC_BYTES = 6,
+    ETH_MTU = 1500,          /* bytes behind a frame's header, where nobody says anything else */
     ETH_MAC_TEXT_BYTES = 18, /* "02:00:00:00:00:01" and its closing zero */
 
     ETH_TYPE_IPV4 = 0x0800,
     ETH_TYPE_ARP = 0x0806,
+    ETH_TYPE_IPV6 = 0x86dd,
     ETH_TYPE_VLAN = 0x8100, /* four bytes of a VLAN's tag stand there, then the frame's own type */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * icmp.h - ICMP (RFC 792): the header of echo requests and replies.
+ * icmp.h - ICMP (RFC 792): the header of echo requests, replies, and of "destination unreachable".
  */
 #ifndef NETBUF_ICMP_H
 #define NETBUF_ICMP_H
@@ -9,14 +9,18 @@
 
 enum {
     ICMP_ECHO_REPLY = 0,
+    ICMP_UNREACHABLE = 3,
     ICMP_ECHO = 8,
+
+    ICMP_UNREACHABLE_PROTOCOL = 2, /* codes of ICMP_UNREACHABLE */
+    ICMP_UNREACHABLE_PORT = 3,
 };
 
 struct icmp_header {
-    uint8_t type; /* ICMP_ECHO, ICMP_ECHO_REPLY; others are not for us */
+    uint8_t type;
     uint8_t code;
-    uint16_t checksum; /* over header and data; no pseudo header */
-    uint16_t identifier;
+    uint16_t checksum;   /* over header and data; no pseudo header */
+    uint16_t identifier; /* this and the next are 0 in an error */
     uint16_t sequence_number;
 } __attribute__((packed));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inet_arp.c - ARP (RFC 826, 5227): answers who asks for our address, announces it, and keeps a
- * table of neighbours' addresses, which is filled in two ways:
+ * inet_arp.c - ARP (RFC 826): answers who asks for an address of ours, and keeps a table of
+ * neighbours' addresses, which is filled in two ways:
  *
  *   heard      a packet about us told the sender's address. Such an entry may be replaced by the
  *              next stranger's: whoever sends many packets pushes out other heard ones.
@@ -14,15 +14,15 @@
  */
 #include "boot/boot.h"
 #include "netbuf/arp.h"
+#include "netbuf/inet6_build.h"
 #include "netbuf/inet_build.h"
 
 #define ASK_AGAIN_NS 1000000000ull /* RFC 1122, section 2.3.2.1: at most one a second */
-#define ANNOUNCE_NS  2000000000ull /* RFC 5227, section 1.1: ANNOUNCE_INTERVAL */
 #define KNOWN_NS     60000000000ull
 #define SILENT_NS    20000000000ull
 #define NEVER_NS     UINT64_MAX
 
-enum { ANNOUNCE_COUNT = 2, ASK_COUNT = 3, IP_OFFSET = sizeof(struct eth_header) };
+enum { ASK_COUNT = 3 };
 
 static const uint8_t broadcast[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 static const uint8_t nobody[ETH_MAC_BYTES];
@@ -30,9 +30,9 @@ static const uint8_t nobody[ETH_MAC_BYTES];
 /* --- packets ------------------------------------------------------------------------------------
  */
 
-/* Makes nb an ARP packet from us, to the Ethernet address `to`. */
-static void arp_build(const struct inet *inet, struct netbuf *nb, const uint8_t *to, uint16_t op,
-                      const uint8_t *target_mac, uint32_t target_ip)
+/* Makes nb an ARP packet from us, by our address `from`, to the Ethernet address `to`. */
+static void arp_build(const struct inet *inet, struct netbuf *nb, uint32_t from, const uint8_t *to,
+                      uint16_t op, const uint8_t *target_mac, uint32_t target_ip)
 {
     struct arp_packet *arp = (struct arp_packet *)(nb->data + IP_OFFSET);
 
@@ -43,23 +43,17 @@ static void arp_build(const struct inet *inet, struct netbuf *nb, const uint8_t 
     arp->pln = sizeof arp->spa;
     arp->op = be16(op);
     eth_mac_copy(arp->sha, inet->mac);
-    arp->spa = be32(inet->prefix.address);
+    arp->spa = be32(from);
     eth_mac_copy(arp->tha, target_mac);
     arp->tpa = be32(target_ip);
     nb->len = IP_OFFSET + sizeof *arp;
     nb->flags = 0;
 }
 
-/* Makes the fresh buffer nb a request for an address; for our own it is an announcement. */
-static void arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t ip)
+void inet_arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t from, uint32_t ip)
 {
     assert(netbuf_headroom(nb) + IP_OFFSET + sizeof(struct arp_packet) <= nb->buf_bytes);
-    arp_build(inet, nb, broadcast, ARP_OP_REQUEST, nobody, ip);
-}
-
-void inet_announce(const struct inet *inet, struct netbuf *nb)
-{
-    arp_build_request(inet, nb, inet->prefix.address);
+    arp_build(inet, nb, from, broadcast, ARP_OP_REQUEST, nobody, ip);
 }
 
 /* --- the table ----------------------------------------------------------------------------------
@@ -124,12 +118,15 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
         arp.hln != ETH_MAC_BYTES || arp.pln != sizeof arp.spa ||
         (op != ARP_OP_REQUEST && op != ARP_OP_REPLY))
         return inet_drop(inet, INET_DROP_ARP_FORMAT);
-    if (spa == inet->prefix.address)
-        return inet_drop(inet, INET_DROP_ARP_CONFLICT);
     /* A sender without an address asks whether it can have ours: it must be told no, but there is
      * nothing to learn (RFC 5227, section 2.1.1). */
     const bool probe = spa == 0 && op == ARP_OP_REQUEST;
-    const bool about_us = be32(arp.tpa) == inet->prefix.address;
+    const uint32_t tpa = be32(arp.tpa);
+    if (inet_address_contradicts(inet, probe ? tpa : spa, probe, arp.sha))
+        return inet_drop(inet, INET_DROP_ARP_CONFLICT);
+    const uint32_t target = inet_find_address(inet, tpa);
+    const bool about_us =
+        target < INET_ADDRESSES && !(inet->addresses[target].flags & INET_ADDRESS_QUIET);
     const bool sender_can_be = inet_mac_plausible(inet, eth_mac_number(arp.sha)) &&
                                (probe || inet_ip_plausible(inet, spa));
     if (sender_can_be && !probe)
@@ -140,7 +137,7 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
         return inet_drop(inet, INET_DROP_ARP_SENDER);
     if (op == ARP_OP_REPLY)
         return inet_drop(inet, INET_DROP_ARP_REPLY);
-    arp_build(inet, nb, arp.sha, ARP_OP_REPLY, arp.sha, spa);
+    arp_build(inet, nb, tpa, arp.sha, ARP_OP_REPLY, arp.sha, spa);
     inet->arp_replies++;
     return INET_REPLY;
 }
@@ -175,13 +172,41 @@ static struct inet_arp_entry *arp_add_asked(struct inet *inet, uint32_t ip)
     return entry;
 }
 
+/* Is the address one of a neighbour? */
+static bool in_our_networks(const struct inet *inet, uint32_t ip)
+{
+    for (uint32_t i = 0; i < INET_ADDRESSES; i++)
+        if (inet->addresses[i].state == INET_ADDRESS_USED &&
+            ipv4_prefix_has(inet->addresses[i].prefix, ip))
+            return true;
+    return false;
+}
+
+/* Our address for a request for a neighbour's: that in its network, else the first that isn't
+ * quiet; 0 if none is in use. */
+static uint32_t arp_speaker(const struct inet *inet, uint32_t ip)
+{
+    uint32_t speaker = 0;
+
+    for (uint32_t i = 0; i < INET_ADDRESSES; i++) {
+        const struct inet_address *address = &inet->addresses[i];
+        if (address->state != INET_ADDRESS_USED || address->flags & INET_ADDRESS_QUIET)
+            continue;
+        if (ipv4_prefix_has(address->prefix, ip))
+            return address->prefix.address;
+        if (speaker == 0)
+            speaker = address->prefix.address;
+    }
+    return speaker;
+}
+
 enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gateway, uint64_t now_ns,
                                  uint8_t mac[ETH_MAC_BYTES])
 {
-    const uint32_t hop = ipv4_prefix_has(inet->prefix, ip) ? ip : gateway;
+    const uint32_t hop = in_our_networks(inet, ip) ? ip : gateway ? gateway : inet->router;
 
     inet->now_ns = now_ns;
-    if (!inet_ip_plausible(inet, hop))
+    if (arp_speaker(inet, hop) == 0 || !inet_ip_plausible(inet, hop))
         return INET_NO_WAY;
     struct inet_arp_entry *entry = arp_find(inet, hop);
     if (!entry)
@@ -205,11 +230,11 @@ enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gatewa
 /* --- packets that the host sends by itself ------------------------------------------------------
  */
 
-void inet_arrived(struct inet *inet)
+void inet_arp_forget(struct inet *inet)
 {
-    inet->announcements = ANNOUNCE_COUNT;
-    inet->announce_ns = 0;
-    inet->has_packets = true;
+    memset(inet->arp, 0, sizeof inet->arp);
+    memset(inet->arp_next, 0, sizeof inet->arp_next);
+    inet->arp_asked = 0;
 }
 
 /* Makes nb the next request for a neighbour, if it is time for one. */
@@ -225,7 +250,7 @@ static bool arp_ask_next(struct inet *inet, struct netbuf *nb)
         } else if (inet->now_ns >= entry->due_ns) {
             entry->requests++;
             entry->due_ns = inet->now_ns + ASK_AGAIN_NS;
-            arp_build_request(inet, nb, entry->ip);
+            inet_arp_build_request(inet, nb, arp_speaker(inet, entry->ip), entry->ip);
             return true;
         } else {
             inet->due_ns = MIN(inet->due_ns, entry->due_ns);
@@ -236,18 +261,21 @@ static bool arp_ask_next(struct inet *inet, struct netbuf *nb)
 
 bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
 {
+    bool made = false;
+
     inet->now_ns = now_ns;
-    inet->due_ns = NEVER_NS;
-    if (inet->announcements > 0 && now_ns >= inet->announce_ns) {
-        inet->announcements--;
-        inet->announce_ns = now_ns + ANNOUNCE_NS;
-        inet_announce(inet, nb);
-        return true;
-    }
-    if (inet->announcements > 0)
-        inet->due_ns = inet->announce_ns;
-    if (arp_ask_next(inet, nb))
-        return true;
-    inet->has_packets = false;
-    return false;
+    if (inet->shared.has_followers)
+        inet_cores_collect(inet);
+    do { /* once more if it was DHCP that changed the address */
+        inet->has_packets = false;
+        inet->due_ns = NEVER_NS;
+        made = inet_address_next(inet, nb) || (inet->by_dhcp && inet_dhcp_next(inet, nb)) ||
+               arp_ask_next(inet, nb) || (inet->inet6 && inet6_next_packet(inet, nb));
+    } while (!made && inet->has_packets);
+    inet->has_packets = made;
+    if (inet->shared.has_followers)
+        inet_cores_publish(inet);
+    if (made)
+        inet_finish(inet, nb);
+    return made;
 }

@@ -70,6 +70,19 @@ static bool has_room(const struct netdev_loop_host *host)
     return netdev_tx_room(host->dev, host->q) > 0;
 }
 
+/* Says what the host's address became. */
+static void tell_address(struct netdev_loop_host *host)
+{
+    const uint32_t ip = inet_has_address(host->inet) ? host->inet->prefix.address : 0;
+
+    inet_tell_dhcp(host->inet);
+    if (ip == host->said_ip)
+        return;
+    host->said_ip = ip;
+    if (ip != 0 && host->say)
+        host->say();
+}
+
 /* Sends what the host has to send by itself; tries again later if there is no link, no room or no
  * buffer. */
 static void host_send(struct netdev_timer *timer)
@@ -85,10 +98,13 @@ static void host_send(struct netdev_timer *timer)
             netbuf_free(nb);
             loop->has_packets = &host->inet->has_packets;
             due_ns = host->inet->due_ns;
+            if (host->inet->shared.has_followers) /* it looks what they have for it, too */
+                due_ns = MIN(due_ns, clock_ns() + loop->idle.wake_ns);
             break;
         }
         netdev_send(host->dev, host->q, &nb, 1, 0);
     }
+    tell_address(host);
     netdev_loop_at(loop, timer, due_ns);
 }
 
@@ -125,6 +141,8 @@ static void look_at_links(struct netdev_timer *timer)
         netdev_tx_reclaim(queue->dev, queue->q);
     }
     look_at_arrivals(loop);
+    if (loop->follower)
+        inet_follow(loop->follower);
     netdev_loop_at(loop, timer, clock_ns() + loop->idle.wake_ns);
 }
 
@@ -153,7 +171,30 @@ void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, 
         .dev = dev, .q = q, .inet = inet, .pool = pool, .timer = {.run = host_send}};
     loop->has_packets = &inet->has_packets;
     netdev_loop_at(loop, &loop->host.timer, NETDEV_TIMER_NEVER);
+    inet_tell(inet);
     look_at_links(&loop->look); /* so neighbours know it before the app says that it serves */
+}
+
+void netdev_loop_serves(struct netdev_loop *loop, void (*say)(void))
+{
+    struct netdev_loop_host *host = &loop->host;
+    char ip[IPV4_TEXT_BYTES];
+
+    host->say = say;
+    host->said_ip = 0;
+    if (!inet_has_address(host->inet) && host->inet->by_dhcp)
+        print("%s: asks a DHCP server for an address, and answers nobody by IPv4 before.\n",
+              boot_app);
+    else if (!inet_has_address(host->inet) && host->inet->prefix.address)
+        print("%s: looks for some 7 s whether another host has %s, and doesn't use it before.\n",
+              boot_app, ipv4_format(ip, host->inet->prefix.address));
+    tell_address(host);
+}
+
+void netdev_loop_join(struct netdev_loop *loop, struct inet *inet, struct inet *host)
+{
+    inet_join(host, inet);
+    loop->follower = inet;
 }
 
 static void do_rest(struct netdev_loop *loop, bool busy)

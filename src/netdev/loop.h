@@ -6,6 +6,7 @@
  *     netdev_loop_init(&loop);
  *     netdev_loop_add(&loop, dev, q);                 each queue pair that the loop serves
  *     netdev_loop_host(&loop, dev, q, &inet, pool);   if it has an IP address
+ *     netdev_loop_serves(&loop, say);                 prints "serves ..." once that is in use
  *     while (!boot_stopping()) {
  *         uint32_t came = netdev_rx_burst(dev, q, in, BURST);
  *         uint32_t n = step(in, came, out);
@@ -52,6 +53,8 @@ struct netdev_loop_host {
     struct inet *inet;
     struct netbuf_pool *pool;
     struct netdev_timer timer;
+    void (*say)(void); /* what is served */
+    uint32_t said_ip;  /* for this address; 0: nothing since there was none */
 };
 
 /* One for each core's loop. */
@@ -67,6 +70,7 @@ struct netdev_loop {
     struct netdev_timer *timers;
     struct netdev_timer look; /* at the link */
     struct netdev_loop_host host;
+    struct inet *follower; /* another core's part of the host that core 0's loop speaks for */
     struct netdev_idle idle;
 };
 
@@ -82,6 +86,15 @@ void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q);
  * core 0's loop is the one for it. */
 void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, struct inet *inet,
                       struct netbuf_pool *pool);
+
+/* On core 0, behind netdev_loop_host: calls say() whenever the host's first address came into use:
+ * at once if it is, else by and by, as an address that DHCP gives. What is waited for meanwhile,
+ * and what became of an address, is said by the loop itself. */
+void netdev_loop_serves(struct netdev_loop *loop, void (*say)(void));
+
+/* The loop of another core, before it runs: its part of the host, `inet`, has the addresses that
+ * `host` has, which core 0's loop speaks for. */
+void netdev_loop_join(struct netdev_loop *loop, struct inet *inet, struct inet *host);
 
 /* Has the loop run the timer when clock_ns() is due_ns; NETDEV_TIMER_NEVER calls it off. A first
  * call makes it the loop's: `run` is set. */

@@ -317,3 +317,50 @@ TEST(loop_send_drops_and_counts_what_finds_no_room)
     CHECK_EQ(mocks[0].tx.stats.drops[NETDEV_DROP_NO_ROOM], BUFFERS);
     CHECK(netbuf_pool_whole(pool));
 }
+
+static uint32_t said;
+
+static void say_it(void)
+{
+    said++;
+}
+
+TEST(loop_says_what_is_served_whenever_there_is_an_address)
+{
+    const struct ipv4_prefix first = {0x0a00020f, 24}, second = {0x0a000210, 24};
+
+    begin_loop();
+    said = 0;
+    inet_set_address(&inet, INET_NO_ADDRESS);
+    netdev_loop_host(&loop, &mocks[0].dev, 0, &inet, pool);
+    netdev_loop_serves(&loop, say_it);
+    turn_in_time(true);
+    CHECK_EQ(said, 0);
+    for (uint32_t time = 1; time <= 3; time++) { /* again, if it was gone meanwhile */
+        inet_set_address(&inet, time == 2 ? second : first);
+        turn_in_time(true);
+        turn_in_time(false);
+        CHECK_EQ(said, time);
+        inet_set_address(&inet, time == 1 ? first : INET_NO_ADDRESS);
+        turn_in_time(true);
+        CHECK_EQ(said, time);
+    }
+    netdev_loop_serves(&loop, say_it);
+    CHECK_EQ(said, 3);
+}
+
+TEST(loop_of_another_core_follows_the_host)
+{
+    static struct inet other;
+
+    begin_loop();
+    inet_init(&other, inet.mac, inet.prefix);
+    netdev_loop_join(&loop, &other, &inet);
+    CHECK(inet_has_address(&other));
+    inet_set_address(&inet, INET_NO_ADDRESS);
+    struct netbuf *nb = netbuf_alloc(pool);
+    CHECK(!inet_next_packet(&inet, clock_ns(), nb)); /* which tells the others */
+    netbuf_free(nb);
+    turn_until(clock_ns() + 2 * loop.idle.wake_ns, true);
+    CHECK(!inet_has_address(&other));
+}

@@ -2,7 +2,7 @@
 /* reflect.c - what is done with a burst of packets; see reflect.h. */
 #include "apps/reflect/reflect.h"
 
-const char *const reflect_drop_names[REFLECT_DROP_REASONS] = {"port", "loop"};
+const char *const reflect_drop_names[REFLECT_DROP_REASONS] = {"port", "loop", "large"};
 
 static bool drop_datagram(struct reflect *reflect, enum reflect_drop why)
 {
@@ -20,11 +20,16 @@ static bool make_answer(struct reflect *reflect, struct netbuf *packet)
         return false;
     case INET_REPLY: /* ARP and ping: inet has made the answer */
         return true;
+    case INET_UDP_LARGE: /* put together from fragments: one packet can't take it back */
+        inet_release(&reflect->inet, &udp);
+        return drop_datagram(reflect, REFLECT_DROP_LARGE);
     case INET_UDP:
         break;
     }
-    if (udp.from.local_port != reflect->port)
-        return drop_datagram(reflect, REFLECT_DROP_PORT);
+    if (udp.from.local_port != reflect->port) {
+        drop_datagram(reflect, REFLECT_DROP_PORT);
+        return inet_refuse(&reflect->inet, packet, &udp) == INET_REPLY; /* an ICMP error */
+    }
     if (udp.from.port == reflect->port)
         return drop_datagram(reflect, REFLECT_DROP_LOOP);
     /* The payload stays where it is, behind the headers. */

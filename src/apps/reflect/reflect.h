@@ -8,8 +8,9 @@
 
 /* Why a datagram wasn't sent back. */
 enum reflect_drop {
-    REFLECT_DROP_PORT, /* for another port */
-    REFLECT_DROP_LOOP, /* from our own port: two reflectors would send it to and fro for ever */
+    REFLECT_DROP_PORT,  /* for another port */
+    REFLECT_DROP_LOOP,  /* from our own port: two reflectors would send it to and fro for ever */
+    REFLECT_DROP_LARGE, /* its answer wouldn't fit one packet */
     REFLECT_DROP_REASONS
 };
 

@@ -9,6 +9,7 @@
  */
 #include "apps/udpkv/bench.h"
 #include "boot/boot.h"
+#include "netbuf/udp.h"
 
 enum { TEXT = 1536, DIGITS = 8, ROUNDS = 5, ROUND_REQUESTS = 320000, MOST = 4096 };
 
@@ -84,8 +85,10 @@ static RUNS_SELDOM bool answers_right(struct bench *b, uint32_t n)
             len += write_value(wanted + len, b->keys[i]);
             len += format(wanted + len, TEXT - len, "END\r\n");
         }
-        right =
-            b->out[i]->len == before + len && memcmp(b->out[i]->data + before, wanted, len) == 0;
+        const struct udp_header *udp =
+            (const struct udp_header *)(b->out[i]->data + INET_UDP_HEADROOM - sizeof *udp);
+        right = be16(udp->length) == sizeof *udp + SERVER_HEADER_BYTES + len &&
+                memcmp(b->out[i]->data + before, wanted, len) == 0;
     }
     netbuf_free_bulk(b->out, n);
     return right;

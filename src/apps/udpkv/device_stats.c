@@ -41,16 +41,21 @@ static RUNS_SELDOM void show_pair(struct reply *reply, const struct device_stats
 
 static RUNS_SELDOM void show_inets(struct reply *reply, const struct device_stats *d)
 {
-    uint64_t arp_replies = 0, echo_replies = 0, drops[INET_DROP_REASONS] = {0};
+    uint64_t arp_replies = 0, nd_replies = 0, echo_replies = 0, errors = 0;
+    uint64_t drops[INET_DROP_REASONS] = {0};
 
     for (uint32_t i = 0; i < d->queue_pairs; i++) {
         arp_replies += d->inets[i]->arp_replies;
+        nd_replies += d->inets[i]->nd_replies;
         echo_replies += d->inets[i]->echo_replies;
+        errors += d->inets[i]->errors;
         for (uint32_t r = 0; r < INET_DROP_REASONS; r++)
             drops[r] += d->inets[i]->drops[r];
     }
     text_show_number(reply, "inet:", "arp_replies", arp_replies);
+    text_show_number(reply, "inet:", "nd_replies", nd_replies);
     text_show_number(reply, "inet:", "echo_replies", echo_replies);
+    text_show_number(reply, "inet:", "errors", errors);
     show_drops(reply, "inet", inet_drop_names, drops, INET_DROP_REASONS);
 }
 

@@ -31,9 +31,9 @@ struct line {
 };
 
 /* Reads the first line of `len` bytes of a request. It is copied to `copy`, which has room for
- * copy_max bytes and must stay as long as the line is used. All of the `readable` bytes at `from`,
- * of which the request is the beginning, may be read, so that blocks can be loaded. False if no
- * line ends in the request. */
+ * copy_max bytes and must stay as long as the line is used; it may be `from` itself. All of the
+ * `readable` bytes at `from`, of which the request is the beginning, may be read, so that blocks
+ * can be loaded. False if no line ends in the request. */
 bool line_read(struct line *line, uint8_t *copy, size_t copy_max, const uint8_t *from, size_t len,
                size_t readable);
 

@@ -35,7 +35,7 @@ BOOT_KEY_RANGE("udpkv.mem", boot_parse_size, &mem_bytes, NULL, "bytes",
                "memory for items; if not given 64M, or what the machine has left", STORE_MIN_BYTES,
                STORE_MAX_BYTES);
 BOOT_KEY("udpkv.allow+", parse_allow, &conf, NULL, "",
-         "network whose requests are answered; if not given only net.ip's own");
+         "network whose requests are answered, of IPv4 or IPv6; if not given only our own ones");
 
 BOOT_KEY("udpkv.bench", parse_bench, bench_numbers, "0", "",
          "measure the server's step alone: KEYS,VALUE,SETS,BURST; 0: serve");
@@ -51,7 +51,10 @@ struct core {
 
 static struct core *cores; /* boot_cores() of them */
 static struct netbuf_pool *pools[BOOT_CORES_MAX];
+static struct reassembly *reassemblies[BOOT_CORES_MAX];
 static struct netdev *dev;
+static struct inet6 inet6;
+static struct netdev_info info;
 static struct device_stats device_stats;
 static uint64_t clock_base_s; /* the time when clock_ns() was 0; only grows */
 
@@ -59,8 +62,14 @@ static const char *parse_allow(const struct boot_key *key, const char *text)
 {
     struct server_conf *c = key->dst;
 
-    if (c->allow_count == SERVER_MAX_ALLOW)
+    if (c->allow_count == SERVER_MAX_ALLOW || c->allow6_count == SERVER_MAX_ALLOW)
         return "at most 16 networks";
+    if (strchr(text, ':')) {
+        if (!ipv6_read_prefix(text, &c->allow6[c->allow6_count]))
+            return "an address and prefix length such as fd00::/64";
+        c->allow6_count++;
+        return NULL;
+    }
     struct boot_key one = {.dst = &c->allow[c->allow_count]};
     const char *expected = ipv4_parse_prefix(&one, text);
     c->allow_count += expected == NULL;
@@ -126,18 +135,20 @@ static RUNS_SELDOM void create_cores(void)
             boot_alloc_max() >> 10, len >> 10);
 }
 
-static RUNS_SELDOM void open_device(struct netdev_info *info)
+static RUNS_SELDOM void open_device(void)
 {
     dev = netdev_pick();
-    netdev_info(dev, info);
-    if (info->mtu_bytes < SERVER_MIN_MTU)
+    netdev_info(dev, &info);
+    if (info.mtu_bytes < SERVER_MIN_MTU)
         boot_misconfigured(
             "the MTU of %s at %s is %u and at least %u are needed, which every IPv4 network has; "
             "raise it where the host sets it.",
-            info->driver, info->where, info->mtu_bytes, SERVER_MIN_MTU);
+            info.driver, info.where, info.mtu_bytes, SERVER_MIN_MTU);
     netdev_open_cores(dev, boot_cores(), pools, POOL_COUNT, SERVER_BUF_BYTES,
                       NETDEV_OFFLOAD_TX_CSUM | NETDEV_OFFLOAD_RX_CSUM);
-    netdev_info(dev, info);
+    netdev_info(dev, &info);
+    for (uint32_t i = 0; i < boot_cores(); i++)
+        reassemblies[i] = inet_reassembly_create();
 }
 
 /* The store's memory comes last: it is what may be cut to what the machine has. */
@@ -187,14 +198,14 @@ static RUNS_SELDOM void print_size(uint64_t bytes)
         print("%lu KiB", bytes >> 10);
 }
 
-static RUNS_SELDOM void print_serves(const struct netdev_info *info)
+static RUNS_SELDOM void print_serves(void)
 {
-    char ip[IPV4_TEXT_BYTES];
-    const uint8_t *mac = info->mac;
+    const struct inet *inet = &cores[0].server.inet;
+    char ip[IPV4_TEXT_BYTES], mac[ETH_MAC_TEXT_BYTES];
 
-    print("udpkv: serves %s:%lu/udp, MAC %02x:%02x:%02x:%02x:%02x:%02x, %s at %s, ",
-          ipv4_format(ip, conf.ip.address), port, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-          info->driver, info->where);
+    print("udpkv: serves %s:%lu/udp", ipv4_format(ip, inet->prefix.address), port);
+    inet_print_lease(inet);
+    print(", MAC %s, %s at %s, ", eth_mac_format(mac, info.mac), info.driver, info.where);
     print_size(conf.store_bytes);
     if (boot_cores() > 1)
         print(" in %u shards", conf.shards.mask + 1);
@@ -205,8 +216,19 @@ static RUNS_SELDOM void print_serves(const struct netdev_info *info)
         print(", on %u cores", boot_cores());
     if (conf.part_bytes < SERVER_PART_BYTES)
         print(", answers in datagrams of %u bytes, as the MTU is %u", conf.part_bytes,
-              info->mtu_bytes);
+              info.mtu_bytes);
     print(".\n");
+}
+
+static RUNS_SELDOM void print_nobody(void)
+{
+    char ip[IPV4_TEXT_BYTES];
+
+    if (server_answers_nobody(&cores[0].server))
+        print(
+            "udpkv: answers nobody by IPv4, as %s/32 is a network without neighbours; say whom to "
+            "answer: udpkv.allow=NETWORK/BITS.\n",
+            ipv4_format(ip, inet_ip.address));
 }
 
 static RUNS_SELDOM void add_drops(uint64_t *sums, const uint64_t *drops, uint32_t reasons)
@@ -237,7 +259,9 @@ static RUNS_SELDOM void sum_servers(struct server *sum)
         sum->datagrams += one->datagrams;
         sum->text.commands += one->text.commands;
         sum->inet.arp_replies += one->inet.arp_replies;
+        sum->inet.nd_replies += one->inet.nd_replies;
         sum->inet.echo_replies += one->inet.echo_replies;
+        sum->inet.errors += one->inet.errors;
         add_drops(sum->drops, one->drops, SERVER_DROP_REASONS);
         add_drops(sum->inet.drops, one->inet.drops, INET_DROP_REASONS);
     }
@@ -256,8 +280,8 @@ static RUNS_SELDOM void print_summary(void)
           server->requests, server->answers, server->datagrams, server->text.commands,
           text.get_hits, text.get_misses, items.stats.items, items.stats.bytes,
           items.stats.evictions);
-    print("udpkv: answered %lu ARP requests and %lu pings.\n", server->inet.arp_replies,
-          server->inet.echo_replies);
+    print("udpkv: answered %lu ARP requests, %lu neighbour solicitations and %lu pings.\n",
+          server->inet.arp_replies, server->inet.nd_replies, server->inet.echo_replies);
     netdev_print_drops("server", server_drop_names, server->drops, SERVER_DROP_REASONS);
     netdev_print_drops("inet", inet_drop_names, server->inet.drops, INET_DROP_REASONS);
     print_device_summary();
@@ -266,6 +290,7 @@ static RUNS_SELDOM void print_summary(void)
 static RUNS_SELDOM void init_server(uint32_t core)
 {
     conf.pool = pools[core];
+    conf.reassembly = reassemblies[core];
     conf.cycles_busy = &cores[core].loop.cycles_busy;
     conf.cycles_total = &cores[core].loop.cycles_total;
     server_init(&cores[core].server, &conf);
@@ -286,7 +311,7 @@ static RUNS_SELDOM int bench(void)
             boot_misconfigured("this machine has no memory left to measure with; give it more.");
     create_store();
     memcpy(conf.mac, mac, sizeof mac);
-    conf.ip = inet_ip;
+    conf.ip = (struct ipv4_prefix){0x0a00020f, 24}; /* nobody's: no packet leaves the cores */
     conf.port = (uint16_t)port;
     conf.now_s = (uint32_t)clock_unix_s();
     for (uint32_t i = 0; i < boot_cores(); i++) {
@@ -296,22 +321,29 @@ static RUNS_SELDOM int bench(void)
     return bench_run(servers, bench_numbers);
 }
 
-static RUNS_SELDOM void init_servers(const struct netdev_info *info)
+static RUNS_SELDOM void init_servers(void)
 {
-    memcpy(conf.mac, info->mac, sizeof conf.mac);
+    memcpy(conf.mac, info.mac, sizeof conf.mac);
     conf.ip = inet_ip;
     conf.port = (uint16_t)port;
-    conf.part_bytes = server_part_bytes(info->mtu_bytes);
-    conf.csum_offload = info->offloads & NETDEV_OFFLOAD_TX_CSUM;
+    conf.part_bytes = server_part_bytes(info.mtu_bytes);
+    conf.csum_offload = info.offloads & NETDEV_OFFLOAD_TX_CSUM;
     conf.now_s = time_at(clock_unix_s());
     conf.part = (struct text_part){"netdev", device_stats_show, &device_stats};
     device_stats.dev = dev;
     for (uint32_t i = 0; i < boot_cores(); i++) {
         init_server(i);
+        if (i == 0)
+            inet6_init(&inet6, &cores[0].server.inet, info.mtu_bytes);
+        else if (cores[0].server.inet.inet6)
+            inet6_join(&inet6, &cores[i].server.inet);
+        cores[i].server.inet.mtu_bytes = (uint16_t)MIN(info.mtu_bytes, (uint32_t)ETH_MTU);
         device_stats.inets[i] = &cores[i].server.inet;
         device_stats.idles[i] = &cores[i].loop.idle;
         netdev_loop_init(&cores[i].loop);
         netdev_loop_add(&cores[i].loop, dev, (uint16_t)i);
+        if (i > 0)
+            netdev_loop_join(&cores[i].loop, &cores[i].server.inet, &cores[0].server.inet);
     }
     device_stats.queue_pairs = boot_cores();
     netdev_loop_host(&cores[0].loop, dev, 0, &cores[0].server.inet, pools[0]);
@@ -319,15 +351,15 @@ static RUNS_SELDOM void init_servers(const struct netdev_info *info)
 
 RUNS_SELDOM int app_main(void)
 {
-    struct netdev_info info;
-
     create_cores();
     if (bench_numbers[BENCH_KEYS])
         return bench();
-    open_device(&info);
+    open_device();
     create_store();
-    init_servers(&info);
-    print_serves(&info);
+    init_servers();
+    netdev_loop_serves(&cores[0].loop, print_serves);
+    inet6_print(&cores[0].server.inet, "udpkv");
+    print_nobody();
 
     boot_run(serve);
 

@@ -2,7 +2,7 @@
 /* server.c - memcached's UDP protocol over packet buffers; see server.h. */
 #include "apps/udpkv/server.h"
 
-_Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM + SERVER_PART_BYTES,
+_Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM_6 + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
 
 /* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
@@ -26,6 +26,8 @@ struct answer {
     struct server *server;
     struct netbuf **parts; /* the datagrams so far, at the end of the burst to send */
     uint32_t count, room;
+    uint32_t headroom;   /* inet_udp_headroom of the client */
+    uint32_t part_bytes; /* of a datagram's payload at most */
     enum { LIMIT_NONE, LIMIT_PARTS, LIMIT_ROOM, LIMIT_BUFS } hit;
 };
 
@@ -36,11 +38,11 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
 {
     const struct server *server = whose;
     const struct server_conf *conf = &server->conf;
-    char ip[IPV4_TEXT_BYTES], network[IPV4_TEXT_BYTES + 3];
+    char ip[IPV4_TEXT_BYTES];
 
     text_show_number(reply, "", "maxbytes", conf->store_bytes);
     text_show_number(reply, "", "udpport", conf->port);
-    text_show_text(reply, "", "inter", ipv4_format(ip, conf->ip.address));
+    text_show_text(reply, "", "inter", ipv4_format(ip, server->inet.prefix.address));
     text_show_text(reply, "", "evictions", "on");
     text_show_number(reply, "", "num_threads", text_cores(&server->text));
     text_show_text(reply, "", "cas_enabled", "yes");
@@ -51,11 +53,23 @@ static RUNS_SELDOM void show_settings(const void *whose, struct reply *reply)
     text_show_text(reply, "", "hash_algorithm", "xxh3");
     text_show_number(reply, "", "answer_datagrams_max", SERVER_MAX_PARTS);
     text_show_number(reply, "", "answer_datagram_bytes", conf->part_bytes);
-    for (uint32_t i = 0; i < conf->allow_count; i++) {
-        format(network, sizeof network, "%s/%u", ipv4_format(ip, conf->allow[i].address),
-               conf->allow[i].len);
-        text_show_text(reply, "", "allow", network);
-    }
+    server_show_allowed(server, reply);
+}
+
+/* What an operator looks for when requests in fragments go unanswered. Of fragments_ it is
+ * datagrams that are counted, of fragment_ packets. */
+static RUNS_SELDOM uint32_t inet_counters(struct text_counter *counters, const struct inet *inet)
+{
+    const struct text_counter those[] = {
+        {"reassembled", &inet->reassembled},
+        {"drop_fragments_late", &inet->drops[INET_DROP_FRAGMENTS_LATE]},
+        {"drop_fragments_crowded", &inet->drops[INET_DROP_FRAGMENTS_CROWDED]},
+        {"drop_fragments_share", &inet->drops[INET_DROP_FRAGMENTS_SHARE]},
+        {"drop_fragment_no_room", &inet->drops[INET_DROP_FRAGMENT_NO_ROOM]},
+    };
+
+    memcpy(counters, those, sizeof those);
+    return ARRAY_LEN(those);
 }
 
 RUNS_SELDOM void server_init(struct server *server, const struct server_conf *conf)
@@ -63,18 +77,23 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
     static const uint64_t not_told;
     uint32_t n = 0;
 
-    assert(conf->allow_count <= SERVER_MAX_ALLOW);
+    assert(conf->allow_count <= SERVER_MAX_ALLOW && conf->allow6_count <= SERVER_MAX_ALLOW);
     memset(server, 0, sizeof *server);
     server->conf = *conf;
     if (conf->part_bytes == 0)
         server->conf.part_bytes = SERVER_PART_BYTES;
     assert(server->conf.part_bytes >= server_part_bytes(SERVER_MIN_MTU) &&
            server->conf.part_bytes <= SERVER_PART_BYTES);
-    if (conf->allow_count == 0) {
-        server->conf.allow_count = 1;
-        server->conf.allow[0] = conf->ip;
+    /* Our own network is another one when DHCP gives another address. */
+    server->allow = server->conf.allow;
+    server->allow_count = conf->allow_count;
+    if (conf->allow_count == 0 && conf->allow6_count == 0) {
+        server->conf.allow_near6 = true;
+        server->allow = &server->inet.prefix;
+        server->allow_count = 1;
     }
     inet_init(&server->inet, conf->mac, conf->ip);
+    server->inet.reassembly = conf->reassembly;
     server->counters[n++] = (struct text_counter){"requests", &server->requests};
     server->counters[n++] = (struct text_counter){"answers", &server->answers};
     server->counters[n++] = (struct text_counter){"answer_datagrams", &server->datagrams};
@@ -85,6 +104,7 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
         (struct text_counter){"cycles_total", conf->cycles_total ? conf->cycles_total : &not_told};
     for (uint32_t i = 0; i < SERVER_DROP_REASONS; i++)
         server->counters[n++] = (struct text_counter){server_drop_names[i], &server->drops[i]};
+    n += inet_counters(server->counters + n, &server->inet);
     assert(n == ARRAY_LEN(server->counters));
     server->parts[0] = (struct text_part){"settings", show_settings, server};
     server->parts[1] = conf->part;
@@ -105,17 +125,17 @@ RUNS_SELDOM void server_join(struct server *server, struct server *alone)
     server->text.next = &alone->text;
 }
 
-static uint8_t *part_header(struct netbuf *nb)
+static uint8_t *part_header(const struct answer *answer, struct netbuf *nb)
 {
-    return nb->data + INET_UDP_HEADROOM;
+    return nb->data + answer->headroom;
 }
 
 static inline void add_part(struct answer *answer, struct netbuf *nb)
 {
-    assert(netbuf_headroom(nb) + INET_UDP_HEADROOM + SERVER_PART_BYTES <= nb->buf_bytes);
+    assert(netbuf_headroom(nb) + answer->headroom + SERVER_PART_BYTES <= nb->buf_bytes);
     answer->parts[answer->count++] = nb;
-    answer->reply.at = part_header(nb) + SERVER_HEADER_BYTES;
-    answer->reply.end = part_header(nb) + answer->server->conf.part_bytes;
+    answer->reply.at = part_header(answer, nb) + SERVER_HEADER_BYTES;
+    answer->reply.end = part_header(answer, nb) + answer->part_bytes;
 }
 
 static bool more_parts(struct reply *reply)
@@ -158,8 +178,8 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     struct server *server = answer->server;
 
     for (uint32_t i = 0; i < answer->count; i++) {
-        uint8_t *header = part_header(answer->parts[i]);
-        uint32_t len = server->conf.part_bytes;
+        uint8_t *header = part_header(answer, answer->parts[i]);
+        uint32_t len = answer->part_bytes;
         if (i + 1 == answer->count)
             len = (uint32_t)(answer->reply.at - header);
         store_be16(header, request_id);
@@ -172,19 +192,27 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     server->datagrams += answer->count;
 }
 
+static inline bool allows(const struct server *server, const struct inet_peer *client)
+{
+    uint32_t i = 0;
+
+    if (unlikely(client->family != INET_IPV4))
+        return server_allows_6(server, &client->ip6);
+    while (i < server->allow_count && !ipv4_prefix_has(server->allow[i], client->ip))
+        i++;
+    return likely(i < server->allow_count) || server_allows_further(server, client->ip);
+}
+
 /* Is this datagram for our port, from an allowed network, and long enough? Counts why if not. */
 static bool is_for_us(struct server *server, const struct inet_udp *udp)
 {
     const struct server_conf *conf = &server->conf;
-    uint32_t i = 0;
 
     if (unlikely(udp->from.local_port != conf->port)) {
         server->drops[SERVER_DROP_PORT]++;
         return false;
     }
-    while (i < conf->allow_count && !ipv4_prefix_has(conf->allow[i], udp->from.ip))
-        i++;
-    if (unlikely(i == conf->allow_count)) {
+    if (unlikely(!allows(server, &udp->from))) {
         server->drops[SERVER_DROP_DENIED]++;
         return false;
     }
@@ -237,6 +265,25 @@ static inline struct word first_key(const struct line *line)
     return likely(line->word_count > 1) ? line->words[1 + gat] : (struct word){line->bytes, 0};
 }
 
+/* Stage 1 of a request that was put together from fragments: text_run will read its first line. */
+static RUNS_SELDOM void read_large(struct server *server, struct server_pending *pending)
+{
+    pending->line.taken = 0;
+    if (is_request(server, &pending->udp))
+        return;
+    inet_release(&server->inet, &pending->udp);
+    pending->verdict = INET_DROPPED;
+}
+
+/* What becomes of a packet with a datagram that is no request: if it is for another port than ours
+ * its sender is told. */
+static RUNS_SELDOM enum inet_verdict refuse(struct server *server, struct netbuf *nb,
+                                            const struct inet_udp *udp)
+{
+    return udp->from.local_port != server->conf.port ? inet_refuse(&server->inet, nb, udp)
+                                                     : INET_DROPPED;
+}
+
 /* Stage 1: reads headers and the first line, and prefetches the bucket of the first key. */
 static void read_packet(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
@@ -246,9 +293,12 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
 
     pending->verdict = inet_input(&server->inet, nb, udp);
     if (likely(pending->verdict == INET_UDP) && unlikely(!is_request(server, udp)))
-        pending->verdict = INET_DROPPED;
-    if (unlikely(pending->verdict != INET_UDP))
+        pending->verdict = refuse(server, nb, udp);
+    if (unlikely(pending->verdict != INET_UDP)) {
+        if (pending->verdict == INET_UDP_LARGE)
+            read_large(server, pending);
         return;
+    }
     const uint8_t *text = udp->payload + SERVER_HEADER_BYTES;
     line_read(line, pending->line_bytes, sizeof pending->line_bytes, text,
               udp->payload_len - SERVER_HEADER_BYTES, (size_t)(nb->start + nb->buf_bytes - text));
@@ -279,19 +329,25 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
 
     answer.reply.more = more_parts;
     answer.reply.broken = false;
-    answer.reply.aside = server->aside;
+    /* A large request lies apart, so its answer doesn't reach it. */
+    answer.reply.aside = likely(pending->verdict == INET_UDP) ? server->aside : NULL;
     answer.reply.unread = NULL;
     answer.reply.moved = 0;
     answer.server = server;
     answer.parts = out;
     answer.count = 0;
     answer.room = room;
+    answer.headroom = inet_udp_headroom(&udp->from);
+    answer.part_bytes = likely(udp->from.family == INET_IPV4) ? server->conf.part_bytes
+                                                              : server_part_bytes_6(server);
     answer.hit = LIMIT_NONE;
     add_part(&answer, nb);
     server->requests++;
     enum text_end end =
         text_run(&server->text, udp->payload + SERVER_HEADER_BYTES,
                  udp->payload_len - SERVER_HEADER_BYTES, &pending->line, &answer.reply);
+    if (unlikely(pending->verdict == INET_UDP_LARGE))
+        inet_release(&server->inet, udp);
     if (unlikely(end == TEXT_CUT))
         server->drops[SERVER_DROP_CUT]++;
     if (unlikely(answer.hit == LIMIT_PARTS))
@@ -301,7 +357,8 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
         netbuf_free_bulk(answer.parts, answer.count);
         return 0;
     }
-    if (answer.reply.at == part_header(nb) + SERVER_HEADER_BYTES) { /* no command had an answer */
+    if (answer.reply.at ==
+        part_header(&answer, nb) + SERVER_HEADER_BYTES) { /* no command had an answer */
         netbuf_free(nb);
         return 0;
     }
@@ -319,10 +376,12 @@ static uint32_t serve_packet(struct server *server, struct netbuf *nb,
     }
     if (unlikely(room == 0)) {
         server->drops[SERVER_DROP_NO_ROOM]++;
+        if (pending->verdict == INET_UDP_LARGE)
+            inet_release(&server->inet, &pending->udp);
         netbuf_free(nb);
         return 0;
     }
-    if (likely(pending->verdict == INET_UDP))
+    if (likely(pending->verdict >= INET_UDP)) /* or INET_UDP_LARGE */
         return serve_request(server, nb, pending, out, room);
     out[0] = nb;
     return 1;
@@ -375,6 +434,8 @@ uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, str
 {
     uint32_t sent = 0;
 
+    if (unlikely(now_s != server->text.shards.now_s))
+        inet_tick(&server->inet);
     shards_tick(&server->text.shards, now_s);
     for (uint32_t i = 0; i < n; i += SERVER_BATCH)
         sent += serve_batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent,

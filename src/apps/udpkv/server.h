@@ -33,6 +33,7 @@
 
 #include "apps/udpkv/text.h"
 #include "netbuf/inet.h"
+#include "netbuf/inet6.h"
 #include "netbuf/netbuf.h"
 
 enum {
@@ -44,6 +45,7 @@ enum {
     SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read in the first stage */
     SERVER_MIN_MTU = 576,    /* which every host of IPv4 takes (RFC 791) */
     SERVER_IP_UDP_BYTES = 28,
+    SERVER_IP6_UDP_BYTES = 48,
     SERVER_BUF_BYTES = 1518, /* a request may fill an Ethernet frame, VLAN tag included */
 };
 
@@ -73,14 +75,19 @@ struct server_conf {
     struct ipv4_prefix ip; /* own address and network */
     uint8_t mac[6];
     uint16_t port;
-    uint16_t part_bytes;      /* server_part_bytes of an MTU; 0: SERVER_PART_BYTES */
-    bool csum_offload;        /* leave UDP checksums to the device */
-    struct netbuf_pool *pool; /* with SERVER_BUF_BYTES behind the headroom of a buffer */
-    struct shards shards;     /* this core's copy */
+    uint16_t part_bytes;           /* server_part_bytes of an MTU; 0: SERVER_PART_BYTES */
+    bool allow_near6;              /* server_init's: our own networks of IPv6 are answered */
+    bool csum_offload;             /* leave UDP checksums to the device */
+    struct netbuf_pool *pool;      /* with SERVER_BUF_BYTES behind the headroom of a buffer */
+    struct reassembly *reassembly; /* this core's, for requests in fragments; NULL: none */
+    struct shards shards;          /* this core's copy */
     size_t store_bytes;
-    uint32_t now_s;       /* the time of the start */
-    uint32_t allow_count; /* 0: only our own network is answered */
+    uint32_t now_s; /* the time of the start */
+    /* Networks that are answered. If there are none of both kinds: those that our own addresses are
+     * in. */
+    uint32_t allow_count, allow6_count;
     struct ipv4_prefix allow[SERVER_MAX_ALLOW];
+    struct ipv6_prefix allow6[SERVER_MAX_ALLOW];
     struct text_part part; /* a part of stats that the app shows; name NULL: none */
     /* Cycles of the loop around server_burst, for stats: of turns that had packets, and of all. So
      * a client sees how busy a polling server is, and its cycles a request. NULL: not told. */
@@ -100,12 +107,14 @@ struct server {
     struct server_conf conf;
     struct inet inet;
     struct text text;
+    const struct ipv4_prefix *allow; /* whose requests are answered */
+    uint32_t allow_count;
     uint64_t requests;  /* datagrams that went to text_run */
     uint64_t answers;   /* of them, those that were answered */
     uint64_t datagrams; /* that the answers took */
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
-    struct text_counter counters[6 + SERVER_DROP_REASONS]; /* the above, for stats */
+    struct text_counter counters[11 + SERVER_DROP_REASONS]; /* the above, for stats */
     struct text_part parts[2];
     struct server_pending pending[SERVER_BATCH];
     uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */
@@ -125,5 +134,22 @@ void server_join(struct server *server, struct server *alone);
  */
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
+
+/* Without a udpkv.allow the networks of our own addresses are answered. Is there no neighbour in
+ * any of IPv4's? */
+bool server_answers_nobody(const struct server *server);
+
+/* For server.c, of server_networks.c: is the client in a network that is answered for the sake of
+ * another address than our first? */
+bool server_allows_further(const struct server *server, uint32_t client);
+
+/* For server.c, of server_networks.c. Bytes of an answer's datagram to a client of IPv6, whose
+ * routers may have told an MTU. */
+uint32_t server_part_bytes_6(const struct server *server);
+
+bool server_allows_6(const struct server *server, const struct ipv6_address *client);
+
+/* Lines of `stats settings`, one for each network that udpkv.allow gave. */
+void server_show_allowed(const struct server *server, struct reply *reply);
 
 #endif

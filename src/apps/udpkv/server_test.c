@@ -349,13 +349,17 @@ TEST(server_serves_its_port_only)
 {
     fresh_server();
     server.conf.port = 11212;
-    CHECK_EQ(drops_of(SERVER_DROP_PORT, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
+    struct netbuf *nb = request(1, "version\r\n");
+    CHECK_EQ(burst(&nb, 1, OUT_MAX), 1); /* who asks another is told that nobody is there */
+    CHECK_EQ(server.drops[SERVER_DROP_PORT], 1);
+    CHECK_EQ(server.inet.errors, 1);
+    netbuf_free(out[0]);
 }
 
 TEST(server_answers_allowed_networks_only)
 {
     fresh_server();
-    client.prefix.address = ip(10, 0, 3, 2);
+    inet_init(&client, client_mac, (struct ipv4_prefix){ip(10, 0, 3, 2), 24});
     CHECK_EQ(drops_of(SERVER_DROP_DENIED, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
     struct server_conf conf = server.conf;
     conf.allow_count = 2;
@@ -363,11 +367,12 @@ TEST(server_answers_allowed_networks_only)
     conf.allow[1] = (struct ipv4_prefix){ip(10, 0, 3, 0), 24};
     server_init(&server, &conf);
     CHECK_STR(ask_server(1, "get a\r\n"), "END\r\n");
-    client.prefix.address = ip(10, 0, 2, 2); /* our own network isn't in the list now */
+    /* Our own network isn't in the list now. */
+    inet_init(&client, client_mac, (struct ipv4_prefix){ip(10, 0, 2, 2), 24});
     CHECK_EQ(drops_of(SERVER_DROP_DENIED, "\0\1\0\0\0\1\0\0version\r\n", 17), 1);
     conf.allow[0] = (struct ipv4_prefix){0, 0};
     server_init(&server, &conf);
-    client.prefix.address = ip(8, 8, 8, 8);
+    inet_init(&client, client_mac, (struct ipv4_prefix){ip(8, 8, 8, 8), 24});
     CHECK_STR(ask_server(1, "get a\r\n"), "END\r\n");
 }
 

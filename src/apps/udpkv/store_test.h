@@ -7,7 +7,7 @@
 
 #define TEST_NOW_S     1700000000u /* when every test begins */
 #define TEST_SEED      0x1234567890abcdef
-#define TEST_STORE_MAX (1u << 20)
+#define TEST_STORE_MAX (2u << 20)
 
 /* A fresh, empty store of at most TEST_STORE_MAX, at TEST_NOW_S. It takes the memory of the one
  * given before. */

@@ -306,7 +306,9 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
     struct command c; /* not zeroed: nearly all of it is set for each line */
     struct line own;
 
-    assert(len <= sizeof text->line);
+    const bool large = len > sizeof text->line;
+
+    assert(len <= TEXT_MAX_LARGE);
     c.text = text;
     c.store = text->shards.first;
     c.locked = NULL;
@@ -320,7 +322,8 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
         if (!line || line->taken == 0) {
             line = &own;
             const size_t left = (size_t)(c.end - c.rest);
-            if (!line_read(&own, text->line, sizeof text->line, c.rest, left, left))
+            uint8_t *copy = unlikely(large) ? (uint8_t *)(uintptr_t)c.rest : text->line;
+            if (!line_read(&own, copy, large ? left : sizeof text->line, c.rest, left, left))
                 return TEXT_CUT;
         }
         c.line = line->bytes;

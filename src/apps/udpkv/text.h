@@ -18,7 +18,8 @@
 
 #define TEXT_VERSION "1.6.18-ringloop"
 
-#define TEXT_MAX_REQUEST 4096 /* at least the size of a pool's buffer */
+#define TEXT_MAX_REQUEST 4096  /* at least the size of a pool's buffer */
+#define TEXT_MAX_LARGE   65507 /* of a large request: what UDP over IPv4 can carry */
 
 /* What stats shows, in this order: numbers of 64 bits and nothing else. */
 struct text_stats {
@@ -69,7 +70,9 @@ enum text_end {
 /* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that shards_tick
  * set last. `first` is the first line if the caller has read it; if not, NULL or a line whose
  * `taken` is 0. When the reply breaks (reply.h) it stops, and commands that were run stay done.
- * Each byte of the request is read once, and may be overwritten by the answer (reply.aside). */
+ * Each byte of the request is read once, and may be overwritten by the answer (reply.aside).
+ * A large request, one of up to TEXT_MAX_LARGE bytes, lies where neither the answer nor anybody
+ * else writes: its lines are used where they are, however long they are. */
 enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
                        const struct line *first, struct reply *reply);
 

@@ -143,8 +143,13 @@ static void carry_out(uint8_t class, uint8_t cmd, const struct fake_piece *says)
         if (!fake.refuses_commands)
             fake.config.status &= (uint16_t)~VIRTIO_NET_S_ANNOUNCE;
     } else {
-        CHECK(class == VIRTIO_NET_CTRL_RX && cmd == VIRTIO_NET_CTRL_RX_PROMISC && says->len == 1);
+        CHECK(class == VIRTIO_NET_CTRL_RX && says->len == 1);
         CHECK(fake.driver_features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX));
+        if (cmd == VIRTIO_NET_CTRL_RX_ALLMULTI) {
+            fake.allmulti_on = *says->addr;
+            return;
+        }
+        CHECK_EQ(cmd, VIRTIO_NET_CTRL_RX_PROMISC);
         fake.promisc++;
         fake.promisc_on = *says->addr;
     }

@@ -78,6 +78,7 @@ struct fake {
     uint32_t given_up; /* times that the driver has set FAILED */
     uint32_t promisc;  /* commands for it that were answered, and the last value */
     bool promisc_on;
+    bool allmulti_on;
     uint8_t mac[6];                      /* that the driver has set; else zeroes */
     uint32_t announcements;              /* that it said it has heard of */
     void (*on_arm)(void);                /* called once, before a ring is armed */

@@ -66,6 +66,16 @@ int virtio_net_send_promisc(struct virtio_net *net, bool on)
                               sizeof value);
 }
 
+/* A device that filters has none of our groups in its table (section 5.1.6.5.2), and IPv6's
+ * neighbours ask by group. One that refuses is used as it is: most let all through. */
+static void ask_for_groups(struct virtio_net *net)
+{
+    static const uint8_t on = 1;
+
+    if (net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX))
+        virtio_net_command(net, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI, &on, sizeof on);
+}
+
 int virtio_net_send_settings(struct virtio_net *net)
 {
     int error = 0;
@@ -78,6 +88,8 @@ int virtio_net_send_settings(struct virtio_net *net)
     if (!error && (net->features & VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX)) &&
         (net->promisc != PROMISC_UNSET || has_to_be_promiscuous(net)))
         error = virtio_net_send_promisc(net, net->promisc == PROMISC_ON);
+    if (!error)
+        ask_for_groups(net);
     return error;
 }
 

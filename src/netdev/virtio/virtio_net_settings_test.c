@@ -107,6 +107,23 @@ FAKE_TEST(virtio_net_is_promiscuous_if_the_device_can_not_know_its_address)
     fake_end();
 }
 
+/* IPv6's neighbours ask by group, which a device that filters would keep away. */
+FAKE_TEST(virtio_net_asks_for_frames_to_groups)
+{
+    fake_begin();
+    for (uint32_t round = 0; round < 2; round++) { /* and again when the device begins anew */
+        fake.allmulti_on = false;
+        CHECK_EQ(round == 0 ? fake_start(fake_pool(), DESCS, DESCS) : !netdev_recover(fake_dev), 0);
+        CHECK(fake.allmulti_on && fake.promisc == 0);
+        fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        fake_net.lost.next_try_ns = 0;
+    }
+    fake_end();
+    fake.refuses_commands = true; /* it is used as it is */
+    CHECK_EQ(fake_start(fake_pool(), DESCS, DESCS), 0);
+    fake_end();
+}
+
 /* --- the MTU -------------------------------------------------------------------------------- */
 
 /* Buffers that hold the device's frames, or a promise less (section 5.1.4.1). */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inet6_fragment.c - fragments of IPv6 (RFC 8200, section 4.5). As in inet_fragment.c, a datagram
+ * that fits the buffer of its last fragment and a packet goes on there as if it had come in one; a
+ * larger one is the app's, and only if it is UDP.
+ */
+#include "boot/boot.h"
+#include "netbuf/inet6_build.h"
+#include "netbuf/udp.h"
+
+static RUNS_SELDOM enum inet_verdict
+drop_datagram(struct inet *inet, const struct reassembly_whole *whole, enum inet_drop why)
+{
+    reassembly_release(inet->reassembly, whole->bytes);
+    return inet_drop(inet, why);
+}
+
+/* Any extension headers that were in the fragments come now; another fragment's isn't one. */
+static RUNS_SELDOM enum inet_verdict small_whole(struct inet *inet, struct netbuf *nb,
+                                                 struct inet6_packet *packet,
+                                                 const struct reassembly_whole *whole,
+                                                 struct inet_udp *udp)
+{
+    memcpy(nb->data + L4_OFFSET_6, whole->bytes, whole->len);
+    reassembly_release(inet->reassembly, whole->bytes);
+    nb->len = (uint16_t)(L4_OFFSET_6 + whole->len);
+    nb->flags = 0;
+    packet->next_header = whole->protocol;
+    packet->len = whole->len;
+    packet->put_together = true;
+    const enum inet6_kind kind = inet6_skip_extensions(inet, nb, packet);
+    if (kind == INET6_FRAGMENT)
+        return inet_drop(inet, INET_DROP_IP6_EXTENSION);
+    return kind == INET6_NONE ? INET_DROPPED : inet6_payload(inet, nb, packet, udp);
+}
+
+static RUNS_SELDOM enum inet_verdict large_whole(struct inet *inet, struct netbuf *nb,
+                                                 const struct inet6_packet *packet,
+                                                 const struct reassembly_whole *whole,
+                                                 struct inet_udp *udp)
+{
+    if (whole->protocol != IPV6_NEXT_UDP)
+        return drop_datagram(inet, whole, INET_DROP_ICMP_LARGE);
+    if (whole->len < sizeof(struct udp_header))
+        return drop_datagram(inet, whole, INET_DROP_UDP_SHORT);
+    if (((const struct udp_header *)whole->bytes)->checksum == 0)
+        return drop_datagram(inet, whole, INET_DROP_UDP_NO_CHECKSUM);
+    udp->from.family = INET_IPV6;
+    udp->from.ip6 = packet->source;
+    udp->from.local_ip6 = packet->destination;
+    const uint64_t pseudo = csum_pseudo_6(&packet->source, &packet->destination, IPV6_NEXT_UDP, 0);
+    return inet_udp_large(inet, nb, whole, pseudo, udp);
+}
+
+RUNS_SELDOM enum inet_verdict inet6_fragment_input(struct inet *inet, struct netbuf *nb,
+                                                   struct inet6_packet *packet,
+                                                   struct inet_udp *udp)
+{
+    struct reassembly_whole whole;
+
+    if (!inet->reassembly || ipv6_is_group(&packet->destination) ||
+        !ipv6_is_unicast(&packet->source))
+        return inet_drop(inet, INET_DROP_IP6_FRAGMENT);
+    struct reassembly_fragment part = {
+        .key = {.identification = packet->identification},
+        .bytes = nb->data + L4_OFFSET_6,
+        .len = packet->len,
+        .offset = packet->offset,
+        .max_bytes = UINT16_MAX,
+        .more = packet->more,
+        .protocol = packet->next_header,
+    };
+    memcpy(part.key.source, packet->source.bytes, sizeof part.key.source);
+    memcpy(part.key.destination, packet->destination.bytes, sizeof part.key.destination);
+    if (!inet_reassemble(inet, &part, &whole))
+        return INET_DROPPED;
+    if (netbuf_headroom(nb) + L4_OFFSET_6 + whole.len <= nb->buf_bytes &&
+        sizeof(struct ipv6_header) + whole.len <= inet->inet6->mtu_bytes)
+        return small_whole(inet, nb, packet, &whole, udp);
+    return large_whole(inet, nb, packet, &whole, udp);
+}

@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""IPv6 from outside: a Linux host with its own tools on a tap, and broken packets by scapy."""
+
+import collections
+import contextlib
+import re
+import subprocess
+
+import pytest
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
+    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, RouterAlert)
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+from test_tap import Namespace
+from udpkv_client import HEADER
+from vm import CTRL_C, DEADLINE_S, GUEST_PORT, Link, Vm, image, mac, qemu_command
+
+HOST, APP = "fd00::1", "fd00::2"
+GUEST_MAC, HOST_MAC = mac(0), "52:55:0a:00:02:02"
+TAP = "tap,id=n0,ifname=ring0,script=no,downscript=no,vhost=off"
+LINK_LOCAL = "fe80::5054:ff:fe12:3456"  # of GUEST_MAC
+KEYS = f"net.ip6={APP}/64"
+
+ASK = """
+from udpkv_client import Client
+with Client({host!r}, 11211) as client:
+    for size in {sizes}:
+        value = bytes(i % 251 for i in range(size))
+        assert client.ask(b"set k 5 0 %d\\r\\n%s\\r\\n" % (size, value)) == b"STORED\\r\\n", size
+        assert client.ask(b"get k\\r\\n") == b"VALUE k 5 %d\\r\\n%s\\r\\nEND\\r\\n" % (size, value), size
+"""
+
+
+# --- a Linux host ---------------------------------------------------------------------------------
+
+
+class Host:
+    """A Linux host whose tap's other end is an app's device."""
+
+    def __init__(self, namespace, mtu):
+        self.namespace, self.run, self.python = namespace, namespace.run, namespace.python
+        self.run("ip tuntap add ring0 mode tap")
+        self.run("ip link set lo up")
+        self.python("open('/proc/sys/net/ipv6/conf/ring0/disable_ipv6', 'w').write('0')")
+        self.run(f"ip link set ring0 mtu {mtu}")
+        self.run("ip link set ring0 address 02:00:00:00:00:0b")
+        self.run("ip link set ring0 up")
+        self.run("ip address add 10.0.2.2/24 dev ring0")
+        self.run(f"ip address add {HOST}/64 dev ring0 nodad")
+
+    @contextlib.contextmanager
+    def app(self, plat, keys, app="udpkv"):
+        if plat == "linux":
+            command = [str(image(app, "linux")), "mem=32M", "tap=ring0", f"tap.mac={GUEST_MAC}", *keys.split()]
+        else:
+            command = qemu_command(image(app), keys, netdev=TAP)
+        with Vm([*self.namespace.enter, *command]) as vm:
+            vm.plat = plat
+            vm.expect(f"^{app}: serves ")
+            yield vm
+
+    def ping(self, address, *options):
+        """Until the first answer: an address is used when nobody objected to it for a second."""
+        words = ["ping", "-6", "-n", "-q", "-c", "1", "-w", str(DEADLINE_S), *options, address]
+        self.run(" ".join(words))
+
+    def ask(self, host, sizes):
+        self.python(ASK.format(host=host, sizes=sizes))
+
+
+def end(vm):
+    """Ends an app; returns what it counted as dropped."""
+    if vm.plat == "linux":
+        vm.interrupt()
+    else:
+        vm.send(CTRL_C)
+    dropped = vm.expect(r"^udpkv: server dropped .*\.$")[0] + vm.expect(r"^udpkv: inet dropped .*\.$")[0]
+    vm.expect(r"^udpkv: every pool is whole\.$")
+    assert vm.status() == 0 if vm.plat == "linux" else vm.exit_code() == 0
+    return dropped
+
+
+@pytest.fixture
+def namespace():
+    made = Namespace()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def host(namespace):
+    return Host(namespace, 1500)
+
+
+@pytest.mark.parametrize("plat", ["kvm", "linux"])
+def test_a_linux_host_gets_along(host, plat):
+    with host.app(plat, KEYS) as vm:
+        vm.expect(f"^udpkv: IPv6 addresses are {LINK_LOCAL}, {APP}\\.$")
+        for size in (0, 1, 56, 1452):
+            host.ping(APP, "-s", str(size))
+        host.ping(f"{LINK_LOCAL}%ring0")
+        host.ping("ff02::1%ring0")
+        assert f"lladdr {GUEST_MAC}" in host.run(f"ip -6 neighbour show {APP}")
+        told = host.run(f"ndisc6 -q {APP} ring0")
+        assert told.strip().lower() == GUEST_MAC
+        host.ask(APP, [1, 100, 1000, 1300])
+        host.ask(f"{LINK_LOCAL}%ring0", [10])
+        assert "udp_checksum" not in end(vm)
+
+
+@pytest.mark.parametrize("plat", ["kvm", "linux"])
+def test_long_requests_come_in_fragments(host, plat):
+    """And long answers in several datagrams, none of which is longer than the link carries."""
+    host.run("ip link set ring0 mtu 1280")
+    with host.app(plat, KEYS) as vm:
+        host.ping(APP)
+        host.ask(APP, [1300, 4000, 20000, 60000])
+        end(vm)
+
+
+def test_answers_are_memcacheds_to_the_byte(host):
+    with host.app("kvm", KEYS) as vm:
+        host.ping(APP)
+        told = host.python(f"""
+from memcached_compare import compare
+from memcached_peer import Memcached
+with Memcached() as port:
+    result = compare(f"127.0.0.1:{{port}}", "[{APP}]:11211")
+print(*result.errors, result.asked > 500, sep="\\n")
+""")
+        assert told == "True\n"
+        end(vm)
+
+
+def test_an_address_that_another_host_has_is_not_used(host):
+    host.run(f"ip address add {APP}/64 dev ring0 nodad")
+    with host.app("linux", f"{KEYS} net.ip6=fd00::3/64") as vm:
+        vm.expect(f"^net.ip6: {APP} isn't used, as another host has it\\.$")
+        host.ping("fd00::3")
+        host.ping(f"{LINK_LOCAL}%ring0")
+        assert "nd_conflict 1" in end(vm)
+
+
+def test_only_own_networks_are_answered_unless_others_are_allowed(host):
+    host.run("ip address add 2001:db8:9::1/128 dev ring0 nodad")
+    ask = f"""
+import socket
+from udpkv_client import HEADER
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+    s.bind(("{{source}}", 0))
+    s.settimeout({{timeout}})
+    s.sendto(HEADER.pack(1, 0, 1, 0) + b"version\\r\\n", ("{APP}", 11211))
+    try:
+        print(s.recv(2000)[8:15])
+    except TimeoutError:
+        print("none")
+"""
+    for allow, answered in ("", HOST), ("udpkv.allow=2001:db8::/32", "2001:db8:9::1"), ("udpkv.allow=10.0.0.0/8", ""):
+        with host.app("linux", f"{KEYS} {allow}") as vm:
+            host.ping(APP)
+            for source in HOST, "2001:db8:9::1":
+                wanted = source == answered
+                got = host.python(ask.format(source=source, timeout=DEADLINE_S if wanted else 0.5))
+                assert got == ("b'VERSION'\n" if wanted else "none\n"), (allow, source)
+            assert f"drop_denied {1 if answered else 2}" in end(vm)
+
+
+def test_off_is_off(host):
+    with host.app("linux", "net.ip6=off") as vm:
+        host.run(f"ping -n -q -c 1 -w {DEADLINE_S} 10.0.2.15")
+        assert "IPv6" not in vm.console()
+        end(vm)
+
+
+@contextlib.contextmanager
+def radvd(host, folder):
+    """Linux' router advertisement daemon, for 2001:db8:1::/64."""
+    conf = folder / "radvd.conf"
+    conf.write_text("""interface ring0 {
+    AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; AdvLinkMTU 1400;
+    prefix 2001:db8:1::/64 { AdvValidLifetime 8000; AdvPreferredLifetime 8000; };
+};
+""")
+    host.run("ip address add 2001:db8:1::1/64 dev ring0 nodad")
+    command = ["radvd", "-n", "-m", "stderr", "-C", str(conf), "-p", str(folder / "pid")]
+    daemon = subprocess.Popen([*host.namespace.enter, *command], stderr=subprocess.PIPE, text=True)
+    try:
+        yield daemon
+    finally:
+        daemon.terminate()
+        daemon.wait()
+        daemon.stderr.close()
+
+
+@pytest.mark.parametrize("plat", ["kvm", "linux"])
+def test_a_routers_prefix_makes_an_address(host, tmp_path, plat):
+    address = f"2001:db8:1:0{LINK_LOCAL[5:]}"
+    with radvd(host, tmp_path), host.app(plat, "net.ip6=auto") as vm:
+        vm.expect(f"^udpkv: IPv6 addresses are {LINK_LOCAL}, and what routers advertise\\.$")
+        vm.expect(f"^net.ip6: {address} is ours, as a router advertised its network\\.$")
+        host.ping(address)
+        host.ask(address, [100, 1352])
+        assert "2001:db8:1::/64" in host.run("rdisc6 -1 ring0")
+        end(vm)
+
+
+# --- broken packets -------------------------------------------------------------------------------
+
+
+PEER = "fe80::9"
+ALL, SOLICITED = "ff02::1", "ff02::1:ff12:3456"
+GROUP_MACS = {ALL: "33:33:00:00:00:01", SOLICITED: "33:33:ff:12:34:56"}
+DATA = Raw(HEADER.pack(1, 0, 1, 0) + b"version\r\n")
+
+
+def ip6(dst=LINK_LOCAL, src=PEER, **fields):
+    mac = GROUP_MACS.get(dst, GUEST_MAC)
+    return Ether(src=HOST_MAC, dst=mac) / IPv6(src=src, dst=dst, **fields)
+
+
+def udp(**fields):
+    return UDP(**{"sport": 4000, "dport": GUEST_PORT, **fields}) / DATA
+
+
+def ns(target=LINK_LOCAL, **fields):
+    return ICMPv6ND_NS(tgt=target, **fields)
+
+
+def nd(*args, **fields):
+    return ip6(*args, **{"hlim": 255, **fields})
+
+
+class Guest:
+    def __init__(self, vm, link):
+        self.vm, self.link = vm, link
+        self.dropped = collections.Counter()
+        self._sport = 4000
+
+    def send(self, packet, counter=None):
+        self.link.send(bytes(packet))
+        if counter:
+            self.dropped[counter] += 1
+
+    def ask(self, head=None):
+        """A good request; returns its answer and what came before it."""
+        self._sport = 4000 + (self._sport - 3999) % 1000
+        self.send((head or ip6()) / udp(sport=self._sport))
+        before = []
+        while raw := self.link.recv(DEADLINE_S):
+            packet = Ether(raw)
+            if UDP in packet and packet[UDP].dport == self._sport:
+                return packet, before
+            if packet.type != 0x806 and not (ICMPv6ND_NA in packet and packet[IPv6].dst == ALL):
+                before.append(packet)  # announcements come when their time has come
+        raise AssertionError(f"no answer\n{self.vm.console()}")
+
+
+@pytest.fixture(scope="module", params=["microvm", "q35"])
+def guest(request, tmp_path_factory):
+    link = Link(tmp_path_factory.mktemp("link"), discovery=True)
+    try:
+        command = qemu_command(image("udpkv"), "net.ip6=link", machine=request.param, netdev=link.netdev)
+        with Vm(command) as vm:
+            vm.expect("^udpkv: IPv6 addresses are ")
+            while not (raw := link.recv()) or ICMPv6ND_NA not in Ether(raw):
+                assert raw, vm.console()
+            yield Guest(vm, link)
+    finally:
+        link.close()
+
+
+def test_good_packets_are_answered(guest):
+    answer, before = guest.ask()
+    assert before == []
+    assert (answer.dst, answer.src) == (HOST_MAC, GUEST_MAC)
+    assert (answer[IPv6].src, answer[IPv6].dst, answer[IPv6].hlim) == (LINK_LOCAL, PEER, 64)
+    again = answer.copy()
+    del again[UDP].chksum
+    assert Ether(bytes(again))[UDP].chksum == answer[UDP].chksum != 0
+    for size in (0, 1, 1452):
+        guest.send(ip6() / ICMPv6EchoRequest(id=7, seq=3, data=b"x" * size))
+        answer = Ether(guest.link.recv())
+        assert answer[ICMPv6EchoReply].data == b"x" * size and answer[IPv6].src == LINK_LOCAL
+
+
+@pytest.mark.parametrize("dst", [LINK_LOCAL, SOLICITED])
+def test_solicitations_are_answered(guest, dst):
+    guest.send(nd(dst) / ns() / ICMPv6NDOptSrcLLAddr(lladdr=HOST_MAC))
+    answer = Ether(guest.link.recv())
+    assert (answer.dst, answer[IPv6].dst, answer[IPv6].hlim) == (HOST_MAC, PEER, 255)
+    advert = answer[ICMPv6ND_NA]
+    assert (advert.tgt, advert.R, advert.S, advert.O) == (LINK_LOCAL, 0, 1, 1)
+    assert answer[ICMPv6NDOptDstLLAddr].lladdr == GUEST_MAC
+    guest.send(nd(SOLICITED, "::") / ns())  # by who wants the address
+    answer = Ether(guest.link.recv())
+    assert (answer.dst, answer[IPv6].dst) == (GROUP_MACS[ALL], ALL)
+    assert (answer[ICMPv6ND_NA].S, answer[ICMPv6ND_NA].O) == (0, 1)
+
+
+def test_extension_headers_are_passed_over(guest):
+    head = ip6() / IPv6ExtHdrHopByHop(options=[RouterAlert()]) / IPv6ExtHdrDestOpt()
+    answer, before = guest.ask(head / IPv6ExtHdrFragment(m=0, offset=0))
+    assert before == [] and IPv6ExtHdrDestOpt not in answer
+
+
+def test_a_closed_port_is_told(guest):
+    asked = ip6() / udp(dport=7)
+    guest.send(asked, "drop_port")
+    answer = Ether(guest.link.recv())
+    error = answer[ICMPv6DestUnreach]
+    assert (error.code, answer[IPv6].src, answer[IPv6].dst) == (4, LINK_LOCAL, PEER)
+    assert bytes(asked)[14:] == bytes(error.payload)
+
+
+OPTION = b"\x11\x00%c\x04\x00\x00\x00\x00"  # then UDP; four bytes of an option
+
+BROKEN = {
+    "version 4": (ip6(version=4) / udp(), "ip6_version"),
+    "no length": (ip6(plen=0) / udp(), "ip6_length"),
+    "a length beyond the frame": (ip6(plen=2000) / udp(), "ip6_length"),
+    "cut in its header": (Ether(bytes(ip6() / udp())[:53]), "ip6_short"),
+    "for another host": (ip6("fe80::1234") / udp(), "ip6_destination"),
+    "for another group": (ip6("ff02::5") / udp(), "ip6_group"),
+    "a datagram for all": (ip6(ALL) / udp(), "ip6_group"),
+    "from a group": (ip6(src="ff02::9") / udp(), "ip6_source"),
+    "from nobody": (ip6(src="::") / udp(), "ip6_source"),
+    "from the loopback address": (ip6(src="::1") / udp(), "ip6_source"),
+    "from us": (ip6(src=LINK_LOCAL) / udp(), "ip6_source"),
+    "an IPv4 address": (ip6(src="::ffff:10.0.2.2") / udp(), "ip6_source"),
+    "TCP": (ip6(nh=6) / Raw(b"x" * 20), "ip6_protocol"),
+    "nothing": (ip6(nh=59) / Raw(b"x"), "ip6_protocol"),
+    "an option to discard": (ip6(nh=60) / Raw(OPTION % 0x40) / udp(), "ip6_option"),
+    "an option to be told of": (ip6(nh=60) / Raw(OPTION % 0x80) / udp(), "ip6_option"),
+    "an option to be told of, but by groups": (ip6(nh=0) / Raw(OPTION % 0xC2) / udp(), "ip6_option"),
+    "an option beyond its header": (ip6(nh=60) / Raw(b"\x11\0\x1e\x05\0\0\0\0") / udp(), "ip6_extension"),
+    "hop by hop behind another": (ip6() / IPv6ExtHdrDestOpt() / IPv6ExtHdrHopByHop() / udp(), "ip6_extension"),
+    "nine headers": (ip6(nh=60) / Raw(b"\x3c\0\1\4\0\0\0\0" * 8 + OPTION % 1) / udp(), "ip6_extension"),
+    "routing of type 0": (ip6() / IPv6ExtHdrRouting(addresses=[LINK_LOCAL], segleft=0) / udp(), "ip6_routing"),
+    "to be passed on": (ip6() / IPv6ExtHdrRouting(type=4, addresses=[PEER]) / udp(), "ip6_routing"),
+    "a short checksum": (ip6() / udp(chksum=0x1234), "udp_checksum"),
+    "no checksum": (Ether(bytes(ip6() / udp())[:60] + b"\0\0" + bytes(DATA)), "udp_no_checksum"),
+    "a UDP length that is too short": (ip6() / udp(len=7), "udp_length"),
+    "a UDP length that is too long": (ip6() / udp(len=900), "udp_length"),
+    "from port 0": (ip6() / udp(sport=0), "udp_port"),
+    "half an echo request": (ip6(nh=58) / Raw(b"\x80\0\0"), "icmp6_short"),
+    "a wrong ICMP checksum": (ip6() / ICMPv6EchoRequest(cksum=0x1234), "icmp6_checksum"),
+    "an echo reply": (ip6() / ICMPv6EchoReply(), "icmp6_type"),
+    "a solicitation from afar": (nd(hlim=254) / ns(), "nd_hops"),
+    "a solicitation with a code": (nd() / ns(code=1), "nd_format"),
+    "a solicitation of a group": (nd() / ns("ff02::1"), "nd_format"),
+    "a solicitation of another host": (nd() / ns("fe80::77"), "nd_target"),
+    "a solicitation with an option of no length": (nd() / ns() / ICMPv6NDOptSrcLLAddr(len=0), "nd_format"),
+    "nobody's solicitation to us": (nd(src="::") / ns(), "nd_format"),
+    "nobody's address": (nd(SOLICITED, "::") / ns() / ICMPv6NDOptSrcLLAddr(lladdr=HOST_MAC), "nd_format"),
+    "an advertisement": (nd() / ICMPv6ND_NA(tgt=PEER, S=1), "nd_advert"),
+    "a solicited one to all": (nd(ALL) / ICMPv6ND_NA(tgt=PEER, S=1), "nd_format"),
+    "an advertisement of our address": (nd(ALL) / ICMPv6ND_NA(tgt=LINK_LOCAL, S=0), "nd_conflict"),
+    "a router from afar": (nd(ALL, hlim=64) / ICMPv6ND_RA(), "nd_hops"),
+    "a router without a link-local address": (nd(ALL, "2001:db8::1") / ICMPv6ND_RA(), "nd_format"),
+    "a router that nobody asked": (nd(ALL) / ICMPv6ND_RA() / ICMPv6NDOptPrefixInfo(prefix="2001:db8::"), "nd_advert"),
+    "from a network that isn't allowed": (ip6(src="2001:db8::5") / udp(), "drop_denied"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_broken_is_dropped(guest, what):
+    guest.send(*BROKEN[what])
+    _, before = guest.ask()
+    assert before == []
+
+
+def test_a_flood_of_solicitations_from_made_up_sources_hurts_nobody(guest):
+    frames = [bytes(nd(SOLICITED, f"fe80::{i:x}:1") / ns()) for i in range(1, 65)]
+    for i in range(5000):
+        guest.send(frames[i % 64])
+    while guest.link.recv(0.2):
+        pass
+    assert guest.ask()[1] == []
+    guest.send(nd(SOLICITED) / ns())
+    assert Ether(guest.link.recv())[IPv6].dst == PEER
+
+
+def test_it_ends_with_every_drop_counted_and_every_pool_whole(guest):
+    guest.vm.send(CTRL_C)
+    dropped = collections.Counter()
+    for part in ("server", "inet"):
+        line = guest.vm.expect(rf"^udpkv: {part} dropped (\d+)(.*)\.$")
+        dropped.update({name: int(n) for name, n in re.findall(r", (\w+) (\d+)", line[2])})
+    guest.vm.expect(r"^udpkv: every pool is whole\.$")
+    assert guest.vm.exit_code() == 0
+    assert dropped == guest.dropped
