@@ -135,7 +135,7 @@ enum inet_verdict inet_icmp_input(struct inet *inet, struct netbuf *nb, uint32_t
     inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     netbuf_trim(nb, L4_OFFSET + len); /* what padded the frame */
     nb->flags = 0;
-    inet_pad(nb);
+    inet_finish(inet, nb);
     inet->echo_replies++;
     return INET_REPLY;
 }
@@ -230,7 +230,7 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
                             INET_DROP_IP_PROTOCOL);
 }
 
-/* A frame without a tag, by its addresses and its type. */
+/* A frame without a tag, by its addresses and its type; IPv4 to us is the caller's. */
 static enum inet_verdict eth_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
 {
     const struct eth_header *eth = (const struct eth_header *)nb->data;
@@ -238,8 +238,6 @@ static enum inet_verdict eth_input(struct inet *inet, struct netbuf *nb, struct 
     uint16_t type = be16(eth->type);
 
     if (destination == inet->mac_number) {
-        if (type == ETH_TYPE_IPV4)
-            return ipv4_input(inet, nb, udp);
         if (type == ETH_TYPE_IPV6 && inet->inet6)
             return inet6_input(inet, nb, udp);
     } else if (destination == ETH_MAC_BROADCAST) {
@@ -260,16 +258,21 @@ static enum inet_verdict eth_input(struct inet *inet, struct netbuf *nb, struct 
 }
 
 /* A frame with a tag, or without one where it should have one, or whose type or destination isn't
- * the usual one. */
-static __attribute__((noinline)) enum inet_verdict
-eth_input_unusual(struct inet *inet, struct netbuf *nb, struct inet_udp *udp, uint16_t type)
+ * the usual one. True if it is IPv4 to us, its tag taken off; else *verdict is set. */
+static __attribute__((noinline)) bool eth_input_unusual(struct inet *inet, struct netbuf *nb,
+                                                        struct inet_udp *udp, uint16_t type,
+                                                        enum inet_verdict *verdict)
 {
+    *verdict = INET_DROPPED;
     if ((type == ETH_TYPE_VLAN || inet->vlan) && !inet_untag(inet, nb))
-        return INET_DROPPED;
-    enum inet_verdict verdict = eth_input(inet, nb, udp);
-    if (verdict == INET_REPLY)
+        return false;
+    const struct eth_header *eth = (const struct eth_header *)nb->data;
+    if (be16(eth->type) == ETH_TYPE_IPV4 && eth_mac_number(eth->destination) == inet->mac_number)
+        return true;
+    *verdict = eth_input(inet, nb, udp);
+    if (*verdict == INET_REPLY)
         inet_finish(inet, nb);
-    return verdict;
+    return false;
 }
 
 enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_udp *udp)
@@ -283,9 +286,13 @@ enum inet_verdict inet_input(struct inet *inet, struct netbuf *nb, struct inet_u
 
     if (unlikely(!inet_mac_plausible(inet, eth_mac_number(eth->source))))
         return inet_drop(inet, INET_DROP_ETH_SOURCE);
-    if (likely(type == ETH_TYPE_IPV4 && eth_mac_number(eth->destination) == inet->plain_mac_number))
-        return ipv4_input(inet, nb, udp);
-    return eth_input_unusual(inet, nb, udp, type);
+    if (unlikely(type != ETH_TYPE_IPV4 ||
+                 eth_mac_number(eth->destination) != inet->plain_mac_number)) {
+        enum inet_verdict verdict;
+        if (!eth_input_unusual(inet, nb, udp, type, &verdict))
+            return verdict;
+    }
+    return ipv4_input(inet, nb, udp);
 }
 
 void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,

@@ -54,6 +54,7 @@ RUNS_SELDOM enum inet_verdict inet_unreachable(struct inet *inet, struct netbuf 
     inet_eth_build(inet, eth, eth->source, ETH_TYPE_IPV4);
     nb->len = (uint16_t)(ERROR_OFFSET + quoted);
     nb->flags = 0;
+    inet_finish(inet, nb);
     inet->errors++;
     return INET_REPLY;
 }
@@ -61,13 +62,10 @@ RUNS_SELDOM enum inet_verdict inet_unreachable(struct inet *inet, struct netbuf 
 RUNS_SELDOM enum inet_verdict inet_refuse(struct inet *inet, struct netbuf *nb,
                                           const struct inet_udp *udp)
 {
-    enum inet_verdict verdict = INET_DROPPED;
-
     if (udp->from.family == INET_IPV4)
-        verdict = inet_unreachable(inet, nb, udp->from.local, udp->from.ip, ICMP_UNREACHABLE_PORT,
-                                   INET_DROP_UDP_REFUSED);
-    else
-        verdict = inet6_refuse(inet, nb, udp);
+        return inet_unreachable(inet, nb, udp->from.local, udp->from.ip, ICMP_UNREACHABLE_PORT,
+                                INET_DROP_UDP_REFUSED);
+    enum inet_verdict verdict = inet6_refuse(inet, nb, udp);
     if (verdict == INET_REPLY)
         inet_finish(inet, nb);
     return verdict;
