@@ -5,8 +5,9 @@
 _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM_6 + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
 
-/* Requests that are worked on between two stages of one: enough for a prefetch to be done. */
-enum { LAG = 4 };
+/* Requests that go through a stage together, and lie between two stages of one: enough for a
+ * prefetch to be done. */
+enum { GROUP = 8 };
 
 enum {
     ANSWER_BYTES = 80, /* of an answer to a get beside key and value: headers, words, END */
@@ -284,7 +285,7 @@ static RUNS_SELDOM enum inet_verdict refuse(struct server *server, struct netbuf
                                                      : INET_DROPPED;
 }
 
-/* Stage 1: reads headers and the first line, and prefetches the bucket of the first key. */
+/* Stage 1: reads headers and the first line. Then the bucket of the first key is prefetched. */
 static void read_packet(struct server *server, struct netbuf *nb, struct server_pending *pending)
 {
     const struct shards *shards = &server->text.shards;
@@ -305,7 +306,6 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
     struct word key = first_key(line);
     line->hashed = key.bytes;
     line->hash = shards_hash(shards, key.bytes, key.len);
-    store_prefetch_bucket(shards_of(shards, line->hash), line->hash);
 }
 
 /* Stage 2: the bucket is in the cache by now; prefetches the item. (Stage 3 does so with the rest
@@ -397,11 +397,36 @@ static inline void prefetch_answer(const struct netbuf *nb, const struct item *i
         prefetch_to_write(nb->data + at);
 }
 
+/* Stages 1 and 2 of a group of requests: what the first prefetches, the second looks at a group
+ * later. In each the prefetches stand close together, as one whose page isn't in the TLB waits for
+ * the translation, and several such waits then go on side by side. */
+static inline void read_group(struct server *server, struct netbuf **in, uint32_t start,
+                              uint32_t end)
+{
+    const struct shards *shards = &server->text.shards;
+    struct server_pending *pending = server->pending;
+
+    for (uint32_t i = start; i < end; i++)
+        read_packet(server, in[i], &pending[i]);
+    for (uint32_t i = start; i < end; i++)
+        if (likely(pending[i].verdict == INET_UDP))
+            store_prefetch_bucket(shards_of(shards, pending[i].line.hash), pending[i].line.hash);
+}
+
+static inline void prefetch_items(struct server *server, uint32_t start, uint32_t end)
+{
+    for (uint32_t i = start; i < end; i++)
+        if (likely(server->pending[i].verdict == INET_UDP))
+            prefetch_item(server, &server->pending[i]);
+}
+
+/* Stages 3 and 4 take turns by the request: a long value has as many lines as can be on their way
+ * at a time. */
 static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t n,
                             struct netbuf **out, uint32_t room)
 {
-    struct server_pending *pending = server->pending;
-    const uint32_t lag = MIN(n, (uint32_t)LAG);
+    const struct server_pending *pending = server->pending;
+    const uint32_t group = MIN(n, (uint32_t)GROUP);
     uint32_t sent = 0;
 
     /* The packets' cache lines are with the core that wrote them, and answers are written to the
@@ -411,20 +436,22 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t line = 0; line < SHORT_LINES; line++)
             prefetch_to_write(in[i]->data + line * CACHE_LINE);
-    /* A number less a larger one is no request's: it is larger than n. */
-    for (uint32_t i = 0; i < n + 3 * lag; i++) {
-        const uint32_t second = i - lag, third = i - 2 * lag;
-        if (i < n)
-            read_packet(server, in[i], &pending[i]);
-        if (second < n && likely(pending[second].verdict == INET_UDP))
-            prefetch_item(server, &pending[second]);
+    for (uint32_t at = 0, next_group = 0; at < n + 3 * group; at++) {
+        if (at == next_group) {
+            next_group += group;
+            if (at < n)
+                read_group(server, in, at, MIN(next_group, n));
+            if (at > 0)
+                prefetch_items(server, at - group, MIN(at, n));
+        }
+        /* A number less a larger one is no request's: it is larger than n. */
+        const uint32_t third = at - 2 * group, fourth = at - 3 * group;
         if (third < n && likely(pending[third].verdict == INET_UDP)) {
             store_prefetch_rest(pending[third].item);
             prefetch_answer(in[third], pending[third].item);
         }
-        if (i >= 3 * lag)
-            sent += serve_packet(server, in[i - 3 * lag], &pending[i - 3 * lag], out + sent,
-                                 room - sent);
+        if (fourth < n)
+            sent += serve_packet(server, in[fourth], &pending[fourth], out + sent, room - sent);
     }
     return sent;
 }
