@@ -149,6 +149,10 @@ uint32_t server_part_bytes_6(const struct server *server);
 
 bool server_allows_6(const struct server *server, const struct ipv6_address *client);
 
+/* server_stats.c: the lines of `stats settings`, and the counters of plain `stats`. */
+void server_show_settings(const void *server, struct reply *reply);
+void server_list_counters(struct server *server);
+
 /* Lines of `stats settings`, one for each network that udpkv.allow gave. */
 void server_show_allowed(const struct server *server, struct reply *reply);
 
