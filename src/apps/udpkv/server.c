@@ -348,13 +348,19 @@ static inline void prefetch_answer(const struct netbuf *nb, const struct item *i
  * later. In each the prefetches stand close together, as one whose page isn't in the TLB waits for
  * the translation, and several such waits then go on side by side. */
 static inline void read_group(struct server *server, struct netbuf **in, uint32_t start,
-                              uint32_t end)
+                              uint32_t group, uint32_t *batch_end)
 {
     const struct shards *shards = &server->text.shards;
     struct server_pending *pending = server->pending;
+    uint32_t end = MIN(start + group, *batch_end);
 
-    for (uint32_t i = start; i < end; i++)
+    for (uint32_t i = start; i < end; i++) {
         read_packet(server, in[i], &pending[i]);
+        /* There are few slots for requests that were put together from fragments. So the batch
+         * ends behind one, and the next finds its slot free. */
+        if (unlikely(pending[i].verdict == INET_UDP_LARGE))
+            end = *batch_end = i + 1;
+    }
     for (uint32_t i = start; i < end; i++)
         if (likely(pending[i].verdict == INET_UDP))
             store_prefetch_bucket(shards_of(shards, pending[i].line.hash), pending[i].line.hash);
@@ -368,13 +374,13 @@ static inline void prefetch_items(struct server *server, uint32_t start, uint32_
 }
 
 /* Stages 3 and 4 take turns by the request: a long value has as many lines as can be on their way
- * at a time. */
-static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t n,
+ * at a time. Takes as many of the packets as *count says then. */
+static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t *count,
                             struct netbuf **out, uint32_t room)
 {
     const struct server_pending *pending = server->pending;
-    const uint32_t group = MIN(n, (uint32_t)GROUP);
-    uint32_t sent = 0;
+    const uint32_t group = MIN(*count, (uint32_t)GROUP);
+    uint32_t n = *count, sent = 0;
 
     /* The packets' cache lines are with the core that wrote them, and answers are written to the
      * same lines. So all that a short request and its answer take are prefetched at once, for
@@ -387,7 +393,7 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
         if (at == next_group) {
             next_group += group;
             if (at < n)
-                read_group(server, in, at, MIN(next_group, n));
+                read_group(server, in, at, group, &n);
             if (at > 0)
                 prefetch_items(server, at - group, MIN(at, n));
         }
@@ -400,19 +406,21 @@ static uint32_t serve_batch(struct server *server, struct netbuf **in, uint32_t 
         if (fourth < n)
             sent += serve_packet(server, in[fourth], &pending[fourth], out + sent, room - sent);
     }
+    *count = n;
     return sent;
 }
 
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s)
 {
-    uint32_t sent = 0;
+    uint32_t sent = 0, taken;
 
     if (unlikely(now_s != server->text.shards.now_s))
         inet_tick(&server->inet);
     shards_tick(&server->text.shards, now_s);
-    for (uint32_t i = 0; i < n; i += SERVER_BATCH)
-        sent += serve_batch(server, in + i, MIN(n - i, (uint32_t)SERVER_BATCH), out + sent,
-                            out_max - sent);
+    for (uint32_t i = 0; i < n; i += taken) {
+        taken = MIN(n - i, (uint32_t)SERVER_BATCH);
+        sent += serve_batch(server, in + i, &taken, out + sent, out_max - sent);
+    }
     return sent;
 }
