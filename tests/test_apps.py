@@ -5,7 +5,7 @@ import re
 import socket
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP, UDPerror
 from scapy.layers.l2 import ARP, Ether
 
 from tap import Tap
@@ -77,7 +77,9 @@ def test_reflect_answers_on_its_port_alone_and_no_other_reflector(tmp_path):
         datagram(77, 77)
         datagram(5000, 77)
         while UDP not in (answer := Ether(link.recv())):
-            assert ARP in answer
+            assert ARP in answer or ICMP in answer
+            refused = answer
+        assert (refused[ICMP].type, refused[ICMP].code, refused[UDPerror].dport) == (3, 3, 78)
         assert (answer[UDP].sport, answer[UDP].dport, bytes(answer[UDP].payload)[:5]) == (77, 5000, b"hello")
         assert vm.end() == 0
         assert "reflect: datagrams dropped 2, port 1, loop 1." in vm.console()

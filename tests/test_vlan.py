@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Frames with tags (802.1Q): priorities, and a host that lives in a VLAN, against scapy and Linux."""
+"""Frames with tags (802.1Q): priorities, and a host that lives in a VLAN, against scapy, and behind a bridge of Linux."""
 
 import contextlib
 import re
-import subprocess
 
 import pytest
 from scapy.config import conf
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from test_tap import ASK, namespace  # noqa: F401
+from test_tap import namespace  # noqa: F401
 from udpkv_client import HEADER
 from vm import CTRL_C, DEADLINE_S, GUEST_IP, GUEST_PORT, Link, Vm, image, mac, qemu_command
 
@@ -135,35 +134,3 @@ def test_checksums_are_made_behind_the_tag(namespace, offload):  # noqa: F811
     finally:
         other.kill()
         other.wait()
-
-
-def check_it_serves_linux(namespace):  # noqa: F811
-    """A VLAN interface of Linux, which leaves checksums to the device where that takes them."""
-    namespace.run("ip link set ring0 up")
-    try:
-        namespace.run(f"ip link add link ring0 name ring0.{VLAN} type vlan id {VLAN}")
-    except subprocess.CalledProcessError:
-        pytest.skip("this kernel has no VLAN interfaces (8021q)")
-    namespace.up(f"ring0.{VLAN}")
-    namespace.ping()
-    namespace.run(f"ping -n -q -c 1 -w {DEADLINE_S} -s 1472 -M do {GUEST_IP}")  # frames of full length
-    assert namespace.python(ASK) == "b'STORED\\r\\n'\nb'VALUE name 5 8\\r\\nringloop\\r\\nEND\\r\\n'\n"
-
-
-def test_linux_talks_to_a_machine_in_a_vlan(namespace):  # noqa: F811
-    namespace.run("ip tuntap add ring0 mode tap vnet_hdr")
-    netdev = "tap,id=n0,ifname=ring0,script=no,downscript=no,vhost=off"
-    command = qemu_command(image("udpkv"), f"net.vlan={VLAN}", machine="microvm", netdev=netdev)
-    with Vm([*namespace.enter, *command]) as vm:
-        vm.expect("^udpkv: serves")
-        check_it_serves_linux(namespace)
-        vm.send(CTRL_C)
-        assert vm.exit_code() == 0
-
-
-def test_linux_talks_to_a_process_in_a_vlan(namespace):  # noqa: F811
-    with namespace.app("udpkv", "tap=ring0", f"net.vlan={VLAN}") as app:
-        app.expect("^udpkv: serves")
-        check_it_serves_linux(namespace)
-        app.interrupt()
-        assert app.status() == 0

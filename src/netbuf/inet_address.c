@@ -58,11 +58,12 @@ static bool parse_dhcp(const char *text)
     return true;
 }
 
-/* Called with the default first, which the first value replaces. */
+/* Called with the default first, which the first value replaces. What is static here isn't made on
+ * the stack, with SSE, which a ring 0 that is emulated doesn't have: keys are read there. */
 static const char *parse_ip(const struct boot_key *key, const char *text)
 {
-    struct ipv4_prefix prefix = {0};
-    const struct boot_key one = {.dst = &prefix};
+    static struct ipv4_prefix prefix;
+    static const struct boot_key one = {.dst = &prefix};
     const char *expected = ipv4_parse_prefix(&one, text);
 
     if (parse_dhcp(text))
@@ -77,8 +78,8 @@ static const char *parse_ip(const struct boot_key *key, const char *text)
 
 static const char *parse_vip(const struct boot_key *key, const char *text)
 {
-    struct ipv4_prefix prefix = {.len = 32};
-    const struct boot_key one = {.dst = &prefix.address};
+    static struct ipv4_prefix prefix = {.len = 32};
+    static const struct boot_key one = {.dst = &prefix.address};
     const char *expected = ipv4_parse_address(&one, text);
 
     (void)key;
