@@ -8,6 +8,8 @@ import time
 from qmp import left_of
 from vm import DEADLINE_S
 
+LAST_LINE_S = 5  # for a console's last line, behind the end of its domain
+
 REASONS = {0: "poweroff", 1: "reboot", 2: "suspend", 3: "crash", 4: "watchdog", 5: "soft-reset"}
 
 
@@ -175,9 +177,11 @@ class Domain:
     def exit_code(self, deadline_s=DEADLINE_S):
         """The exit code of an image of ours, which its last line tells."""
         reason = self.wait(deadline_s)
-        told = re.search(r"^Ringloop: exit (\d+)\.\n\Z", self.console(), re.M)
-        if not told:
-            self._fail(f"the image ended by {reason} without telling its exit code")
+        end = time.monotonic() + LAST_LINE_S  # xl may tell of the end before xenconsoled writes the line
+        while not (told := re.search(r"^Ringloop: exit (\d+)\.\n\Z", self.console(), re.M)):
+            if not left_of(end):
+                self._fail(f"the image ended by {reason} without telling its exit code")
+            time.sleep(min(0.02, left_of(end)))
         return int(told[1])
 
     def shutdown(self):
