@@ -92,7 +92,7 @@ def measure(namespace, mac, args):
         sender.wait()
     if sender.returncode != 0 or not beside:
         raise SystemExit(f"the flood was over within {SECONDS} s, or failed: give it more --packets")
-    return beside[-1] / alone
+    return min(beside) / alone
 
 
 def main():

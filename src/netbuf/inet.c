@@ -140,22 +140,6 @@ enum inet_verdict inet_icmp_input(struct inet *inet, struct netbuf *nb, uint32_t
     return INET_REPLY;
 }
 
-/* Is the datagram whole? A sender may leave the checksum out; the device may have verified it; or
- * the sender is on this machine and left the sum to whoever would put it on a wire. */
-static inline bool udp_whole(const struct inet *inet, const struct netbuf *nb, uint32_t local,
-                             uint32_t source, uint32_t len)
-{
-    const struct udp_header *udp = (const struct udp_header *)(nb->data + L4_OFFSET);
-
-    if (udp->checksum == 0 || nb->flags & NETBUF_CSUM_GOOD)
-        return true;
-    if (nb->flags & NETBUF_CSUM_PARTIAL && nb->csum_start == L4_OFFSET &&
-        nb->csum_offset == offsetof(struct udp_header, checksum))
-        return true;
-    uint64_t sum = csum_pseudo(source, inet->own[local], IPV4_PROTOCOL_UDP, (uint16_t)len);
-    return csum_fold(csum_add(sum, udp, len)) == 0xffff;
-}
-
 static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, uint32_t local,
                                           uint32_t source, uint32_t ip_payload_len,
                                           struct inet_udp *udp)
@@ -178,7 +162,7 @@ static inline enum inet_verdict udp_input(struct inet *inet, struct netbuf *nb, 
         if (inet_dhcp_takes(inet, nb))
             return INET_DROPPED;
     }
-    if (unlikely(!udp_whole(inet, nb, local, source, len)))
+    if (unlikely(!inet_udp_whole(nb, L4_OFFSET, source, inet->own[local], len)))
         return inet_drop(inet, INET_DROP_UDP_CHECKSUM);
     eth_mac_copy(udp->from.mac, ((const struct eth_header *)nb->data)->source);
     udp->payload = nb->data + INET_UDP_HEADROOM;

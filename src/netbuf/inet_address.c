@@ -3,9 +3,11 @@
  * inet_address.c - our IPv4 addresses: the keys that give them, and how an address comes into use
  * and is kept (RFC 5227).
  *
- *     with INET_ADDRESS_PROBE   PROBING --- three probes without an answer ---> USED, announced
- *                               PROBING --- another host has it ---> TAKEN --- a minute --->
- * PROBING else, or if quiet         USED at once, and announced unless quiet
+ *     with INET_ADDRESS_PROBE, unless quiet:
+ *         PROBING --- three probes without an answer ---> USED, announced
+ *         PROBING --- another host has it ---> TAKEN --- a minute ---> PROBING
+ *     else:
+ *         USED at once, announced unless quiet
  *
  * Two announcements tell of an address, whenever the link came, too. If another host speaks as if
  * an address in use were its own, the console tells it, once, and the address is defended by an
@@ -59,7 +61,7 @@ static bool parse_dhcp(const char *text)
 }
 
 /* Called with the default first, which the first value replaces. What is static here isn't made on
- * the stack, with SSE, which a ring 0 that is emulated doesn't have: keys are read there. */
+ * the stack, with SSE, which an emulated ring 0 doesn't have: with ring=0 keys are read in it. */
 static const char *parse_ip(const struct boot_key *key, const char *text)
 {
     static struct ipv4_prefix prefix;

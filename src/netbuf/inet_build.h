@@ -7,6 +7,7 @@
 #include "netbuf/checksum.h"
 #include "netbuf/inet.h"
 #include "netbuf/reassembly.h"
+#include "netbuf/udp.h"
 
 /* From nb->data on. */
 enum {
@@ -28,6 +29,23 @@ static inline enum inet_verdict inet_drop(struct inet *inet, enum inet_drop why)
 {
     inet->drops[why]++;
     return INET_DROPPED;
+}
+
+/* Is an IPv4 datagram whole, whose UDP header lies at nb->data + offset? A sender may leave the
+ * checksum out; the device may have verified it; or the sender is on this machine and left the sum
+ * to whoever would put it on a wire. */
+static inline bool inet_udp_whole(const struct netbuf *nb, uint32_t offset, uint32_t source,
+                                  uint32_t destination, uint32_t len)
+{
+    const struct udp_header *udp = (const struct udp_header *)(nb->data + offset);
+
+    if (udp->checksum == 0 || nb->flags & NETBUF_CSUM_GOOD)
+        return true;
+    if (nb->flags & NETBUF_CSUM_PARTIAL && nb->csum_start == offset &&
+        nb->csum_offset == offsetof(struct udp_header, checksum))
+        return true;
+    uint64_t sum = csum_pseudo(source, destination, IPV4_PROTOCOL_UDP, (uint16_t)len);
+    return csum_fold(csum_add(sum, udp, len)) == 0xffff;
 }
 
 static inline bool inet_mac_plausible(const struct inet *inet, uint64_t mac_number)

@@ -77,20 +77,6 @@ static RUNS_SELDOM bool find_datagram(const struct netbuf *nb, struct datagram *
     return csum_fold(csum_add(0, ip, header_len)) == 0xffff;
 }
 
-/* inet.c has the same for datagrams to an address of ours. */
-static RUNS_SELDOM bool is_whole(const struct netbuf *nb, const struct datagram *d, uint32_t len)
-{
-    const struct udp_header *udp = (const struct udp_header *)d->udp;
-
-    if (udp->checksum == 0 || nb->flags & NETBUF_CSUM_GOOD)
-        return true;
-    if (nb->flags & NETBUF_CSUM_PARTIAL && nb->csum_start == d->udp - nb->data &&
-        nb->csum_offset == offsetof(struct udp_header, checksum))
-        return true;
-    uint64_t sum = csum_pseudo(d->source, d->destination, IPV4_PROTOCOL_UDP, (uint16_t)len);
-    return csum_fold(csum_add(sum, udp, len)) == 0xffff;
-}
-
 static enum dhcp_reason take_answer(struct inet *inet, const struct dhcp_answer *answer)
 {
     if (inet->host)
@@ -114,7 +100,8 @@ RUNS_SELDOM bool inet_dhcp_takes(struct inet *inet, const struct netbuf *nb)
         return false;
     if (len < sizeof udp || len > datagram.len) {
         inet_drop(inet, INET_DROP_UDP_LENGTH);
-    } else if (!is_whole(nb, &datagram, len)) {
+    } else if (!inet_udp_whole(nb, (uint32_t)(datagram.udp - nb->data), datagram.source,
+                               datagram.destination, len)) {
         inet_drop(inet, INET_DROP_UDP_CHECKSUM);
     } else {
         enum dhcp_reason reason =
