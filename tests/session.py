@@ -12,14 +12,13 @@ import time
 import vm
 import xen.bed as bed
 from run_arguments import arguments, keys_of, served_port
-from udpkv_client import EVERY_COMMAND, MEMCASLAP_FAULTS, Client, memcaslap_command
+from udpkv_client import EVERY_COMMAND, Client, memcaslap
 from user_network import Unfit, user_netdevs
 from vm import HOST, ROOT, Vm, image, kvm_problem, qemu_command
 
 CLIENT_DEADLINE_S = 60
 IDLE_WAKE_MAX_S = 60  # of the key idle.wake
 MEMCSLAP_SETS, MEMCSLAP_TURNS = 50, 2
-MEMCASLAP_TRIES = 3
 
 
 def say(text=""):
@@ -96,40 +95,10 @@ def run_client(*command):
     return done.returncode, done.stdout
 
 
-def memcaslap_problem(port, requests):
-    """Runs libmemcached's memcaslap: sets and gets in a window, every value checked, a rate. It counts
-    what was answered; that udpkv counts as many shows that everything has arrived, and once. Returns
-    what went wrong, or None."""
-    with Client(HOST, port) as client:
-        before = client.stats()
-        status, text = run_client(*memcaslap_command(f"{HOST}:{port}", requests))
-        after = client.stats()
-    if status != 0:
-        return f"memcaslap exited with {status}"
-    told = {name: int(count) for name, count in re.findall(r"^(\w+): (\d+)$", text, re.M)}
-    for name in MEMCASLAP_FAULTS:
-        if told.get(name) != 0:
-            return f"memcaslap's {name} is {told.get(name)}, not 0"
-    for name in ("cmd_set", "cmd_get"):
-        arrived = after[name] - before[name]
-        if arrived != told[name]:
-            return f"of memcaslap's {told[name]} {name} udpkv counted {arrived}"
-    rate = int(re.search(r"TPS: (\d+)", text)[1])
-    say(f"Rate: {rate} requests a second, every answer right. udpkv counted all {told['cmd_set']} sets"
-        f" and {told['cmd_get']} gets.")
-    return None
-
-
 def show_memcaslap(port, requests):
-    """On a busy machine memcaslap now and then fails an assertion of its own (ms_sort_udp_packet) or
-    waits for an answer that it had, with memcached in udpkv's place as well: it is run anew then."""
-    for left in reversed(range(MEMCASLAP_TRIES)):
-        problem = memcaslap_problem(port, requests)
-        if not problem:
-            return
-        if not left:
-            fail(problem)
-        say(f"{problem}; memcaslap is run once more.")
+    problem = memcaslap(f"{HOST}:{port}", requests, run_client, say)
+    if problem:
+        fail(problem)
 
 
 def show_memcslap(port):
