@@ -184,6 +184,19 @@ def test_who_asks_a_closed_port_is_told(tmp_path):
         assert host.vm.end() == 0
 
 
+def test_nobody_speaks_from_an_address_of_ours(tmp_path):
+    keys = f"net.ip={GUEST_IP}/24 net.ip={SECOND_IP}/24 net.vip={QUIET_IP} udpkv.allow=0.0.0.0/0"
+    with udpkv(tmp_path, keys) as host:
+        host.vm.expect("^udpkv: serves")
+        bad = [GUEST_IP, SECOND_IP, QUIET_IP, "10.0.2.255", "10.0.7.255", "127.0.0.1", "0.0.0.0", "224.0.0.9", "240.0.0.1"]
+        for src in bad:
+            host.ask(src=src)
+            host.send(IP(src=src, dst=GUEST_IP) / ICMP() / b"ringloop")
+        host.serves(src="10.0.2.79")  # ends in the same six bits as our first address
+        assert host.vm.end() == 0
+        assert f"ip_source {2 * len(bad)}" in host.vm.console()
+
+
 def test_errors_are_bounded_in_rate(tmp_path):
     packets = 1000
     with udpkv(tmp_path, "") as host:
@@ -213,9 +226,11 @@ def test_linux_sees_addresses_and_closed_ports(namespace):  # noqa: F811
             "    with Client(ip, 11211) as client: print(client.ask(b'version\\r\\n')[:7])\n"
             "import socket\n"
             "closed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-            f"closed.settimeout({DEADLINE_S}); closed.connect(('{SECOND_IP}', 7)); closed.send(b'x')\n"
-            "try: closed.recv(1)\n"
-            "except ConnectionRefusedError: print('refused')\n"
+            f"closed.settimeout({DEADLINE_S}); closed.connect(('{SECOND_IP}', 7))\n"
+            "for size in (1, 1472, 1473, 60000):\n"  # the last two in fragments
+            "    closed.send(b'x' * size)\n"
+            "    try: closed.recv(1)\n"
+            "    except ConnectionRefusedError: print('refused')\n"
         )
-        assert namespace.python(ask) == "b'VERSION'\n" * 3 + "refused\n"
+        assert namespace.python(ask) == "b'VERSION'\n" * 3 + "refused\n" * 4
         end(app)

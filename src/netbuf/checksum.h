@@ -7,7 +7,7 @@
  * header as it is, without be16 (RFC 1071, section 2B). A running sum is 64 bits wide:
  *
  *     uint64_t sum = csum_pseudo(source, destination, IPV4_PROTOCOL_UDP, len);
- *     udp->checksum = csum_finish(csum_add(sum, udp, len));
+ *     udp->checksum = csum_finish_udp(csum_add(sum, udp, len));
  *
  * To verify, add the checksum field with the rest: csum_fold gives 0xffff if all is well.
  */
@@ -59,6 +59,15 @@ static inline uint16_t csum_fold(uint64_t sum)
 static inline uint16_t csum_finish(uint64_t sum)
 {
     return (uint16_t)~csum_fold(sum);
+}
+
+/* The same for UDP, where 0 would say that there is none: then the other form of the same number
+ * (RFC 768). */
+static inline uint16_t csum_finish_udp(uint64_t sum)
+{
+    const uint16_t checksum = csum_finish(sum);
+
+    return checksum == 0 ? 0xffff : checksum;
 }
 
 /* The checksum of a packet in which one word changes from `before` to `after`, all three as they

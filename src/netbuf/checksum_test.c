@@ -84,6 +84,14 @@ TEST(csum_carries_to_the_end)
     CHECK_EQ(csum_fold(csum_carry(UINT64_MAX, 1)), 1);
 }
 
+TEST(csum_of_udp_is_never_zero)
+{
+    CHECK_EQ(csum_finish(0xffff), 0);
+    CHECK_EQ(csum_finish_udp(0xffff), 0xffff);
+    for (uint32_t sum = 1; sum < 0xffff; sum++)
+        CHECK_EQ(csum_finish_udp(sum), csum_finish(sum));
+}
+
 TEST(csum_in_pieces_is_the_sum_of_the_whole)
 {
     static uint8_t data[200];

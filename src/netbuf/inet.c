@@ -196,7 +196,7 @@ static inline enum inet_verdict ipv4_input(struct inet *inet, struct netbuf *nb,
         if (local == INET_ADDRESSES)
             return inet_address_drop(inet, destination);
     }
-    uint32_t source = be32(ip->source_address);
+    const uint32_t source = inet_read_address(&ip->source_address);
     if (unlikely(!inet_ip_plausible(inet, source)))
         return inet_drop(inet, INET_DROP_IP_SOURCE);
     uint8_t protocol = ip->protocol;
@@ -309,8 +309,7 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
         nb->csum_offset = offsetof(struct udp_header, checksum);
     } else {
         sum += (uint64_t)udp->source_port + udp->destination_port + udp->length;
-        uint16_t checksum = csum_finish(csum_add(sum, udp + 1, payload_len));
-        udp->checksum = checksum == 0 ? 0xffff : checksum; /* 0 would say: none */
+        udp->checksum = csum_finish_udp(csum_add(sum, udp + 1, payload_len));
         nb->flags = 0;
     }
     if (unlikely(nb->len < inet->finish_below))

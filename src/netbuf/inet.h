@@ -202,7 +202,7 @@ struct inet {
     uint64_t mac_number;       /* eth_mac_number of mac */
     uint64_t plain_mac_number; /* the same; of no frame if those without a tag aren't for us */
     uint64_t ip_number;        /* own[0]; a number that is no packet's while that isn't in use */
-    uint32_t broadcast;        /* of our first address's network */
+    uint64_t no_sources;       /* bit N: an inet_no_source ends in the 6 bits N; others can be */
     uint32_t finish_below;     /* a shorter frame isn't complete yet: inet_finish */
     uint8_t mac[ETH_MAC_BYTES];
     uint16_t next_identification;
@@ -359,9 +359,10 @@ void inet_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer
                     uint32_t payload_len, bool csum_offload);
 
 /*
- * For a datagram that inet_input found (INET_UDP, not _LARGE) and whose port the app doesn't serve:
- * makes nb, which the app has left as it was, the ICMP error that tells its sender so, ready to be
- * sent: INET_REPLY. INET_DROPPED, counted, if there were INET_ERRORS_A_SECOND.
+ * For a datagram that inet_input found (INET_UDP or INET_UDP_LARGE) and whose port the app doesn't
+ * serve: makes nb, which the app has left as it was, the ICMP error that tells its sender so, ready
+ * to be sent: INET_REPLY. INET_DROPPED, counted, if there were INET_ERRORS_A_SECOND. A large one is
+ * still to be released then.
  */
 enum inet_verdict inet_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp);
 

@@ -72,8 +72,7 @@ void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_pee
         nb->csum_offset = offsetof(struct udp_header, checksum);
     } else {
         udp->checksum = 0;
-        uint16_t checksum = csum_finish(csum_add(sum, udp, packet.len));
-        udp->checksum = checksum == 0 ? 0xffff : checksum;
+        udp->checksum = csum_finish_udp(csum_add(sum, udp, packet.len));
     }
 }
 
@@ -85,6 +84,9 @@ RUNS_SELDOM enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb,
     const uint32_t most = IPV6_MIN_MTU - sizeof(struct ipv6_header) - sizeof(struct icmp6_header);
     const uint32_t quoted = MIN(nb->len - (uint32_t)IP_OFFSET, most);
     const uint32_t quote_offset = L4_OFFSET_6 + sizeof(struct icmp6_header);
+    /* Of one that was put together only the beginning may be here. */
+    const uint32_t datagram = MAX(nb->len - (uint32_t)L4_OFFSET_6,
+                                  (uint32_t)sizeof(struct udp_header) + udp->payload_len);
     struct ipv6_header *ip = (struct ipv6_header *)(nb->data + quote_offset);
     const struct inet6_packet packet = {.source = udp->from.local_ip6,
                                         .destination = udp->from.ip6,
@@ -97,7 +99,7 @@ RUNS_SELDOM enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb,
     if (!inet_may_send_error(inet))
         return inet_drop(inet, INET_DROP_ICMP_RATE);
     memmove(ip, nb->data + IP_OFFSET, quoted);
-    ip->payload_length = be16((uint16_t)(nb->len - L4_OFFSET_6));
+    ip->payload_length = be16((uint16_t)datagram);
     ip->next_header = IPV6_NEXT_UDP;
     *(struct icmp6_header *)(nb->data + L4_OFFSET_6) =
         (struct icmp6_header){.type = ICMP6_UNREACHABLE, .code = ICMP6_UNREACHABLE_PORT};
@@ -186,6 +188,12 @@ static RUNS_SELDOM enum inet_verdict answer_echo(struct inet *inet, struct netbu
     return INET_REPLY;
 }
 
+/* Can a host have sent it? No other host than we from an address of ours. */
+static bool is_hosts(const struct inet6 *inet6, const struct ipv6_address *source)
+{
+    return ipv6_is_unicast(source) && !inet6_has(inet6, source);
+}
+
 static RUNS_SELDOM enum inet_verdict icmp6_input(struct inet *inet, struct netbuf *nb,
                                                  const struct inet6_packet *packet)
 {
@@ -202,7 +210,7 @@ static RUNS_SELDOM enum inet_verdict icmp6_input(struct inet *inet, struct netbu
         return inet_nd_input(inet, nb, packet);
     if (type != ICMP6_ECHO || icmp->code != 0)
         return inet_drop(inet, INET_DROP_ICMP6_TYPE);
-    if (!ipv6_is_unicast(&packet->source))
+    if (!is_hosts(inet->inet6, &packet->source))
         return inet_drop(inet, INET_DROP_IP6_SOURCE);
     return answer_echo(inet, nb, packet);
 }
@@ -230,12 +238,16 @@ static bool is_destination(struct inet6 *inet6, const struct ipv6_address *a, bo
     return false;
 }
 
-/* Who may have sent it? "::" may only ask whether somebody has an address. */
-static bool is_source(struct inet6 *inet6, const struct inet6_packet *packet)
+/* Who may have sent it? By neighbour discovery "::" asks whether somebody has an address, and who
+ * has one of ours, too, speaks from there. */
+static bool is_source(const struct inet6 *inet6, const struct inet6_packet *packet,
+                      enum inet6_kind kind)
 {
-    if (ipv6_equal(&packet->source, &ipv6_nobody))
-        return packet->next_header == IPV6_NEXT_ICMP;
-    return ipv6_is_unicast(&packet->source) && !inet6_has(inet6, &packet->source);
+    const bool may_be_nd =
+        kind == INET6_WHOLE && packet->next_header == IPV6_NEXT_ICMP &&
+        (ipv6_equal(&packet->source, &ipv6_nobody) || inet6_has(inet6, &packet->source));
+
+    return may_be_nd || is_hosts(inet6, &packet->source);
 }
 
 enum inet_verdict inet6_payload(struct inet *inet, struct netbuf *nb,
@@ -274,7 +286,7 @@ enum inet_verdict inet6_input(struct inet *inet, struct netbuf *nb, struct inet_
     const enum inet6_kind kind = inet6_skip_extensions(inet, nb, &packet);
     if (kind == INET6_NONE)
         return INET_DROPPED;
-    if (!is_source(inet->inet6, &packet))
+    if (!is_source(inet->inet6, &packet, kind))
         return inet_drop(inet, INET_DROP_IP6_SOURCE);
     if (tentative && (kind == INET6_FRAGMENT || packet.next_header != IPV6_NEXT_ICMP))
         return inet_drop(inet, INET_DROP_IP6_DESTINATION);

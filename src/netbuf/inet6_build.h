@@ -15,7 +15,7 @@ struct inet6_packet {
     uint8_t hop_limit;
     uint8_t next_header;
     bool more;               /* of a fragment: others follow behind it */
-    bool put_together;       /* from fragments */
+    bool in_fragments;       /* it came so, or in a fragment that is all of it */
     uint32_t len;            /* of what it carries */
     uint32_t offset;         /* of a fragment, in bytes */
     uint32_t identification; /* of a fragment's datagram, as it lies in the packet */

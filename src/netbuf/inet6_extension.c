@@ -51,6 +51,7 @@ static RUNS_SELDOM enum step step_fragment(struct walk *walk)
     memcpy(&fragment, walk->at, sizeof fragment);
     walk->next_header = fragment.next_header;
     walk->at += sizeof fragment;
+    walk->packet->in_fragments = true;
     walk->packet->identification = fragment.identification;
     walk->packet->more = be16(fragment.offset_more) & IPV6_MORE_FRAGMENTS;
     walk->packet->offset = be16(fragment.offset_more) & IPV6_FRAGMENT_OFFSET;

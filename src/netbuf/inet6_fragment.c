@@ -27,7 +27,6 @@ static RUNS_SELDOM enum inet_verdict small_whole(struct inet *inet, struct netbu
     nb->flags = 0;
     packet->next_header = whole->protocol;
     packet->len = whole->len;
-    packet->put_together = true;
     const enum inet6_kind kind = inet6_skip_extensions(inet, nb, packet);
     if (kind == INET6_FRAGMENT)
         return inet_drop(inet, INET_DROP_IP6_EXTENSION);
@@ -58,8 +57,7 @@ RUNS_SELDOM enum inet_verdict inet6_fragment_input(struct inet *inet, struct net
 {
     struct reassembly_whole whole;
 
-    if (!inet->reassembly || ipv6_is_group(&packet->destination) ||
-        !ipv6_is_unicast(&packet->source))
+    if (!inet->reassembly || ipv6_is_group(&packet->destination))
         return inet_drop(inet, INET_DROP_IP6_FRAGMENT);
     struct reassembly_fragment part = {
         .key = {.identification = packet->identification},

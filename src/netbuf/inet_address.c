@@ -118,13 +118,18 @@ static bool is_quiet(const struct inet_address *address)
     return address->flags & INET_ADDRESS_QUIET;
 }
 
-static void note_first(struct inet *inet)
+/* What inet_input looks at follows the addresses. */
+static void note_addresses(struct inet *inet)
 {
     const struct inet_address *first = &inet->addresses[0];
 
     inet->prefix = first->prefix;
     inet->ip_number = first->state == INET_ADDRESS_USED ? first->prefix.address : INET_NO_IP_NUMBER;
-    inet->broadcast = first->broadcast;
+    inet->no_sources = 0;
+    for (uint32_t i = 0; i < INET_ADDRESSES; i++)
+        if (inet->addresses[i].state == INET_ADDRESS_USED)
+            inet->no_sources |=
+                1ull << inet->own[i] % 64 | 1ull << inet->addresses[i].broadcast % 64;
 }
 
 static void announce(struct inet_address *address, uint64_t due_ns)
@@ -155,14 +160,14 @@ void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix pref
             probe(address, inet->now_ns + random_ns(pause_of(address, PROBE_WAIT_NS)));
         inet->has_packets = true;
     }
-    note_first(inet);
+    note_addresses(inet);
 }
 
 void inet_address_in_state(struct inet *inet, uint32_t index, enum inet_address_state state)
 {
     inet->addresses[index].state = (uint8_t)state;
     inet->addresses[index].left = 0;
-    note_first(inet);
+    note_addresses(inet);
 }
 
 void inet_set_address(struct inet *inet, struct ipv4_prefix prefix)
@@ -237,6 +242,15 @@ uint32_t inet_find_address(struct inet *inet, uint32_t ip)
         if (inet->addresses[i].state == INET_ADDRESS_USED && inet->own[i] == ip)
             return i;
     return INET_ADDRESSES;
+}
+
+RUNS_SELDOM bool inet_no_source(const struct inet *inet, uint32_t ip)
+{
+    for (uint32_t i = 0; i < INET_ADDRESSES; i++)
+        if (inet->addresses[i].state == INET_ADDRESS_USED &&
+            (inet->own[i] == ip || inet->addresses[i].broadcast == ip))
+            return true;
+    return false;
 }
 
 enum inet_verdict inet_address_drop(struct inet *inet, uint32_t destination)
@@ -333,7 +347,7 @@ static void take_into_use(struct inet *inet, struct inet_address *address)
     address->state = INET_ADDRESS_USED;
     address->told = false;
     announce(address, inet->now_ns);
-    note_first(inet);
+    note_addresses(inet);
 }
 
 /* What is due for an address: true if nb is to be sent. */

@@ -93,6 +93,52 @@ TEST(inet_address_answers_go_out_from_the_one_that_was_asked)
     CHECK_EQ(inet.drops[INET_DROP_IP_DESTINATION], 3);
 }
 
+/* A packet of either kind comes from this address to our last one. */
+static void check_source(uint32_t source, const char *word)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        const uint64_t before = inet.drops[INET_DROP_IP_SOURCE];
+        if (kind == 0)
+            make_udp(9);
+        else
+            make_ping(9);
+        ip->source_address = be32(source);
+        ip->destination_address = be32(QUIET_IP);
+        seal();
+        const enum inet_verdict good = kind == 0 ? INET_UDP : INET_REPLY;
+        CHECK_EQ(input(0, 18), *word ? INET_DROPPED : good);
+        CHECK_EQ(inet.drops[INET_DROP_IP_SOURCE], before + (*word != 0));
+    }
+}
+
+TEST(inet_address_of_ours_is_no_source)
+{
+    enum { TAKEN_IP = 0x0a000817 };
+
+    begin();
+    inet_put_address(&inet, 3, (struct ipv4_prefix){OTHER_IP, 24}, 0);
+    inet_put_address(&inet, 4, (struct ipv4_prefix){TAKEN_IP, 24}, INET_ADDRESS_PROBE);
+    inet_put_address(&inet, 7, (struct ipv4_prefix){QUIET_IP, 32}, INET_ADDRESS_QUIET);
+    check_source(OUR_IP, "ours");
+    check_source(OTHER_IP, "ours");
+    check_source(QUIET_IP, "ours");
+    check_source(OUR_IP | 0xff, "a network's broadcast");
+    check_source(OTHER_IP | 0xff, "a network's broadcast");
+    for (uint32_t i = 1; i < 4; i++) { /* the same last bits, but others' */
+        check_source(OUR_IP ^ i << 6, "");
+        check_source(OTHER_IP ^ i << 6, "");
+        check_source(QUIET_IP ^ i << 6, "");
+    }
+    check_source(QUIET_IP | 0xff, ""); /* of a network of one */
+    check_source(TAKEN_IP, "");        /* the host that has it, while we look whether one has */
+    inet_put_address(&inet, 3, INET_NO_ADDRESS, 0);
+    check_source(OTHER_IP, "");
+    check_source(OTHER_IP | 0xff, "");
+    uint8_t mac[ETH_MAC_BYTES]; /* nor is there a neighbour with one */
+    CHECK_EQ(inet_resolve(&inet, QUIET_IP, 0, now_ns, mac), INET_NO_WAY);
+    CHECK_EQ(inet_resolve(&inet, OUR_IP | 0xff, 0, now_ns, mac), INET_NO_WAY);
+}
+
 TEST(inet_address_that_is_quiet_is_neither_announced_nor_answered)
 {
     begin();

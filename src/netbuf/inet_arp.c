@@ -127,8 +127,10 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
     const uint32_t target = inet_find_address(inet, tpa);
     const bool about_us =
         target < INET_ADDRESSES && !(inet->addresses[target].flags & INET_ADDRESS_QUIET);
+    /* Of ours it can be one that others have, too: any other was a conflict. */
+    const bool shared = inet_find_address(inet, spa) < INET_ADDRESSES;
     const bool sender_can_be = inet_mac_plausible(inet, eth_mac_number(arp.sha)) &&
-                               (probe || inet_ip_plausible(inet, spa));
+                               (probe || shared || inet_ip_plausible(inet, spa));
     if (sender_can_be && !probe)
         arp_learn(inet, spa, arp.sha, about_us);
     if (!about_us)

@@ -25,6 +25,15 @@ static inline uint32_t inet_read_length(const void *field)
     return len;
 }
 
+/* An IPv4 address, likewise: what is tested and what is used are one number, in one register. */
+static inline uint32_t inet_read_address(const void *field)
+{
+    uint32_t address = load_be32(field);
+
+    __asm__("" : "+r"(address));
+    return address;
+}
+
 static inline enum inet_verdict inet_drop(struct inet *inet, enum inet_drop why)
 {
     inet->drops[why]++;
@@ -53,9 +62,15 @@ static inline bool inet_mac_plausible(const struct inet *inet, uint64_t mac_numb
     return !eth_mac_is_group(mac_number) && mac_number != 0 && mac_number != inet->mac_number;
 }
 
+/* Is it an address of ours that is in use, or the broadcast address of its network? Nobody else's
+ * packet comes from there (inet_address.c). */
+bool inet_no_source(const struct inet *inet, uint32_t ip);
+
+/* Can a packet come from this address (RFC 1122, section 3.2.1.3)? */
 static inline bool inet_ip_plausible(const struct inet *inet, uint32_t ip)
 {
-    return ipv4_is_unicast(ip) && ip != inet->own[0] && ip != inet->broadcast;
+    return ipv4_is_unicast(ip) &&
+           (likely(!(inet->no_sources >> ip % 64 & 1)) || !inet_no_source(inet, ip));
 }
 
 static inline void inet_eth_build(const struct inet *inet, struct eth_header *eth,

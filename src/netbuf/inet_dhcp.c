@@ -98,7 +98,9 @@ RUNS_SELDOM bool inet_dhcp_takes(struct inet *inet, const struct netbuf *nb)
     const uint32_t len = be16(udp.length);
     if (be16(udp.destination_port) != DHCP_CLIENT_PORT)
         return false;
-    if (len < sizeof udp || len > datagram.len) {
+    if (!inet_ip_plausible(inet, datagram.source)) {
+        inet_drop(inet, INET_DROP_IP_SOURCE);
+    } else if (len < sizeof udp || len > datagram.len) {
         inet_drop(inet, INET_DROP_UDP_LENGTH);
     } else if (!inet_udp_whole(nb, (uint32_t)(datagram.udp - nb->data), datagram.source,
                                datagram.destination, len)) {
@@ -148,8 +150,7 @@ static RUNS_SELDOM void dhcp_build(struct inet *inet, struct netbuf *nb,
         (struct udp_header){be16(DHCP_CLIENT_PORT), be16(DHCP_SERVER_PORT), be16((uint16_t)len), 0};
     uint64_t sum =
         csum_pseudo(message->source, message->destination, IPV4_PROTOCOL_UDP, (uint16_t)len);
-    const uint16_t checksum = csum_finish(csum_add(sum, udp, len));
-    udp->checksum = checksum == 0 ? 0xffff : checksum;
+    udp->checksum = csum_finish_udp(csum_add(sum, udp, len));
     nb->len = DHCP_FRAME_BYTES;
     nb->flags = 0;
 }

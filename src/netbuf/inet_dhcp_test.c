@@ -163,6 +163,13 @@ TEST(inet_dhcp_counts_what_it_cannot_use)
     udp->length = be16(2000);
     udp->checksum = 0;
     CHECK_EQ(taken(), INET_DROP_UDP_LENGTH);
+    for (uint32_t i = 0; i < 4; i++) { /* from nobody, a group, loopback, all */
+        static const uint32_t bad[] = {0, 0xe0000001, 0x7f000001, IPV4_BROADCAST};
+        ip->source_address = be32(bad[i]);
+        seal();
+        CHECK_EQ(taken(), INET_DROP_IP_SOURCE);
+    }
+    ip->source_address = be32(SERVER_IP);
     seal();
     CHECK_EQ(taken(), INET_DROP_DHCP);
     init(); /* no client at all */

@@ -4,17 +4,19 @@
  * protocol or a port that nobody here serves, so that a client knows at once and needn't wait.
  *
  * None is sent about a packet to many hosts, from an address that is no host's, about an ICMP
- * message or about a fragment: inet_input has dropped all these before. A sender's address may be
- * made up, so what is sent is bounded: INET_ERRORS_AT_ONCE, and as many more as the time allows.
+ * message or about a fragment: inet_input has dropped all these before. A datagram that was put
+ * together counts as one packet, and its header says so. A sender's address may be made up, so what
+ * is sent is bounded: INET_ERRORS_AT_ONCE, and as many more as the time allows.
  */
 #include "boot/boot.h"
 #include "netbuf/checksum.h"
 #include "netbuf/icmp.h"
 #include "netbuf/inet6_build.h"
 #include "netbuf/inet_build.h"
+#include "netbuf/udp.h"
 
 enum {
-    QUOTED_MAX = sizeof(struct ipv4_header) + 8, /* of the packet that the error is about */
+    ERROR_BYTES = 576, /* of an error with what it quotes at most (RFC 1812, section 4.3.2.3) */
     ERROR_OFFSET = L4_OFFSET + sizeof(struct icmp_header),
 };
 
@@ -37,11 +39,11 @@ RUNS_SELDOM enum inet_verdict inet_unreachable(struct inet *inet, struct netbuf 
     struct eth_header *eth = (struct eth_header *)nb->data;
     struct ipv4_header *ip = (struct ipv4_header *)(nb->data + IP_OFFSET);
     struct icmp_header *icmp = (struct icmp_header *)(nb->data + L4_OFFSET);
-    const uint32_t quoted = MIN(inet_read_length(&ip->total_length), (uint32_t)QUOTED_MAX);
-    const bool fragment =
-        ip->flags_fragment_offset & be16(IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET);
+    const uint32_t most = MIN((uint32_t)ERROR_BYTES, (uint32_t)inet->mtu_bytes) -
+                          (uint32_t)(sizeof *ip + sizeof *icmp);
+    const uint32_t quoted = MIN(inet_read_length(&ip->total_length), most);
 
-    if (fragment || quoted > nb->len - (uint32_t)IP_OFFSET ||
+    if (quoted > nb->len - (uint32_t)IP_OFFSET ||
         netbuf_headroom(nb) + ERROR_OFFSET + quoted > nb->buf_bytes)
         return inet_drop(inet, why);
     if (!inet_may_send_error(inet))
@@ -59,9 +61,25 @@ RUNS_SELDOM enum inet_verdict inet_unreachable(struct inet *inet, struct netbuf 
     return INET_REPLY;
 }
 
+/* Puts the beginning of a datagram that lies apart where it would be if it had come in one packet,
+ * as much as any error quotes. */
+static RUNS_SELDOM void bring_beginning(struct netbuf *nb, const struct inet_udp *udp)
+{
+    const uint32_t offset = inet_udp_headroom(&udp->from) - (uint32_t)sizeof(struct udp_header);
+    const uint32_t before = netbuf_headroom(nb) + offset;
+    const uint32_t room = nb->buf_bytes > before ? nb->buf_bytes - before : 0;
+    const uint32_t len = MIN(MIN(room, (uint32_t)IPV6_MIN_MTU),
+                             (uint32_t)sizeof(struct udp_header) + udp->payload_len);
+
+    memcpy(nb->data + offset, udp->payload - sizeof(struct udp_header), len);
+    nb->len = (uint16_t)(offset + len);
+}
+
 RUNS_SELDOM enum inet_verdict inet_refuse(struct inet *inet, struct netbuf *nb,
                                           const struct inet_udp *udp)
 {
+    if (udp->payload != nb->data + inet_udp_headroom(&udp->from))
+        bring_beginning(nb, udp);
     if (udp->from.family == INET_IPV4)
         return inet_unreachable(inet, nb, udp->from.local, udp->from.ip, ICMP_UNREACHABLE_PORT,
                                 INET_DROP_UDP_REFUSED);

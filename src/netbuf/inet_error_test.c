@@ -4,12 +4,12 @@
 #include "boot/boot.h"
 #include "netbuf/inet_test.h"
 
-enum { ROOM = 100, QUOTED = 14 + 20 + 8 };
+enum { ROOM = 100, QUOTED = 14 + 20 + 8, QUOTED_MAX = 576 - 28 };
 
 /* `packet` is an error about the packet that was in raw. */
 static void check_error(uint8_t code, uint32_t quoted)
 {
-    static uint8_t before[QUOTED];
+    static uint8_t before[14 + QUOTED_MAX];
 
     memcpy(before, raw, sizeof before);
     CHECK_EQ(packet.len, MAX(QUOTED + quoted, 60u));
@@ -33,8 +33,13 @@ TEST(inet_error_tells_that_a_port_is_closed)
         make_udp(len);
         CHECK_EQ(input(0, ROOM), INET_UDP);
         CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_REPLY);
-        check_error(3, 28);
+        check_error(3, MIN(28 + len, (uint32_t)QUOTED_MAX));
     }
+    inet.mtu_bytes = 300;
+    make_udp(272);
+    CHECK_EQ(input(0, ROOM), INET_UDP);
+    CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_REPLY);
+    check_error(3, 300 - 28);
 }
 
 TEST(inet_error_tells_that_a_protocol_is_not_spoken)
@@ -48,7 +53,7 @@ TEST(inet_error_tells_that_a_protocol_is_not_spoken)
         ip->header_checksum = csum_finish(csum_add_20(0, ip));
         CHECK_EQ(input(0, ROOM), INET_REPLY);
         CHECK_EQ(inet.errors, 1);
-        check_error(2, MIN(len, 28u));
+        check_error(2, len);
     }
 }
 
@@ -72,12 +77,11 @@ TEST(inet_error_answers_no_error_no_fragment_and_no_group)
     make_udp(40);
     eth_mac_copy(eth->destination, everybody);
     CHECK_EQ(input(0, ROOM), INET_DROPPED);
-    make_udp(40); /* put together: its header is that of a fragment */
-    CHECK_EQ(input(0, ROOM), INET_UDP);
-    packet.data[21] = 1;
+    CHECK_EQ(inet.errors, 0);
+    make_udp(40); /* and where there is no room for one */
+    CHECK_EQ(input(0, 20), INET_UDP);
     CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_DROPPED);
     CHECK_EQ(inet.drops[INET_DROP_UDP_REFUSED], 1);
-    CHECK_EQ(inet.errors, 0);
 }
 
 TEST(inet_error_rate_is_bounded)

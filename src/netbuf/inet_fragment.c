@@ -148,6 +148,16 @@ RUNS_SELDOM enum inet_verdict inet_udp_large(struct inet *inet, struct netbuf *n
     return INET_UDP_LARGE;
 }
 
+/* Makes the last fragment's header that of the whole, as it would have come in one packet: an ICMP
+ * error quotes it. */
+static RUNS_SELDOM void write_whole_header(struct ipv4_header *ip, uint32_t len)
+{
+    ip->total_length = be16((uint16_t)(sizeof *ip + len));
+    ip->flags_fragment_offset = 0;
+    ip->header_checksum = 0;
+    ip->header_checksum = csum_finish(csum_add_20(0, ip));
+}
+
 /* A datagram that is complete: in nb, where it fits. */
 static RUNS_SELDOM enum inet_verdict ipv4_whole(struct inet *inet, struct netbuf *nb,
                                                 const struct reassembly_whole *whole,
@@ -160,6 +170,7 @@ static RUNS_SELDOM enum inet_verdict ipv4_whole(struct inet *inet, struct netbuf
     const bool is_udp = whole->protocol == IPV4_PROTOCOL_UDP;
     const uint32_t source = udp->from.ip, local = udp->from.local;
 
+    write_whole_header((struct ipv4_header *)(nb->data + IP_OFFSET), whole->len);
     if (!fits && !is_udp)
         return drop_whole(inet, whole, INET_DROP_ICMP_LARGE);
     if (is_udp) {

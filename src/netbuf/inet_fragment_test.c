@@ -127,6 +127,62 @@ TEST(inet_answers_a_ping_in_fragments_that_fits_a_packet)
     CHECK(all_slots_are_free());
 }
 
+/* RFC 1122, section 3.2.2: the error quotes the datagram, as it would have come in one packet. */
+static void check_refused(uint32_t len)
+{
+    const uint32_t quoted = MIN(20 + len, 576u - 28);
+
+    CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_REPLY);
+    CHECK_EQ(packet.len, MAX(42 + quoted, 60u));
+    memcpy(raw, packet.data, packet.len);
+    CHECK(be32(ip->destination_address) == PEER_IP && be32(ip->source_address) == OUR_IP);
+    CHECK(be16(ip->total_length) == 28 + quoted && csum_fold(csum_add_20(0, ip)) == 0xffff);
+    CHECK(icmp->type == ICMP_UNREACHABLE && icmp->code == ICMP_UNREACHABLE_PORT);
+    CHECK_EQ(csum_fold(csum_add(0, icmp, 8 + quoted)), 0xffff);
+    const struct ipv4_header *quote = (const struct ipv4_header *)(raw + 42);
+    CHECK(be16(quote->total_length) == 20 + len && quote->flags_fragment_offset == 0);
+    CHECK(be16(quote->identification) == 0x1234 && csum_fold(csum_add_20(0, quote)) == 0xffff);
+    CHECK(be32(quote->source_address) == PEER_IP && be32(quote->destination_address) == OUR_IP);
+    CHECK_EQ(memcmp(quote + 1, large, quoted - 20), 0);
+}
+
+TEST(inet_error_tells_of_a_datagram_that_was_put_together)
+{
+    static const uint32_t sizes[] = {100, 519, 520, 521, 1472, 1473, 3000, LARGEST};
+
+    for (uint32_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        const uint32_t len = sizes[i] + 8;
+        init_with_slots();
+        make_large(sizes[i]);
+        const enum inet_verdict verdict =
+            arrive_all(large, len, MIN(len / 16 * 8, 512u), IPV4_PROTOCOL_UDP, 1500);
+        CHECK_EQ(verdict, sizes[i] <= 1472 ? INET_UDP : INET_UDP_LARGE);
+        check_refused(len);
+        CHECK_EQ(inet.errors, 1);
+        if (verdict == INET_UDP_LARGE)
+            inet_release(&inet, &got);
+        CHECK(all_slots_are_free());
+    }
+}
+
+TEST(inet_error_about_large_datagrams_is_bounded_with_the_others)
+{
+    init_with_slots();
+    make_large(3000);
+    CHECK_EQ(arrive_all(large, 3008, 1480, IPV4_PROTOCOL_UDP, 20), INET_UDP_LARGE);
+    CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_DROPPED); /* no room in this buffer */
+    CHECK_EQ(inet.drops[INET_DROP_UDP_REFUSED], 1);
+    inet_release(&inet, &got);
+    for (uint32_t i = 0; i < 1000; i++) {
+        CHECK_EQ(arrive_all(large, 3008, 1400, IPV4_PROTOCOL_UDP, 600), INET_UDP_LARGE);
+        inet_refuse(&inet, &packet, &got);
+        inet_release(&inet, &got);
+    }
+    CHECK(inet.errors >= INET_ERRORS_AT_ONCE && inet.errors < 500);
+    CHECK_EQ(inet.drops[INET_DROP_ICMP_RATE], 1000 - inet.errors);
+    CHECK(all_slots_are_free());
+}
+
 TEST(inet_drops_large_datagrams_that_are_broken)
 {
     struct udp_header *header = (struct udp_header *)large;

@@ -248,12 +248,14 @@ RUNS_SELDOM enum inet_verdict inet_nd_input(struct inet *inet, struct netbuf *nb
 
     if (packet->hop_limit != ND_HOP_LIMIT)
         return inet_drop(inet, INET_DROP_ND_HOPS);
-    if (packet->len > sizeof m.bytes || packet->put_together) /* RFC 6980 */
+    if (packet->len > sizeof m.bytes || packet->in_fragments) /* RFC 6980 */
         return inet_drop(inet, INET_DROP_ND_FORMAT);
     memcpy(m.bytes, nb->data + L4_OFFSET_6, packet->len);
     m.len = packet->len;
     if (m.icmp.code != 0)
         return inet_drop(inet, INET_DROP_ND_FORMAT);
+    if (inet6_has(inet->inet6, &packet->source))
+        return inet_drop(inet, INET_DROP_ND_CONFLICT);
     if (m.icmp.type == ICMP6_NEIGHBOUR_SOLICITATION)
         return solicitation_input(inet, nb, &m, packet);
     if (m.icmp.type == ICMP6_NEIGHBOUR_ADVERTISEMENT)

@@ -86,6 +86,11 @@ TEST(inet_nd_solicitations_that_can_not_be)
     CHECK_BROKEN6(make_probe(&ours), ip6->destination_address = ipv6_all_nodes, "nd_format");
     CHECK_BROKEN6(make_probe(&ours), append_option(ND_OPTION_SOURCE_MAC, 1), "nd_format");
     CHECK_BROKEN6(make_probe(&ours), append_option(14, 1), ""); /* a nonce (RFC 7527) */
+    CHECK_BROKEN6(SOLICITATION, ip6->source_address = ours, "nd_conflict");
+    static const uint8_t all_of_it[8] = {0, 0, 0, 0, 1, 2, 3, 4};
+    SOLICITATION; /* in a fragment, though it is the only one */
+    insert(IPV6_NEXT_FRAGMENT, all_of_it, sizeof all_of_it);
+    CHECK_DROP6("nd_format");
     SOLICITATION;
     nd->checksum++;
     CHECK_DROP6("icmp6_checksum");
@@ -102,6 +107,7 @@ TEST(inet_nd_hears_advertisements)
 {
     CHECK_BROKEN6(ADVERTISEMENT(&other), (void)0, "nd_advert");
     CHECK_BROKEN6(ADVERTISEMENT(&ours), (void)0, "nd_conflict");
+    CHECK_BROKEN6(ADVERTISEMENT(&ours), ip6->source_address = ours, "nd_conflict");
     CHECK(inet6_has(&inet6, &ours)); /* it stays ours (RFC 4862, section 5.4.4) */
     CHECK_BROKEN6(ADVERTISEMENT(&other), ip6->hop_limit = 64, "nd_hops");
     CHECK_BROKEN6(ADVERTISEMENT(&other), raw_len--, "nd_format");

@@ -182,13 +182,17 @@ TEST(inet_ip_drops)
 
 TEST(inet_ip_source_drops)
 {
-    static const uint32_t bad[] = {0,          0x00000001, 0x7f000001, 0xe0000001,
-                                   0xf0000001, 0xffffffff, 0x0a0002ff, OUR_IP};
+    static const uint32_t bad[] = {0,          0x00000001, 0x00ffffff, 0x7f000001,
+                                   0x7fffffff, 0xe0000001, 0xefffffff, 0xf0000001,
+                                   0xffffffff, 0x0a0002ff, OUR_IP};
+    static const uint32_t good[] = {0x01000000, 0x7effffff, 0x80000001, 0xa9fe0001, 0xdfffffff};
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         CHECK_BROKEN(make_udp(9), ip->source_address = be32(bad[i]), "ip_source");
         CHECK_BROKEN(make_ping(9), ip->source_address = be32(bad[i]), "ip_source");
     }
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        CHECK_BROKEN(make_udp(9), ip->source_address = be32(good[i]), "");
 }
 
 TEST(inet_ip_checksum_drops)

@@ -33,15 +33,6 @@ static void write_mac(uint8_t *to, uint64_t mac)
     store_be32(to + 2, (uint32_t)mac);
 }
 
-/* In UDP 0 means "no checksum", so a sum of 0 is sent as 0xffff, which is 0 in ones' complement,
- * too. */
-static inline uint16_t udp_checksum(uint64_t sum)
-{
-    uint16_t checksum = csum_finish(sum);
-
-    return checksum ? checksum : 0xffff;
-}
-
 /* The headers' fields that follow from the size and the flow. Returns UDP's sum but for the number
  * and the time. */
 static inline uint64_t write_flow(const struct traffic *t, struct packet *p, uint32_t bytes)
@@ -90,7 +81,7 @@ static uint64_t write_packet(const struct traffic *t, struct packet *p)
     p->stamp.magic = t->magic;
     uint64_t sum = write_flow(t, p, traffic_next_bytes(t, 0));
     if (t->csum == TRAFFIC_CSUM_SW)
-        p->udp.checksum = udp_checksum(sum);
+        p->udp.checksum = csum_finish_udp(sum);
     return sum;
 }
 
@@ -153,7 +144,7 @@ static inline void write_stamp(struct traffic *t, struct packet *p, uint64_t sum
         sum = csum_carry(sum, time);
     }
     if (t->csum == TRAFFIC_CSUM_SW)
-        p->udp.checksum = udp_checksum(sum);
+        p->udp.checksum = csum_finish_udp(sum);
 }
 
 void traffic_fill(struct traffic *t, struct netbuf **bufs, uint32_t n)
@@ -173,6 +164,6 @@ void traffic_fill(struct traffic *t, struct netbuf **bufs, uint32_t n)
         if (t->numbered)
             write_stamp(t, p, sum);
         else if (t->varies && t->csum == TRAFFIC_CSUM_SW)
-            p->udp.checksum = udp_checksum(sum);
+            p->udp.checksum = csum_finish_udp(sum);
     }
 }

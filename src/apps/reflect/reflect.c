@@ -10,6 +10,25 @@ static bool drop_datagram(struct reflect *reflect, enum reflect_drop why)
     return false;
 }
 
+/* For a port that isn't ours: makes the packet an ICMP error; false if there is to be none. */
+static bool refuse_datagram(struct reflect *reflect, struct netbuf *packet,
+                            const struct inet_udp *udp)
+{
+    drop_datagram(reflect, REFLECT_DROP_PORT);
+    return inet_refuse(&reflect->inet, packet, udp) == INET_REPLY;
+}
+
+/* The datagram lies apart, and one packet can't take it back. */
+static bool take_large(struct reflect *reflect, struct netbuf *packet, const struct inet_udp *udp)
+{
+    const bool answers = udp->from.local_port != reflect->port
+                             ? refuse_datagram(reflect, packet, udp)
+                             : drop_datagram(reflect, REFLECT_DROP_LARGE);
+
+    inet_release(&reflect->inet, udp);
+    return answers;
+}
+
 /* Makes a packet the answer to itself; false if it wants none. */
 static bool make_answer(struct reflect *reflect, struct netbuf *packet)
 {
@@ -20,16 +39,13 @@ static bool make_answer(struct reflect *reflect, struct netbuf *packet)
         return false;
     case INET_REPLY: /* ARP and ping: inet has made the answer */
         return true;
-    case INET_UDP_LARGE: /* put together from fragments: one packet can't take it back */
-        inet_release(&reflect->inet, &udp);
-        return drop_datagram(reflect, REFLECT_DROP_LARGE);
+    case INET_UDP_LARGE: /* put together from fragments */
+        return take_large(reflect, packet, &udp);
     case INET_UDP:
         break;
     }
-    if (udp.from.local_port != reflect->port) {
-        drop_datagram(reflect, REFLECT_DROP_PORT);
-        return inet_refuse(&reflect->inet, packet, &udp) == INET_REPLY; /* an ICMP error */
-    }
+    if (udp.from.local_port != reflect->port)
+        return refuse_datagram(reflect, packet, &udp);
     if (udp.from.port == reflect->port)
         return drop_datagram(reflect, REFLECT_DROP_LOOP);
     /* The payload stays where it is, behind the headers. */

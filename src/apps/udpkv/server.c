@@ -213,16 +213,6 @@ static inline struct word first_key(const struct line *line)
     return likely(line->word_count > 1) ? line->words[1 + gat] : (struct word){line->bytes, 0};
 }
 
-/* Stage 1 of a request that was put together from fragments: text_run will read its first line. */
-static RUNS_SELDOM void read_large(struct server *server, struct server_pending *pending)
-{
-    pending->line.taken = 0;
-    if (is_request(server, &pending->udp))
-        return;
-    inet_release(&server->inet, &pending->udp);
-    pending->verdict = INET_DROPPED;
-}
-
 /* What becomes of a packet with a datagram that is no request: if it is for another port than ours
  * its sender is told. */
 static RUNS_SELDOM enum inet_verdict refuse(struct server *server, struct netbuf *nb,
@@ -230,6 +220,17 @@ static RUNS_SELDOM enum inet_verdict refuse(struct server *server, struct netbuf
 {
     return udp->from.local_port != server->conf.port ? inet_refuse(&server->inet, nb, udp)
                                                      : INET_DROPPED;
+}
+
+/* Stage 1 of a request that was put together from fragments: text_run will read its first line. */
+static RUNS_SELDOM void read_large(struct server *server, struct netbuf *nb,
+                                   struct server_pending *pending)
+{
+    pending->line.taken = 0;
+    if (is_request(server, &pending->udp))
+        return;
+    pending->verdict = refuse(server, nb, &pending->udp);
+    inet_release(&server->inet, &pending->udp);
 }
 
 /* Stage 1: reads headers and the first line. Then the bucket of the first key is prefetched. */
@@ -244,7 +245,7 @@ static void read_packet(struct server *server, struct netbuf *nb, struct server_
         pending->verdict = refuse(server, nb, udp);
     if (unlikely(pending->verdict != INET_UDP)) {
         if (pending->verdict == INET_UDP_LARGE)
-            read_large(server, pending);
+            read_large(server, nb, pending);
         return;
     }
     const uint8_t *text = udp->payload + SERVER_HEADER_BYTES;

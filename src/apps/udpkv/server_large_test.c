@@ -277,6 +277,24 @@ TEST(server_runs_many_commands_of_a_large_request)
     check_all_is_back();
 }
 
+TEST(server_tells_who_sends_much_to_a_closed_port)
+{
+    start_large();
+    server.conf.port++;
+    for (uint32_t i = 0; i < 2 * SLOTS; i++) {
+        add_set(1, 1, 3000);
+        CHECK_EQ(run(OUT_MAX), 1);
+        const struct ipv4_header *ip =
+            (const struct ipv4_header *)(out[0]->data + sizeof(struct eth_header));
+        CHECK_EQ(ip->protocol, IPV4_PROTOCOL_ICMP);
+        netbuf_free(out[0]);
+    }
+    CHECK_EQ(server.drops[SERVER_DROP_PORT], 2 * SLOTS);
+    CHECK_EQ(server.inet.errors, 2 * SLOTS);
+    server.conf.port--;
+    check_all_is_back();
+}
+
 TEST(server_gives_back_large_requests_that_it_drops)
 {
     start_large();

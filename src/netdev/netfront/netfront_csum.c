@@ -123,10 +123,9 @@ bool netfront_csum_finish(struct netbuf *packet)
         return false;
     if (at + 2 > packet->len)
         return false;
-    uint16_t sum = csum_finish(
+    /* UDP's form is right for others, too. */
+    const uint16_t sum = csum_finish_udp(
         csum_add(0, packet->data + packet->csum_start, packet->len - (size_t)packet->csum_start));
-    if (sum == 0)
-        sum = 0xffff; /* the same number; to UDP 0 means that there is no sum (RFC 768) */
     memcpy(packet->data + at, &sum, 2);
     packet->flags &= (uint16_t)~NETBUF_CSUM_PARTIAL;
     return true;
