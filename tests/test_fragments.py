@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Requests in IP fragments: made by a host's own stack, by hand, and by one that never completes any."""
+"""Requests in IP fragments: made by a host's own stack, and by hand."""
 
 import contextlib
 import itertools
@@ -245,27 +245,3 @@ def test_what_never_completes_is_given_up_and_counted(wire):
     while wire.counted(before, "fragments_late") == 0:
         assert time.monotonic() < deadline
         select.select([], [], [], 0.2)
-
-
-# --- floods ---------------------------------------------------------------------------------------
-
-
-def test_a_flood_of_first_fragments_leaves_others_alone(wire):
-    """From made-up sources, each of another datagram; whole requests are answered meanwhile."""
-    before = wire.counters()
-    count, seed = 100_000, random.Random(1)
-    frame = bytearray(bytes(wire.fragments(set_of(3000))[0]))
-    for i in range(count):
-        frame[18:20] = (i & 0xFFFF).to_bytes(2, "big")
-        frame[26:30] = bytes((10, 0, 2, seed.randrange(16, 250)))
-        frame[24:26] = b"\0\0"
-        words = sum(int.from_bytes(frame[at : at + 2], "big") for at in range(14, 34, 2))
-        frame[24:26] = (0xFFFF - words % 0xFFFF).to_bytes(2, "big")
-        wire.send(frame)
-        if i % 1000 == 999:
-            assert wire.ask(b"get none\r\n") == b"END\r\n"
-    assert wire.ask(set_of(3000)) == b"STORED\r\n"
-    counted = wire.counters()
-    given_up = sum(int(counted[name]) - int(before[name])
-                   for name in ("fragments_late", "fragments_crowded", "fragments_share"))
-    assert count - SLOTS <= given_up <= count

@@ -53,11 +53,11 @@ class Host:
         self.run(f"ip address add {HOST}/64 dev ring0 nodad")
 
     @contextlib.contextmanager
-    def app(self, plat, keys, app="udpkv"):
+    def app(self, plat, keys, app="udpkv", accel="tcg"):
         if plat == "linux":
             command = [str(image(app, "linux")), "mem=32M", "tap=ring0", f"tap.mac={GUEST_MAC}", *keys.split()]
         else:
-            command = qemu_command(image(app), keys, netdev=TAP)
+            command = qemu_command(image(app), keys, accel=accel, netdev=TAP)
         with Vm([*self.namespace.enter, *command]) as vm:
             vm.plat = plat
             vm.expect(f"^{app}: serves ")
@@ -371,17 +371,6 @@ def test_broken_is_dropped(guest, what):
     guest.send(*BROKEN[what])
     _, before = guest.ask()
     assert before == []
-
-
-def test_a_flood_of_solicitations_from_made_up_sources_hurts_nobody(guest):
-    frames = [bytes(nd(SOLICITED, f"fe80::{i:x}:1") / ns()) for i in range(1, 65)]
-    for i in range(5000):
-        guest.send(frames[i % 64])
-    while guest.link.recv(0.2):
-        pass
-    assert guest.ask()[1] == []
-    guest.send(nd(SOLICITED) / ns())
-    assert Ether(guest.link.recv())[IPv6].dst == PEER
 
 
 def test_it_ends_with_every_drop_counted_and_every_pool_whole(guest):
