@@ -106,7 +106,7 @@ def test_an_address_alone_answers_whom_it_is_told_to(tmp_path):
         host.serves(src=HOST_IP)
         host.serves(src=FAR_IP)  # by a router, whose MAC address asked
         assert host.vm.end() == 0
-        assert "answers nobody" not in host.vm.console()
+        assert "answers nobody by IPv4" not in host.vm.console()
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,34 @@ def test_an_address_alone_answers_whom_it_is_told_to(tmp_path):
         ("net.vip=224.0.0.1", r"224\.0\.0\.1/32 can't be a host's address; "),
         (" ".join(f"net.vip=10.0.9.{i}" for i in range(8)), "expected at most 8 addresses, of net.ip and net.vip"),
         ("net.vlan=4095", "net.vlan=4095"),
+        ("net.ip=10.0.2.15", r"net\.ip=10\.0\.2\.15 can't be used: expected an address and prefix length such as "),
+        ("net.ip6=fd00::2", "net.ip6=fd00::2 can't be used: expected an address and prefix length such as "),
+        ("net.ip6=fd00::2/64 net.ip6=fd00::2/48", "the address fd00::2 is given twice; give it once."),
+        ("net.ip6=fe80::5054:ff:fe12:3456/64", "the address fe80::5054:ff:fe12:3456 is given twice; "),  # our link-local
     ],
 )
 def test_addresses_that_can_not_be_are_told(keys, sentence):
     with Vm(qemu_command(image("udpkv"), keys, machine="microvm", netdev="user,id=n0")) as vm:
         vm.expect(sentence)
         assert vm.exit_code() == 64
+
+
+@pytest.mark.parametrize(
+    "keys, families",
+    [
+        ("udpkv.allow=fd00::/64", "4"),
+        ("udpkv.allow=fd00::/64 net.ip6=off", "4"),
+        ("udpkv.allow=10.0.0.0/8 net.ip6=fd00::2/64", "6"),
+        ("udpkv.allow=10.0.0.0/8 net.ip6=off", ""),
+        ("udpkv.allow=10.0.0.0/8 udpkv.allow=fd00::/64", ""),
+    ],
+)
+def test_a_family_that_nobody_may_use_is_told(tmp_path, keys, families):
+    with udpkv(tmp_path, keys) as host:
+        host.vm.expect("^udpkv: serves")
+        assert host.vm.end() == 0
+        said = re.findall(r"answers nobody by IPv(\d), as no udpkv\.allow is a network of IPv(\d); ", host.vm.console())
+        assert said == [(family, family) for family in families]
 
 
 def test_a_conflict_is_told_once_and_the_address_defended(tmp_path):

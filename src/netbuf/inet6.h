@@ -80,8 +80,9 @@ struct inet6 {
 
 /*
  * Gives *inet IPv6 with the addresses that net.ip6 tells; *inet6 is the device's. Leaves it without
- * if net.ip6=off, or, with a line on the console, if the MTU is less than IPV6_MIN_MTU. An app that
- * calls this has the key.
+ * if net.ip6=off, or, with a line on the console, if the MTU is less than IPV6_MIN_MTU. Ends the
+ * image, as boot_misconfigured does, if an address is given twice. An app that calls this has the
+ * key.
  */
 void inet6_init(struct inet6 *inet6, struct inet *inet, uint32_t mtu_bytes);
 

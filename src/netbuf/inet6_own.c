@@ -157,6 +157,7 @@ static uint64_t interface_id_of(const uint8_t *mac)
 RUNS_SELDOM void inet6_init(struct inet6 *inet6, struct inet *inet, uint32_t mtu_bytes)
 {
     struct ipv6_prefix link_local = {{.bytes = {0xfe, 0x80}}, 64};
+    char text[IPV6_TEXT_BYTES];
 
     inet->inet6 = NULL;
     if (conf.off)
@@ -173,8 +174,12 @@ RUNS_SELDOM void inet6_init(struct inet6 *inet6, struct inet *inet, uint32_t mtu
     inet6->interface_id = interface_id_of(inet->mac);
     memcpy(link_local.address.bytes + 8, &inet6->interface_id, sizeof inet6->interface_id);
     add_own(&inet6->own[0], &link_local, NEVER_NS, NEVER_NS);
-    for (uint32_t i = 0; i < conf.count; i++)
+    for (uint32_t i = 0; i < conf.count; i++) {
+        if (inet6_find(inet6, &conf.prefixes[i].address))
+            boot_misconfigured("the address %s is given twice; give it once.",
+                               ipv6_format(text, &conf.prefixes[i].address));
         add_own(&inet6->own[1 + i], &conf.prefixes[i], NEVER_NS, NEVER_NS);
+    }
     inet->inet6 = inet6;
 }
 

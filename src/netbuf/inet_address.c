@@ -41,7 +41,7 @@ static struct given_address given[INET_ADDRESSES - 1];
 static uint32_t given_count, ip_values;
 static bool probe_first;
 
-static const char *add_given(struct ipv4_prefix prefix, uint8_t flags)
+static RUNS_SELDOM const char *add_given(struct ipv4_prefix prefix, uint8_t flags)
 {
     if (given_count == ARRAY_LEN(given))
         return "at most 8 addresses, of net.ip and net.vip together";
@@ -50,7 +50,7 @@ static const char *add_given(struct ipv4_prefix prefix, uint8_t flags)
 }
 
 /* The first value is another one for who asks a DHCP server. */
-static bool parse_dhcp(const char *text)
+static RUNS_SELDOM bool parse_dhcp(const char *text)
 {
     if (strcmp(text, "dhcp") != 0 || ip_values != 1)
         return false;
@@ -62,7 +62,7 @@ static bool parse_dhcp(const char *text)
 
 /* Called with the default first, which the first value replaces. What is static here isn't made on
  * the stack, with SSE, which an emulated ring 0 doesn't have: with ring=0 keys are read in it. */
-static const char *parse_ip(const struct boot_key *key, const char *text)
+static RUNS_SELDOM const char *parse_ip(const struct boot_key *key, const char *text)
 {
     static struct ipv4_prefix prefix;
     static const struct boot_key one = {.dst = &prefix};
@@ -78,7 +78,7 @@ static const char *parse_ip(const struct boot_key *key, const char *text)
     return NULL;
 }
 
-static const char *parse_vip(const struct boot_key *key, const char *text)
+static RUNS_SELDOM const char *parse_vip(const struct boot_key *key, const char *text)
 {
     static struct ipv4_prefix prefix = {.len = 32};
     static const struct boot_key one = {.dst = &prefix.address};
@@ -102,13 +102,13 @@ BOOT_KEY("net.probe", boot_parse_bool, &probe_first, "off", "",
 /* The pauses of RFC 5227 are for hosts that nobody waits for. A DHCP server has mostly looked
  * already whether the address is free, and the pause that RFC 2131, section 4.4.1, asks for has no
  * length. */
-static uint64_t pause_of(const struct inet_address *address, uint64_t pause_ns)
+RUNS_SELDOM static uint64_t pause_of(const struct inet_address *address, uint64_t pause_ns)
 {
     return address->flags & INET_ADDRESS_LEASED ? pause_ns / 10 : pause_ns;
 }
 
 /* Up to a moment of so many nanoseconds: hosts that start together don't all speak at once. */
-static uint64_t random_ns(uint64_t max_ns)
+RUNS_SELDOM static uint64_t random_ns(uint64_t max_ns)
 {
     return boot_random() % max_ns;
 }
@@ -119,7 +119,7 @@ static bool is_quiet(const struct inet_address *address)
 }
 
 /* What inet_input looks at follows the addresses. */
-static void note_addresses(struct inet *inet)
+static RUNS_SELDOM void note_addresses(struct inet *inet)
 {
     const struct inet_address *first = &inet->addresses[0];
 
@@ -132,20 +132,21 @@ static void note_addresses(struct inet *inet)
                 1ull << inet->own[i] % 64 | 1ull << inet->addresses[i].broadcast % 64;
 }
 
-static void announce(struct inet_address *address, uint64_t due_ns)
+static RUNS_SELDOM void announce(struct inet_address *address, uint64_t due_ns)
 {
     address->left = is_quiet(address) ? 0 : ANNOUNCE_COUNT;
     address->due_ns = due_ns;
 }
 
-static void probe(struct inet_address *address, uint64_t due_ns)
+static RUNS_SELDOM void probe(struct inet_address *address, uint64_t due_ns)
 {
     address->state = INET_ADDRESS_PROBING;
     address->left = PROBE_COUNT;
     address->due_ns = due_ns;
 }
 
-void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix prefix, uint8_t flags)
+RUNS_SELDOM void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix prefix,
+                                  uint8_t flags)
 {
     struct inet_address *address = &inet->addresses[index];
 
@@ -163,21 +164,22 @@ void inet_put_address(struct inet *inet, uint32_t index, struct ipv4_prefix pref
     note_addresses(inet);
 }
 
-void inet_address_in_state(struct inet *inet, uint32_t index, enum inet_address_state state)
+RUNS_SELDOM void inet_address_in_state(struct inet *inet, uint32_t index,
+                                       enum inet_address_state state)
 {
     inet->addresses[index].state = (uint8_t)state;
     inet->addresses[index].left = 0;
     note_addresses(inet);
 }
 
-void inet_set_address(struct inet *inet, struct ipv4_prefix prefix)
+RUNS_SELDOM void inet_set_address(struct inet *inet, struct ipv4_prefix prefix)
 {
     inet_put_address(inet, 0, prefix, 0);
     inet_arp_forget(inet);
 }
 
-static void set_configured(struct inet *inet, uint32_t index, struct ipv4_prefix prefix,
-                           uint8_t flags)
+static RUNS_SELDOM void set_configured(struct inet *inet, uint32_t index, struct ipv4_prefix prefix,
+                                       uint8_t flags)
 {
     char text[IPV4_TEXT_BYTES];
 
@@ -193,7 +195,7 @@ static void set_configured(struct inet *inet, uint32_t index, struct ipv4_prefix
     inet_put_address(inet, index, prefix, flags);
 }
 
-void inet_address_init(struct inet *inet, struct ipv4_prefix prefix)
+RUNS_SELDOM void inet_address_init(struct inet *inet, struct ipv4_prefix prefix)
 {
     const uint8_t flags = probe_first ? INET_ADDRESS_PROBE : 0;
 
@@ -210,7 +212,7 @@ void inet_address_init(struct inet *inet, struct ipv4_prefix prefix)
     }
 }
 
-void inet_tell(const struct inet *inet)
+RUNS_SELDOM void inet_tell(const struct inet *inet)
 {
     const char *before = " also has ";
     char ip[IPV4_TEXT_BYTES];
@@ -253,7 +255,7 @@ RUNS_SELDOM bool inet_no_source(const struct inet *inet, uint32_t ip)
     return false;
 }
 
-enum inet_verdict inet_address_drop(struct inet *inet, uint32_t destination)
+RUNS_SELDOM enum inet_verdict inet_address_drop(struct inet *inet, uint32_t destination)
 {
     bool all = destination == IPV4_BROADCAST;
 
@@ -265,7 +267,7 @@ enum inet_verdict inet_address_drop(struct inet *inet, uint32_t destination)
 /* --- probes, announcements, conflicts -----------------------------------------------------------
  */
 
-void inet_arrived(struct inet *inet)
+RUNS_SELDOM void inet_arrived(struct inet *inet)
 {
     for (uint32_t i = 0; i < INET_ADDRESSES; i++) {
         struct inet_address *address = &inet->addresses[i];
@@ -281,13 +283,14 @@ void inet_arrived(struct inet *inet)
     inet->has_packets = true;
 }
 
-void inet_announce(const struct inet *inet, struct netbuf *nb)
+RUNS_SELDOM void inet_announce(const struct inet *inet, struct netbuf *nb)
 {
     inet_arp_build_request(inet, nb, inet->own[0], inet->own[0]);
     inet_finish(inet, nb);
 }
 
-bool inet_address_contradicts(struct inet *inet, uint32_t ip, bool is_probe, const uint8_t *mac)
+RUNS_SELDOM bool inet_address_contradicts(struct inet *inet, uint32_t ip, bool is_probe,
+                                          const uint8_t *mac)
 {
     for (uint32_t i = 0; i < INET_ADDRESSES; i++) {
         struct inet_address *address = &inet->addresses[i];
@@ -308,7 +311,7 @@ bool inet_address_contradicts(struct inet *inet, uint32_t ip, bool is_probe, con
     return false;
 }
 
-static void tell_conflict(struct inet_address *address, const char *what_follows)
+static RUNS_SELDOM void tell_conflict(struct inet_address *address, const char *what_follows)
 {
     char ip[IPV4_TEXT_BYTES], mac[ETH_MAC_TEXT_BYTES];
 
@@ -321,7 +324,7 @@ static void tell_conflict(struct inet_address *address, const char *what_follows
 }
 
 /* What follows from a conflict. An announcement may be due then. */
-static void look_at_conflict(struct inet *inet, struct inet_address *address)
+static RUNS_SELDOM void look_at_conflict(struct inet *inet, struct inet_address *address)
 {
     if (!address->conflict)
         return;
@@ -342,7 +345,7 @@ static void look_at_conflict(struct inet *inet, struct inet_address *address)
 }
 
 /* Nobody has it. */
-static void take_into_use(struct inet *inet, struct inet_address *address)
+static RUNS_SELDOM void take_into_use(struct inet *inet, struct inet_address *address)
 {
     address->state = INET_ADDRESS_USED;
     address->told = false;
@@ -351,7 +354,8 @@ static void take_into_use(struct inet *inet, struct inet_address *address)
 }
 
 /* What is due for an address: true if nb is to be sent. */
-static bool address_due(struct inet *inet, struct inet_address *address, struct netbuf *nb)
+static RUNS_SELDOM bool address_due(struct inet *inet, struct inet_address *address,
+                                    struct netbuf *nb)
 {
     const uint32_t ip = address->prefix.address;
 
@@ -377,13 +381,13 @@ static bool address_due(struct inet *inet, struct inet_address *address, struct 
     return false;
 }
 
-static bool waits(const struct inet_address *address)
+static RUNS_SELDOM bool waits(const struct inet_address *address)
 {
     return address->state == INET_ADDRESS_PROBING || address->state == INET_ADDRESS_TAKEN ||
            (address->state == INET_ADDRESS_USED && address->left > 0);
 }
 
-bool inet_address_next(struct inet *inet, struct netbuf *nb)
+RUNS_SELDOM bool inet_address_next(struct inet *inet, struct netbuf *nb)
 {
     for (uint32_t i = 0; i < INET_ADDRESSES; i++) {
         struct inet_address *address = &inet->addresses[i];

@@ -198,6 +198,23 @@ static RUNS_SELDOM void print_size(uint64_t bytes)
         print("%lu KiB", bytes >> 10);
 }
 
+static RUNS_SELDOM void print_nobody(enum inet_family family)
+{
+    const struct server *server = &cores[0].server;
+    const char version = family == INET_IPV4 ? '4' : '6';
+    char ip[IPV4_TEXT_BYTES];
+
+    if (!server_answers_nobody(server, family))
+        return;
+    print("udpkv: answers nobody by IPv%c, as ", version);
+    if (server->conf.allow_near6)
+        print("%s/32 is a network without neighbours",
+              ipv4_format(ip, server->inet.prefix.address));
+    else
+        print("no udpkv.allow is a network of IPv%c", version);
+    print("; say whom to answer: udpkv.allow=NETWORK/BITS.\n");
+}
+
 static RUNS_SELDOM void print_serves(void)
 {
     const struct inet *inet = &cores[0].server.inet;
@@ -218,17 +235,7 @@ static RUNS_SELDOM void print_serves(void)
         print(", answers in datagrams of %u bytes, as the MTU is %u", conf.part_bytes,
               info.mtu_bytes);
     print(".\n");
-}
-
-static RUNS_SELDOM void print_nobody(void)
-{
-    char ip[IPV4_TEXT_BYTES];
-
-    if (server_answers_nobody(&cores[0].server))
-        print(
-            "udpkv: answers nobody by IPv4, as %s/32 is a network without neighbours; say whom to "
-            "answer: udpkv.allow=NETWORK/BITS.\n",
-            ipv4_format(ip, inet_ip.address));
+    print_nobody(INET_IPV4);
 }
 
 static RUNS_SELDOM void add_drops(uint64_t *sums, const uint64_t *drops, uint32_t reasons)
@@ -359,7 +366,8 @@ RUNS_SELDOM int app_main(void)
     init_servers();
     netdev_loop_serves(&cores[0].loop, print_serves);
     inet6_print(&cores[0].server.inet, "udpkv");
-    print_nobody();
+    if (cores[0].server.inet.inet6)
+        print_nobody(INET_IPV6);
 
     boot_run(serve);
 

@@ -135,9 +135,9 @@ void server_join(struct server *server, struct server *alone);
 uint32_t server_burst(struct server *server, struct netbuf **in, uint32_t n, struct netbuf **out,
                       uint32_t out_max, uint32_t now_s);
 
-/* Without a udpkv.allow the networks of our own addresses are answered. Is there no neighbour in
- * any of IPv4's? */
-bool server_answers_nobody(const struct server *server);
+/* Is there nobody in the networks that are answered, of this family, which the server has? Without
+ * a udpkv.allow that is known for IPv4 once its addresses are. */
+bool server_answers_nobody(const struct server *server, enum inet_family family);
 
 /* For server.c, of server_networks.c: is the client in a network that is answered for the sake of
  * another address than our first? */

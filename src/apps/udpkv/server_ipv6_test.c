@@ -161,3 +161,20 @@ TEST(server_ipv6_answers_allowed_networks_only)
     CHECK(!is_answered("fe80::77"));
     CHECK(netbuf_pool_whole(pool));
 }
+
+TEST(server_knows_when_it_answers_nobody_of_a_family)
+{
+    struct server_conf conf = {.port = 0};
+
+    for (uint32_t allowed = 0; allowed < 4; allowed++) { /* bit 0: IPv4's, bit 1: IPv6's */
+        conf.allow_count = allowed & 1;
+        conf.allow6_count = allowed >> 1;
+        conf.allow[0] = (struct ipv4_prefix){0x0a000000, 8};
+        CHECK(ipv6_read_prefix("fd00:1::/32", &conf.allow6[0]));
+        start_server6(&conf, 1500);
+        CHECK_EQ(server_answers_nobody(&server, INET_IPV4), allowed == 2);
+        CHECK_EQ(server_answers_nobody(&server, INET_IPV6), allowed == 1);
+        inet_put_address(&server.inet, 0, (struct ipv4_prefix){0x0a00020f, 32}, 0);
+        CHECK_EQ(server_answers_nobody(&server, INET_IPV4), allowed == 0 || allowed == 2);
+    }
+}

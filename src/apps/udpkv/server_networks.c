@@ -27,15 +27,18 @@ RUNS_SELDOM bool server_allows_further(const struct server *server, uint32_t cli
     return false;
 }
 
-RUNS_SELDOM bool server_answers_nobody(const struct server *server)
+RUNS_SELDOM bool server_answers_nobody(const struct server *server, enum inet_family family)
 {
     const struct inet *inet = &server->inet;
-    bool neighbours = inet->by_dhcp || inet->prefix.len < 32;
+    const struct server_conf *conf = &server->conf;
+    bool neighbours = inet->prefix.len < 32;
 
+    if (!conf->allow_near6)
+        return (family == INET_IPV4 ? conf->allow_count : conf->allow6_count) == 0;
     for (uint32_t i = 1; i < INET_ADDRESSES; i++)
         neighbours |=
             is_answered(server, &inet->addresses[i]) && inet->addresses[i].prefix.len < 32;
-    return server->conf.allow_near6 && !neighbours;
+    return family == INET_IPV4 && !neighbours;
 }
 
 bool server_allows_6(const struct server *server, const struct ipv6_address *client)
