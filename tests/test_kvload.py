@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import os
 import re
 import select
 import socket
@@ -33,14 +34,15 @@ def run(kvload, port, *options, json_file=None):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * DEADLINE_S)
 
 
-def test_its_arithmetic(tmp_path):
-    program = tmp_path / "arithmetic"
-    sources = [FOLDER / name for name in ("arithmetic_test.c", "histogram.c", "pattern.c")]
+@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4)])
+def test_its_units(tmp_path, what, count):
+    program = tmp_path / what
+    sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c")]
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-fsanitize=address,undefined", "-o", program, *sources, "-lm"],
                    check=True)
-    done = subprocess.run([program], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("ok ") == 8
+    assert done.stdout.count("ok ") == count
 
 
 def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
@@ -140,10 +142,12 @@ def test_a_rate_is_kept_and_latency_counts_from_when_it_was_due(kvload, tmp_path
 
 
 class Liar:
-    """A server that answers every get with what `answer` makes of (id, key); sets are stored."""
+    """A server that answers every get with what `answer` makes of (id, key); sets are stored, but for
+    the one whose number is `lost`."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, lost=None):
         self._answer = answer
+        self._lost = lost
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((HOST, 0))
         self.port = self._socket.getsockname()[1]
@@ -152,6 +156,7 @@ class Liar:
         self.values = {}
 
     def _serve(self):
+        sets = 0
         while not self._stop.is_set():
             if not select.select([self._socket], [], [], 0.05)[0]:
                 continue
@@ -159,7 +164,9 @@ class Liar:
             ident = data[: HEADER.size]
             words = data[HEADER.size :].split(b"\r\n", 1)[0].split()
             if words[0] == b"set":
-                self.values[words[1]] = words[2], data[HEADER.size :].split(b"\r\n", 1)[1][: int(words[4])]
+                sets += 1
+                if sets != self._lost:
+                    self.values[words[1]] = words[2], data[HEADER.size :].split(b"\r\n", 1)[1][: int(words[4])]
                 answers = [ident + b"STORED\r\n"]
             elif words[0] == b"get":
                 flags, value = self.values[words[1]]
@@ -224,6 +231,33 @@ def test_a_value_of_before_fails_the_run(kvload):
                    "--populate", "--key-maximum=20", "--key-pattern=S:S")
     assert done.returncode == 1, done.stdout
     assert "wrong answer to get" in done.stdout
+
+
+@pytest.mark.parametrize("pipeline", [1, 16])
+def test_one_lost_set_is_found(kvload, pipeline):
+    """Of some 2000 that four clients have on the way beside each other; each key is set anew after some
+    ten gets of it. REQUESTS=500000 in the environment for as many a client."""
+    options = ("--clients=4", f"--pipeline={pipeline}", "--ratio=1:10", "--key-pattern=S:R", "--populate",
+               "--key-maximum=99", f"--requests={os.environ.get('REQUESTS', '5000')}")
+    with Liar(lambda i, k, f, v: [value(i, k, f, v)]) as honest:
+        done = run(kvload, honest.port, *options)
+        assert done.returncode == 0, done.stdout
+    with Liar(lambda i, k, f, v: [value(i, k, f, v)], lost=1000) as liar:
+        done = run(kvload, liar.port, *options)
+    assert done.returncode == 1, done.stdout
+    assert "wrong answer to get" in done.stdout
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("pipeline", [1, 64])
+def test_sets_that_overlap_have_no_order(kvload, threads, pipeline):
+    """Several clients set the same twenty keys at the same time, and memcached's threads take them in
+    an order of their own."""
+    with Memcached(threads=4) as port:
+        done = run(kvload, port, f"--threads={threads}", "--clients=4", f"--pipeline={pipeline}", "--ratio=1:1",
+                   "--key-maximum=19", "--requests=5000", "--timeout-ms=5000")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r" 0 wrong", done.stdout), done.stdout
 
 
 def test_loss_is_a_timeout_and_counted_apart(kvload, tmp_path):

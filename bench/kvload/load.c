@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* load.c - makes requests and checks answers; see load.h. */
 #include "load.h"
+#include "answer.h"
 #include "text.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
+/* A write that is given up may still be done for so many times --timeout-ms: no datagram is on its
+ * way that long. */
+enum { PATIENCE_TIMEOUTS = 10 };
 enum { HEADER = 8, LOOK_CYCLES = 1 << 21, SHOWN_WRONG = 5 };
 
 static void *take(size_t count, size_t size)
@@ -53,6 +54,7 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     load->key_step = o->threads;
     load->key_count = (uint32_t)((o->key_max - o->key_min - number) / o->threads + 1);
     load->keys = take(load->key_count, sizeof *load->keys);
+    load->history = history_create(cycles_hz / 1000 * o->timeout_ms * PATIENCE_TIMEOUTS);
     load->prefix_len = (uint32_t)strlen(o->key_prefix);
     memcpy(load->prefix, o->key_prefix, load->prefix_len);
     load->rng.state = 0x6b766c6f6164 + number;
@@ -63,11 +65,6 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
         load->lengths[len].text_len = (uint8_t)snprintf(text, sizeof text, " %u\r\n", len);
         memcpy(load->lengths[len].text, text, LOAD_LENGTH_TEXT);
     }
-}
-
-static inline uint64_t key_number(const struct load *load, uint32_t key)
-{
-    return load->key_first + key * load->key_step;
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -115,7 +112,7 @@ static inline char *put_key(char *at, const struct load_slot *slot)
 static char *write_set(struct load *load, const struct load_slot *slot, char *at)
 {
     const struct options *o = load->options;
-    uint64_t number = key_number(load, slot->key);
+    uint64_t number = load_key_number(load, slot->key);
     uint32_t len = value_len(&o->sizes, number, slot->version), expiry = o->expiry_min_s;
 
     at = put_key(put(at, "set ", 4), slot);
@@ -131,30 +128,45 @@ static char *write_set(struct load *load, const struct load_slot *slot, char *at
     return put(at + len, "\r\n", 2);
 }
 
+/* When the key's write of this version was sent; 0 if nobody waits for its answer. */
+static __attribute__((noinline)) uint64_t sent_when(const struct load *load, uint32_t key,
+                                                    uint16_t version)
+{
+    for (uint32_t i = 0; i < load->slot_count; i++) {
+        const struct load_slot *slot = &load->slots[i];
+        if ((slot->kind == LOAD_SET || slot->kind == LOAD_DELETE) && slot->key == key &&
+            slot->version == version)
+            return slot->sent;
+    }
+    return 0;
+}
+
 /* Makes the planned request in the slot and writes it to `to`. */
 static void write_request(struct load *load, struct load_slot *slot, const struct load_plan *plan,
                           struct datagram *to)
 {
-    struct load_key *key = &load->keys[plan->key];
+    struct versions *key = &load->keys[plan->key];
     char *at = (char *)to->bytes + HEADER;
 
     slot->key = plan->key;
-    slot->kind = plan->kind;
     slot->id = (uint16_t)(slot->id + (1u << load->slot_bits));
     memcpy(slot->key_text, load->prefix, sizeof load->prefix);
     slot->key_len = (uint8_t)(load->prefix_len + text_number(slot->key_text + load->prefix_len,
-                                                             key_number(load, plan->key)));
+                                                             load_key_number(load, plan->key)));
     if (plan->kind == LOAD_GET) {
-        slot->version = key->proved;
+        slot->version = versions_read(load->history, key, plan->key);
         at = put(put_key(put(at, "get ", 4), slot), "\r\n", 2);
     } else {
-        key->sent = key->sent == UINT16_MAX ? 1 : key->sent + 1;
-        slot->version = key->sent;
+        if (unlikely(versions_overlap(key)))
+            history_begin(load->history, key, plan->key, sent_when(load, plan->key, key->sent),
+                          slot->sent);
+        slot->version = versions_write(load->history, key, plan->key, slot->sent);
         if (plan->kind == LOAD_SET)
             at = write_set(load, slot, at);
         else
             at = put(put_key(put(at, "delete ", 7), slot), "\r\n", 2);
     }
+    slot->kind = plan->kind;
     uint64_t header = htons(slot->id) | (uint64_t)htons(1) << 32;
     memcpy(to->bytes, &header, HEADER);
     to->len = (uint16_t)(at - (char *)to->bytes);
@@ -191,85 +203,15 @@ static uint32_t send_requests(struct load *load, uint64_t now, uint32_t n)
 
 /* --- answers ------------------------------------------------------------------------------- */
 
-static bool at_least(uint16_t version, uint16_t other)
+/* Nobody waits for the slot's answer any more, or what came isn't one. */
+static void give_up(struct load *load, const struct load_slot *slot, uint64_t now)
 {
-    return (int16_t)(version - other) >= 0;
-}
+    struct versions *key = &load->keys[slot->key];
 
-static void prove(struct load_key *key, uint16_t version)
-{
-    if (key->proved == 0 || at_least(version, key->proved))
-        key->proved = version;
-}
-
-static inline bool starts(const uint8_t *text, uint32_t len, const char *with, uint32_t with_len)
-{
-    return len >= with_len && memcmp(text, with, with_len) == 0;
-}
-
-#define STARTS(text, len, with) starts(text, len, with, sizeof with - 1)
-#define IS(text, len, what)     ((len) == sizeof what - 1 && !memcmp(text, what, sizeof what - 1))
-
-static const uint64_t end_of_value = 0x0a0d444e450a0d; /* \r\nEND\r\n in a word's low bytes */
-
-/* VALUE key flags length\r\nbytes\r\nEND\r\n: is it exactly what was stored? */
-static bool right_value(struct load *load, const struct load_slot *slot, const uint8_t *text,
-                        uint32_t len)
-{
-    struct load_key *key = &load->keys[slot->key];
-    uint64_t number = key_number(load, slot->key);
-    uint32_t head = 6 + slot->key_len + 1 + VALUE_FLAGS_DIGITS;
-    uint64_t line, end;
-
-    /* With an end of at least 11 bytes, " 0\r\n" and "\r\nEND\r\n", words can be read up to it. */
-    if (len < head + 11 || !STARTS(text, len, "VALUE ") ||
-        !text_same(text + 6, slot->key_text, slot->key_len) || text[6 + slot->key_len] != ' ')
-        return false;
-    uint32_t flags = text_read_five(text + head - VALUE_FLAGS_DIGITS) - VALUE_FLAGS_FIRST;
-    uint16_t version = (uint16_t)flags;
-    if (flags == 0 || flags > UINT16_MAX)
-        return false;
-    if (slot->version != 0 && !at_least(version, slot->version))
-        return false;
-    if (key->proved != 0 && !at_least(key->sent, version))
-        return false;
-    uint32_t bytes = value_len(&load->options->sizes, number, version);
-    const union load_length *length = &load->lengths[bytes];
-    memcpy(&line, text + head, 8);
-    memcpy(&end, text + len - 8, 8);
-    if (len != head + length->text_len + bytes + 7 ||
-        (line ^ length->word) << (64 - 8 * length->text_len) != 0 ||
-        !value_matches(text + head + length->text_len, number, version, bytes) ||
-        end >> 8 != end_of_value)
-        return false;
-    if (key->sent == 0)
-        key->sent = version; /* from before this run */
-    if (at_least(key->sent, version))
-        prove(key, version);
-    return true;
-}
-
-/* Is the text an answer to the slot's request? Sets *hit. */
-static bool right_answer(struct load *load, const struct load_slot *slot, const uint8_t *text,
-                         uint32_t len, bool *hit)
-{
-    *hit = true;
-    switch (slot->kind) {
-    case LOAD_GET:
-        *hit = !IS(text, len, "END\r\n");
-        return !*hit || right_value(load, slot, text, len);
-    case LOAD_SET:
-        if (!IS(text, len, "STORED\r\n"))
-            return false;
-        prove(&load->keys[slot->key], slot->version);
-        return true;
-    default:
-        *hit = IS(text, len, "DELETED\r\n");
-        if (!*hit && !IS(text, len, "NOT_FOUND\r\n"))
-            return false;
-        prove(&load->keys[slot->key], slot->version);
-        return true;
-    }
+    if (slot->kind == LOAD_GET)
+        versions_missed(load->history, key, slot->key, slot->version);
+    else
+        versions_give_up(load->history, key, slot->key, slot->version, now);
 }
 
 static void show_wrong(struct load *load, const struct load_slot *slot, const struct datagram *in)
@@ -278,10 +220,15 @@ static void show_wrong(struct load *load, const struct load_slot *slot, const st
 
     if (++load->result.wrong > SHOWN_WRONG)
         return;
-    fprintf(stderr,
-            "kvload: wrong answer to %s %.*s, version %u (sent %u, proved %u), %u bytes:\n  ",
-            names[slot->kind], slot->key_len, slot->key_text, slot->version,
-            load->keys[slot->key].sent, load->keys[slot->key].proved, in->len);
+    const struct versions *key = &load->keys[slot->key];
+    fprintf(stderr, "kvload: wrong answer to %s %.*s, ", names[slot->kind], slot->key_len,
+            slot->key_text);
+    if (key->proved == VERSION_OVERLAPS || slot->version == VERSION_OVERLAPS)
+        fprintf(stderr, "whose writes overlap, so that no order of them explains it (sent %u)",
+                key->sent);
+    else
+        fprintf(stderr, "version %u (sent %u, proved %u)", slot->version, key->sent, key->proved);
+    fprintf(stderr, ", %u bytes:\n  ", in->len);
     for (uint32_t i = 0; i < in->len && i < 160; i++)
         fprintf(stderr, in->bytes[i] >= ' ' && in->bytes[i] < 127 ? "%c" : "\\x%02x", in->bytes[i]);
     fprintf(stderr, "\n");
@@ -328,8 +275,12 @@ static void take_answer(struct load *load, const struct datagram *in, uint64_t n
     if (unlikely(in->len == HEADER && header >> 16 == 0))
         return; /* memcached sends an empty datagram of 0 parts before it says END */
     struct load_tally *tally = &load->result.kinds[slot->kind];
-    if (unlikely(header >> 16 != one_part >> 16 ||
-                 !right_answer(load, slot, in->bytes + HEADER, in->len - HEADER, &hit))) {
+    if (unlikely(header >> 16 != one_part >> 16)) {
+        give_up(load, slot, now);
+        show_wrong(load, slot, in);
+        hit = false;
+    } else if (unlikely(
+                   !answer_right(load, slot, in->bytes + HEADER, in->len - HEADER, now, &hit))) {
         show_wrong(load, slot, in);
         hit = false;
     }
@@ -364,20 +315,26 @@ static uint32_t take_answers(struct load *load)
     return n;
 }
 
-/* Gives up requests that wait too long. */
-static void give_up(struct load *load, uint64_t now)
+/* Gives up requests that wait too long, and tells the histories when the oldest other was sent. */
+static void look_over(struct load *load, uint64_t now)
 {
-    uint64_t patience = load->cycles_hz / 1000 * load->options->timeout_ms;
+    uint64_t patience = load->cycles_hz / 1000 * load->options->timeout_ms, oldest = now;
 
     for (uint32_t i = 0; i < load->slot_count; i++) {
         struct load_slot *slot = &load->slots[i];
-        if (slot->kind == LOAD_FREE || now < slot->sent + patience)
+        if (slot->kind == LOAD_FREE)
             continue;
+        if (now < slot->sent + patience) {
+            oldest = slot->sent < oldest ? slot->sent : oldest;
+            continue;
+        }
+        give_up(load, slot, now);
         slot->kind = LOAD_FREE;
         load->free[load->free_count++] = i;
         load->result.timeouts++;
         load->given_up++;
     }
+    history_look(load->history, oldest);
 }
 
 /* How many requests are due. */
@@ -415,7 +372,7 @@ void load_run(struct load *load, const struct load_run *run)
         load->result.busy_cycles += came + went > 0 ? now - before : 0;
         went = likely(now < stop) ? send_requests(load, now, due_now(load, now)) : 0;
         if (unlikely(now >= look)) {
-            give_up(load, now);
+            look_over(load, now);
             look = now + LOOK_CYCLES;
         }
         if (load->free_count == load->slot_count && (now >= stop || load->plan_count == 0))

@@ -2,16 +2,11 @@
 /*
  * load.h - one thread's load: makes requests, keeps a window of them unanswered, checks answers.
  *
- * Every key belongs to one thread (key number modulo threads), so that the latest version of what
- * is stored under it is known exactly. A store or delete of a key has the key's next version. Two
- * are kept of each key: the last one sent, and the newest that an answer has proved (a store
- * confirmed, or its value seen). What a get may find:
- *
- *      proved when it was sent  <=  version found  <=  sent when its answer is taken
- *
- * With nothing on the way both are equal, and only this value is right. A deleted version has no
- * value, so it can't be found. A miss may always be: the server evicts; they are counted. Of a key
- * that this run hasn't written yet any version is taken, if only its bytes are right.
+ * Every key belongs to one thread (key number modulo threads), so that all versions of what is
+ * stored under it are known. A store or delete of a key has the key's next version; a deleted one
+ * has no value, so it can't be found. versions.h tells which ones a get may find. A miss may always
+ * be, as the server evicts; they are counted. Of a key that this run hasn't written yet any version
+ * is taken, if only its bytes are right.
  *
  * An id is a slot's number, and above it how often the slot was used: an answer that comes after
  * its request was given up is told from one to the next request.
@@ -22,6 +17,10 @@
 #include "histogram.h"
 #include "pattern.h"
 #include "port.h"
+#include "versions.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 
 enum { LOAD_LENGTH_TEXT = 7 };
 
@@ -45,7 +44,7 @@ struct load_result {
 struct load_slot {
     uint64_t due, sent; /* cycles: when the request should be, and was, sent */
     uint32_t key;       /* number among the thread's own */
-    uint16_t version;   /* written, or for a get proved when it was sent */
+    uint16_t version;   /* written, or for a get its floor: versions_read */
     uint16_t id;
     uint16_t client;
     uint8_t kind;
@@ -54,10 +53,6 @@ struct load_slot {
 };
 
 _Static_assert(sizeof(struct load_slot) == 64, "a slot is one cache line");
-
-struct load_key {
-    uint16_t sent, proved; /* versions; 0: none */
-};
 
 struct load_plan {
     uint32_t key;
@@ -79,7 +74,8 @@ struct load {
     struct load_slot *slots;
     uint32_t *free; /* free[0] to free[free_count - 1]: slots without a request */
     uint32_t slot_count, free_count, slot_bits;
-    struct load_key *keys;
+    struct versions *keys;
+    struct history *history;
     uint64_t key_first, key_step;
     uint32_t key_count;
     struct pattern set_pattern, get_pattern, all_keys;
@@ -114,6 +110,11 @@ void load_ask(struct load *load);
 
 /* Runs; load->result says what came of it. */
 void load_run(struct load *load, const struct load_run *run);
+
+static inline uint64_t load_key_number(const struct load *load, uint32_t key)
+{
+    return load->key_first + key * load->key_step;
+}
 
 static inline uint64_t load_cycles(void)
 {
