@@ -10,7 +10,7 @@ import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
-    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, ICMPv6ParamProblem, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, RouterAlert)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
@@ -314,6 +314,34 @@ def test_a_closed_port_is_told(guest):
     error = answer[ICMPv6DestUnreach]
     assert (error.code, answer[IPv6].src, answer[IPv6].dst) == (4, LINK_LOCAL, PEER)
     assert bytes(asked)[14:] == bytes(error.payload)
+
+
+def test_what_is_wrong_with_a_fragment_is_told(guest):
+    for head, data, code, place in (
+        (IPv6ExtHdrFragment(nh=17, m=1), b"x" * 9, 0, 4),
+        (IPv6ExtHdrFragment(nh=17, offset=8191), b"x" * 8, 0, 42),
+        (IPv6ExtHdrFragment(nh=60, m=1), b"\x11\x01" + b"\0" * 6, 3, 0),
+    ):
+        wrong = ip6() / head / Raw(data)
+        guest.send(wrong)
+        answer = Ether(guest.link.recv())
+        problem = answer[ICMPv6ParamProblem]
+        assert (problem.code, problem.ptr, answer[IPv6].dst) == (code, place, PEER)
+        assert bytes(wrong)[14:] == bytes(problem.payload)
+    _, before = guest.ask()
+    assert before == []
+
+
+def test_a_closed_port_is_told_of_a_datagram_in_fragments(guest):
+    asked = ip6() / udp(dport=7) / Raw(b"x" * 3000)
+    data = bytes(asked[UDP])
+    for at in range(0, len(data), 1000):
+        more = at + 1000 < len(data)
+        head = IPv6ExtHdrFragment(nh=17, id=77, offset=at // 8, m=int(more))
+        guest.send(ip6() / head / Raw(data[at : at + 1000]), "fragment_kept" if more else "drop_port")
+    error = Ether(guest.link.recv())[ICMPv6DestUnreach]
+    assert error.code == 4
+    assert bytes(error.payload) == bytes(asked)[14:][:1232]
 
 
 OPTION = b"\x11\x00%c\x04\x00\x00\x00\x00"  # then UDP; four bytes of an option

@@ -11,6 +11,9 @@
 enum {
     ICMP6_UNREACHABLE = 1,
     ICMP6_UNREACHABLE_PORT = 4, /* its code */
+    ICMP6_PROBLEM = 4,
+    ICMP6_PROBLEM_FIELD = 0,   /* codes: a header's field is wrong, */
+    ICMP6_PROBLEM_HEADERS = 3, /* a first fragment hasn't all headers (RFC 7112) */
     ICMP6_ECHO = 128,
     ICMP6_ECHO_REPLY = 129,
     ICMP6_ROUTER_SOLICITATION = 133,
@@ -36,7 +39,7 @@ struct icmp6_header {
     uint8_t type;
     uint8_t code;
     uint16_t checksum;
-    uint8_t rest[4]; /* echo: identifier and sequence number */
+    uint8_t rest[4]; /* echo: identifier and sequence number; a problem's place */
 } __attribute__((packed));
 
 /* A neighbour solicitation or advertisement; options follow. */

@@ -76,36 +76,48 @@ void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_pee
     }
 }
 
-/* RFC 4443, section 3.1: the packet that the error is about stands behind it, as far as the least
- * MTU goes, without the extension headers that were taken out. */
-RUNS_SELDOM enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb,
-                                           const struct inet_udp *udp)
+RUNS_SELDOM enum inet_verdict inet6_error(struct inet *inet, struct netbuf *nb,
+                                          const struct inet6_packet *about,
+                                          struct icmp6_header error, enum inet_drop why)
 {
-    const uint32_t most = IPV6_MIN_MTU - sizeof(struct ipv6_header) - sizeof(struct icmp6_header);
+    const uint32_t most = IPV6_MIN_MTU - sizeof(struct ipv6_header) - sizeof error;
     const uint32_t quoted = MIN(nb->len - (uint32_t)IP_OFFSET, most);
-    const uint32_t quote_offset = L4_OFFSET_6 + sizeof(struct icmp6_header);
-    /* Of one that was put together only the beginning may be here. */
-    const uint32_t datagram = MAX(nb->len - (uint32_t)L4_OFFSET_6,
-                                  (uint32_t)sizeof(struct udp_header) + udp->payload_len);
+    const uint32_t quote_offset = L4_OFFSET_6 + sizeof error;
     struct ipv6_header *ip = (struct ipv6_header *)(nb->data + quote_offset);
-    const struct inet6_packet packet = {.source = udp->from.local_ip6,
-                                        .destination = udp->from.ip6,
+    const struct inet6_packet packet = {.source = about->destination,
+                                        .destination = about->source,
                                         .hop_limit = INET6_HOP_LIMIT,
                                         .next_header = IPV6_NEXT_ICMP,
-                                        .len = (uint32_t)sizeof(struct icmp6_header) + quoted};
+                                        .len = (uint32_t)sizeof error + quoted};
 
     if (netbuf_headroom(nb) + quote_offset + quoted > nb->buf_bytes)
-        return inet_drop(inet, INET_DROP_UDP_REFUSED);
+        return inet_drop(inet, why);
     if (!inet_may_send_error(inet))
         return inet_drop(inet, INET_DROP_ICMP_RATE);
     memmove(ip, nb->data + IP_OFFSET, quoted);
-    ip->payload_length = be16((uint16_t)datagram);
-    ip->next_header = IPV6_NEXT_UDP;
-    *(struct icmp6_header *)(nb->data + L4_OFFSET_6) =
-        (struct icmp6_header){.type = ICMP6_UNREACHABLE, .code = ICMP6_UNREACHABLE_PORT};
-    inet6_build_icmp(inet, nb, udp->from.mac, &packet);
+    ip->payload_length = be16((uint16_t)about->len);
+    ip->next_header = about->next_header;
+    *(struct icmp6_header *)(nb->data + L4_OFFSET_6) = error;
+    inet6_build_icmp(inet, nb, ((struct eth_header *)nb->data)->source, &packet);
     inet->errors++;
     return INET_REPLY;
+}
+
+RUNS_SELDOM enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb,
+                                           const struct inet_udp *udp)
+{
+    /* Of one that was put together only the beginning may be here. */
+    const struct inet6_packet about = {
+        .source = udp->from.ip6,
+        .destination = udp->from.local_ip6,
+        .next_header = IPV6_NEXT_UDP,
+        .len = MAX(nb->len - (uint32_t)L4_OFFSET_6,
+                   (uint32_t)sizeof(struct udp_header) + udp->payload_len)};
+
+    return inet6_error(
+        inet, nb, &about,
+        (struct icmp6_header){.type = ICMP6_UNREACHABLE, .code = ICMP6_UNREACHABLE_PORT},
+        INET_DROP_UDP_REFUSED);
 }
 
 /* --- what is received ---------------------------------------------------------------------------

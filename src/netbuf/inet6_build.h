@@ -3,6 +3,7 @@
 #ifndef NETBUF_INET6_BUILD_H
 #define NETBUF_INET6_BUILD_H
 
+#include "netbuf/icmp6.h"
 #include "netbuf/inet6.h"
 #include "netbuf/inet_build.h"
 
@@ -26,6 +27,14 @@ enum inet_verdict inet6_input(struct inet *inet, struct netbuf *nb, struct inet_
 void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
                      uint32_t payload_len, bool csum_offload);
 
+/* Makes nb the ICMPv6 error about the packet that it has, as RFC 4443, section 2.4, wants it: the
+ * packet stands behind it as far as the least MTU goes. `about` has its addresses, and what its
+ * IPv6 header is to say of next_header and len, as extension headers were taken out. INET_DROPPED,
+ * counted as `why` or as too many errors, if there is to be none (inet6.c). */
+enum inet_verdict inet6_error(struct inet *inet, struct netbuf *nb,
+                              const struct inet6_packet *about, struct icmp6_header error,
+                              enum inet_drop why);
+
 /* inet_refuse for IPv6 (inet6.c). */
 enum inet_verdict inet6_refuse(struct inet *inet, struct netbuf *nb, const struct inet_udp *udp);
 
@@ -39,7 +48,12 @@ enum inet6_kind {
 enum inet6_kind inet6_skip_extensions(struct inet *inet, struct netbuf *nb,
                                       struct inet6_packet *packet);
 
-/* A fragment (inet6_fragment.c). */
+/* Has what the first fragment of a datagram carries, at `at`, all headers, and that of the
+ * datagram's own protocol (RFC 7112)? What is wrong with them beside that shows when it is whole
+ * (inet6_extension.c). */
+bool inet6_has_headers(const uint8_t *at, const struct inet6_packet *packet);
+
+/* A fragment, whose header is still there (inet6_fragment.c). */
 enum inet_verdict inet6_fragment_input(struct inet *inet, struct netbuf *nb,
                                        struct inet6_packet *packet, struct inet_udp *udp);
 

@@ -11,16 +11,16 @@ enum step { STEP_ON, STEP_DONE, STEP_FRAGMENT, STEP_DROPPED };
 
 /* Where the look at a packet stands. */
 struct walk {
-    struct inet *inet;
     const uint8_t *at, *end;
     uint8_t next_header; /* what `at` is */
     uint32_t headers;
     struct inet6_packet *packet;
+    enum inet_drop why; /* with STEP_DROPPED */
 };
 
 static enum step step_drop(struct walk *walk, enum inet_drop why)
 {
-    inet_drop(walk->inet, why);
+    walk->why = why;
     return STEP_DROPPED;
 }
 
@@ -111,25 +111,52 @@ static RUNS_SELDOM void take_out(struct netbuf *nb, uint32_t len)
         nb->csum_start = (uint16_t)(nb->csum_start - len);
 }
 
+/* Goes over the headers from `at` on. Hop-by-hop options come behind the IPv6 header alone, and
+ * there are others before what is in fragments. */
+static RUNS_SELDOM __attribute__((noinline)) enum step
+walk_all(struct walk *walk, const uint8_t *at, struct inet6_packet *packet)
+{
+    enum step came;
+
+    walk->at = at;
+    walk->end = at + packet->len;
+    walk->next_header = packet->next_header;
+    walk->headers = packet->in_fragments;
+    walk->packet = packet;
+    do {
+        came = step_header(walk);
+    } while (came == STEP_ON);
+    return came;
+}
+
+RUNS_SELDOM bool inet6_has_headers(const uint8_t *at, const struct inet6_packet *packet)
+{
+    enum { LEAST = 8 }; /* of UDP's and ICMPv6's */
+    struct inet6_packet copy = *packet;
+    struct walk walk;
+    const enum step came = walk_all(&walk, at, &copy);
+
+    if (came == STEP_DROPPED)
+        return walk.why != INET_DROP_IP6_EXTENSION;
+    return came == STEP_DONE && walk.end - walk.at >= LEAST;
+}
+
 enum inet6_kind inet6_skip_extensions(struct inet *inet, struct netbuf *nb,
                                       struct inet6_packet *packet)
 {
     const uint8_t *start = nb->data + L4_OFFSET_6;
-    struct walk walk = {.inet = inet,
-                        .at = start,
-                        .end = start + packet->len,
-                        .next_header = packet->next_header,
-                        .packet = packet};
-    enum step came;
+    struct walk walk;
+    const enum step came = walk_all(&walk, start, packet);
 
-    do {
-        came = step_header(&walk);
-    } while (came == STEP_ON);
-    if (came == STEP_DROPPED)
+    if (came == STEP_DROPPED) {
+        inet_drop(inet, walk.why);
         return INET6_NONE;
-    const uint32_t len = (uint32_t)(walk.at - start);
+    }
+    uint32_t len = (uint32_t)(walk.at - start);
     packet->next_header = walk.next_header;
     packet->len -= len;
+    if (came == STEP_FRAGMENT)
+        len -= (uint32_t)sizeof(struct ipv6_fragment);
     if (len > 0)
         take_out(nb, len);
     return came == STEP_FRAGMENT ? INET6_FRAGMENT : INET6_WHOLE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests of IPv6: headers, extension headers, echo, UDP, fragments. */
+/* Tests of IPv6: headers, extension headers, echo, UDP. */
 #include "netbuf/inet6_test.h"
 
 static void check_ping(uint32_t len)
@@ -267,42 +267,6 @@ TEST(inet6_refuses_to_be_a_router)
     }
 }
 
-/* A fragment of what make_udp6 made: `len` bytes from `at` on. */
-static enum inet_verdict input_fragment(uint32_t payload_len, uint32_t at, uint32_t len, bool more,
-                                        uint32_t room)
-{
-    uint8_t header[8] = {0, 0, 0, 0, 1, 2, 3, 4};
-
-    make_udp6(payload_len);
-    memmove(raw + 54, raw + 54 + at, len);
-    raw_len = 54 + len;
-    store_be16(header + 2, (uint16_t)(at | more));
-    insert(IPV6_NEXT_FRAGMENT, header, 8);
-    return input6(0, room);
-}
-
-TEST(inet6_fragments_are_put_together)
-{
-    static uint64_t memory[(1 << 18) / 8] __attribute__((aligned(CACHE_LINE)));
-
-    init6();
-    CHECK_EQ(input_fragment(300, 0, 160, true, 400), INET_DROPPED);
-    CHECK_EQ(inet.drops[INET_DROP_IP6_FRAGMENT], 1);
-    CHECK(reassembly_bytes(2) <= sizeof memory);
-    inet.reassembly = reassembly_create(memory, 2, 1);
-    CHECK_EQ(input_fragment(300, 160, 148, false, 400), INET_DROPPED);
-    CHECK_EQ(inet.drops[INET_DROP_FRAGMENT_KEPT], 1);
-    CHECK_EQ(input_fragment(300, 0, 160, true, 400), INET_UDP);
-    CHECK_EQ(got.payload_len, 300);
-    CHECK(got.payload[299] == (uint8_t)(299 * 7 + 1) && got.payload == packet.data + 62);
-    CHECK_EQ(input_fragment(1800, 0, 1000, true, 400), INET_DROPPED); /* more than a packet holds */
-    CHECK_EQ(input_fragment(1800, 1000, 808, false, 400), INET_UDP_LARGE);
-    CHECK_EQ(got.payload_len, 1800);
-    CHECK(got.from.family == INET_IPV6 && ipv6_equal(&got.from.ip6, &peer));
-    inet_release(&inet, &got);
-    CHECK_EQ(inet.udp_packets, 2);
-}
-
 TEST(inet6_refuses_datagrams_for_closed_ports)
 {
     init6();
@@ -330,38 +294,6 @@ TEST(inet6_refuses_datagrams_for_closed_ports)
     CHECK_EQ(inet.errors, sent);
     CHECK_EQ(inet.drops[INET_DROP_ICMP_RATE], 1004 - sent);
     CHECK(sent < 500);
-}
-
-TEST(inet6_refuses_datagrams_that_were_put_together)
-{
-    static uint64_t memory[(1 << 18) / 8] __attribute__((aligned(CACHE_LINE)));
-    static uint8_t whole[14 + 40 + 8 + 1800];
-    static const uint32_t sizes[] = {300, 1200, 1800};
-
-    init6();
-    memset(memory, 0, sizeof memory);
-    inet.reassembly = reassembly_create(memory, 2, 1);
-    for (uint32_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        const uint32_t len = sizes[i], last = (len - 192) & ~7u;
-        make_udp6(len);
-        memcpy(whole, raw, raw_len);
-        CHECK_EQ(input_fragment(len, 0, last, true, 0), INET_DROPPED);
-        const enum inet_verdict verdict = input_fragment(len, last, 8 + len - last, false, 1600);
-        CHECK_EQ(verdict, len > 1452 ? INET_UDP_LARGE : INET_UDP);
-        CHECK_EQ(inet_refuse(&inet, &packet, &got), INET_REPLY);
-        if (verdict == INET_UDP_LARGE)
-            inet_release(&inet, &got);
-        const uint32_t quoted = MIN(40 + 8 + len, 1232u);
-        CHECK_EQ(packet.len, 62 + quoted);
-        CHECK_EQ(memcmp(packet.data + 62, whole + 14, quoted), 0);
-        memcpy(raw, packet.data, packet.len);
-        raw_len = packet.len;
-        CHECK(icmp6->type == ICMP6_UNREACHABLE && icmp6->code == ICMP6_UNREACHABLE_PORT);
-        const uint16_t was = icmp6->checksum;
-        seal6();
-        CHECK_EQ(icmp6->checksum, was);
-    }
-    CHECK_EQ(inet.errors, ARRAY_LEN(sizes));
 }
 
 static uint64_t random_state6;

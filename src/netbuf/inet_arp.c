@@ -31,8 +31,9 @@ static const uint8_t nobody[ETH_MAC_BYTES];
  */
 
 /* Makes nb an ARP packet from us, by our address `from`, to the Ethernet address `to`. */
-static void arp_build(const struct inet *inet, struct netbuf *nb, uint32_t from, const uint8_t *to,
-                      uint16_t op, const uint8_t *target_mac, uint32_t target_ip)
+static RUNS_SELDOM void arp_build(const struct inet *inet, struct netbuf *nb, uint32_t from,
+                                  const uint8_t *to, uint16_t op, const uint8_t *target_mac,
+                                  uint32_t target_ip)
 {
     struct arp_packet *arp = (struct arp_packet *)(nb->data + IP_OFFSET);
 
@@ -50,7 +51,8 @@ static void arp_build(const struct inet *inet, struct netbuf *nb, uint32_t from,
     nb->flags = 0;
 }
 
-void inet_arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t from, uint32_t ip)
+RUNS_SELDOM void inet_arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t from,
+                                        uint32_t ip)
 {
     assert(netbuf_headroom(nb) + IP_OFFSET + sizeof(struct arp_packet) <= nb->buf_bytes);
     arp_build(inet, nb, from, broadcast, ARP_OP_REQUEST, nobody, ip);
@@ -59,7 +61,7 @@ void inet_arp_build_request(const struct inet *inet, struct netbuf *nb, uint32_t
 /* --- the table ----------------------------------------------------------------------------------
  */
 
-static struct inet_arp_entry *arp_find(struct inet *inet, uint32_t ip)
+static RUNS_SELDOM struct inet_arp_entry *arp_find(struct inet *inet, uint32_t ip)
 {
     for (uint32_t i = 0; i < INET_ARP_ENTRIES; i++)
         if (inet->arp[i].state != INET_ARP_FREE && inet->arp[i].ip == ip)
@@ -75,7 +77,7 @@ static bool asked_for(const struct inet_arp_entry *entry)
 /* The entry whose turn it is to be replaced: entries that the app asked for take turns among
  * themselves, and so do the others. There is always one of the others, as fewer than all are ever
  * asked for. */
-static struct inet_arp_entry *arp_next_victim(struct inet *inet, bool asked)
+static RUNS_SELDOM struct inet_arp_entry *arp_next_victim(struct inet *inet, bool asked)
 {
     uint32_t *next = &inet->arp_next[asked];
     struct inet_arp_entry *entry;
@@ -89,7 +91,7 @@ static struct inet_arp_entry *arp_next_victim(struct inet *inet, bool asked)
 
 /* A packet says that `ip` is at `mac`: always taken if the neighbour has an entry; a new entry only
  * if the packet was about us (`add`), as RFC 826's merge has it. */
-static void arp_learn(struct inet *inet, uint32_t ip, const uint8_t *mac, bool add)
+static RUNS_SELDOM void arp_learn(struct inet *inet, uint32_t ip, const uint8_t *mac, bool add)
 {
     struct inet_arp_entry *entry = arp_find(inet, ip);
 
@@ -106,7 +108,7 @@ static void arp_learn(struct inet *inet, uint32_t ip, const uint8_t *mac, bool a
     }
 }
 
-enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
+RUNS_SELDOM enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
 {
     if (nb->len < IP_OFFSET + sizeof(struct arp_packet))
         return inet_drop(inet, INET_DROP_ARP_SHORT);
@@ -147,7 +149,8 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb)
 /* --- asking -------------------------------------------------------------------------------------
  */
 
-static void arp_ask(struct inet *inet, struct inet_arp_entry *entry, enum inet_arp_state state)
+static RUNS_SELDOM void arp_ask(struct inet *inet, struct inet_arp_entry *entry,
+                                enum inet_arp_state state)
 {
     entry->state = (uint8_t)state;
     entry->requests = 0;
@@ -156,7 +159,7 @@ static void arp_ask(struct inet *inet, struct inet_arp_entry *entry, enum inet_a
 }
 
 /* One more is asked for: if they are all that may be, another one isn't any more. */
-static void arp_count_asked(struct inet *inet)
+static RUNS_SELDOM void arp_count_asked(struct inet *inet)
 {
     if (inet->arp_asked < INET_ARP_ASKED)
         inet->arp_asked++;
@@ -164,7 +167,7 @@ static void arp_count_asked(struct inet *inet)
         *arp_next_victim(inet, true) = (struct inet_arp_entry){.state = INET_ARP_FREE};
 }
 
-static struct inet_arp_entry *arp_add_asked(struct inet *inet, uint32_t ip)
+static RUNS_SELDOM struct inet_arp_entry *arp_add_asked(struct inet *inet, uint32_t ip)
 {
     arp_count_asked(inet);
     struct inet_arp_entry *entry = arp_next_victim(inet, false);
@@ -175,7 +178,7 @@ static struct inet_arp_entry *arp_add_asked(struct inet *inet, uint32_t ip)
 }
 
 /* Is the address one of a neighbour? */
-static bool in_our_networks(const struct inet *inet, uint32_t ip)
+static RUNS_SELDOM bool in_our_networks(const struct inet *inet, uint32_t ip)
 {
     for (uint32_t i = 0; i < INET_ADDRESSES; i++)
         if (inet->addresses[i].state == INET_ADDRESS_USED &&
@@ -186,7 +189,7 @@ static bool in_our_networks(const struct inet *inet, uint32_t ip)
 
 /* Our address for a request for a neighbour's: that in its network, else the first that isn't
  * quiet; 0 if none is in use. */
-static uint32_t arp_speaker(const struct inet *inet, uint32_t ip)
+RUNS_SELDOM static uint32_t arp_speaker(const struct inet *inet, uint32_t ip)
 {
     uint32_t speaker = 0;
 
@@ -232,7 +235,7 @@ enum inet_neighbour inet_resolve(struct inet *inet, uint32_t ip, uint32_t gatewa
 /* --- packets that the host sends by itself ------------------------------------------------------
  */
 
-void inet_arp_forget(struct inet *inet)
+RUNS_SELDOM void inet_arp_forget(struct inet *inet)
 {
     memset(inet->arp, 0, sizeof inet->arp);
     memset(inet->arp_next, 0, sizeof inet->arp_next);
@@ -240,7 +243,7 @@ void inet_arp_forget(struct inet *inet)
 }
 
 /* Makes nb the next request for a neighbour, if it is time for one. */
-static bool arp_ask_next(struct inet *inet, struct netbuf *nb)
+static RUNS_SELDOM bool arp_ask_next(struct inet *inet, struct netbuf *nb)
 {
     for (uint32_t i = 0; i < INET_ARP_ENTRIES; i++) {
         struct inet_arp_entry *entry = &inet->arp[i];
@@ -261,7 +264,7 @@ static bool arp_ask_next(struct inet *inet, struct netbuf *nb)
     return false;
 }
 
-bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
+RUNS_SELDOM bool inet_next_packet(struct inet *inet, uint64_t now_ns, struct netbuf *nb)
 {
     bool made = false;
 
