@@ -15,20 +15,20 @@ HOST = "127.0.0.1"
 
 
 class Memcached:
-    """memcached on a free UDP port of 127.0.0.1, which `with` gives; it answers by then.
+    """memcached on a free UDP port of this machine, which `with` gives; it answers by then.
 
     With one worker, if no more are asked for, so that it answers in order. Without its LRU maintainer, which now and then
     holds an item that was just read; incr and decr then store a new value, where they otherwise
     overwrite the old one and pad it with blanks.
     """
 
-    def __init__(self, threads=1):
-        self.threads = threads
+    def __init__(self, threads=1, host=HOST):
+        self.threads, self.host = threads, host
 
     def __enter__(self):
         port = free_udp_port()
         self.process = subprocess.Popen(
-            ["memcached", "-u", "nobody", "-l", HOST, "-p", "0", "-U", str(port), "-t", str(self.threads)]
+            ["memcached", "-u", "nobody", "-l", self.host, "-p", "0", "-U", str(port), "-t", str(self.threads)]
             + ["-o", "no_lru_maintainer,no_lru_crawler"])
         try:
             self.wait_for_answer(port)
@@ -39,7 +39,7 @@ class Memcached:
 
     def wait_for_answer(self, port):
         end = time.monotonic() + 10
-        with Client(HOST, port, timeout_s=0.1) as client:
+        with Client(self.host, port, timeout_s=0.1) as client:
             while True:
                 try:
                     client.ask(b"version\r\n")

@@ -278,6 +278,37 @@ def test_loss_is_a_timeout_and_counted_apart(kvload, tmp_path):
     assert told["ALL STATS"]["Totals"]["Count"] == 97
 
 
+def test_values_of_an_earlier_run_are_told_as_that(kvload):
+    options = ("--clients=1", "--requests=100", "--ratio=1:1", "--key-maximum=20")
+    with Memcached() as port:
+        assert run(kvload, port, *options, "--populate", "--data-size=40").returncode == 0
+        assert run(kvload, port, *options, "--key-pattern=S:R").returncode == 1
+        done = run(kvload, port, *options, "--ratio=0:1", "--data-size=50")
+        assert done.returncode == 1, done.stdout
+        assert "It is what a run with another --data-size stores. --flush empties" in done.stdout
+        assert run(kvload, port, *options, "--flush", "--data-size=50").returncode == 0
+        assert run(kvload, port, *options, "--key-prefix=other-", "--data-size=60").returncode == 0
+
+
+@pytest.mark.parametrize("listens, server", [(HOST, "localhost"), ("::1", "::1")])
+def test_the_server_has_a_name_or_an_address(kvload, listens, server):
+    with Memcached(host=listens) as port:
+        done = run(kvload, port, f"--server={server}", "--requests=10")
+    assert done.returncode == 0, done.stdout
+    assert run(kvload, 11211, "--server=no.such.host.invalid").returncode == 2
+
+
+def test_an_interrupted_run_tells_what_it_measured(kvload, tmp_path):
+    with Memcached() as port:
+        command = [kvload, f"--port={port}", "--threads=2", "--test-time=1000", f"--json-out-file={tmp_path / 'json'}"]
+        with Vm([str(word) for word in command]) as load:
+            load.expect(r"run: 1 s, [1-9]\d* answered, \d+/s \(avg\. \d+/s\), 0 wrong, 0 timeouts")
+            load.interrupt()
+            load.expect("ALL STATS")
+            assert load.status() == 130, load.console()
+    assert json.loads((tmp_path / "json").read_text())["ALL STATS"]["Totals"]["Count"] > 0
+
+
 def test_without_a_server_it_says_so(kvload):
     done = run(kvload, free_udp_port(), "--connect-timeout-ms=50")
     assert done.returncode == 3
@@ -285,7 +316,10 @@ def test_without_a_server_it_says_so(kvload):
 
 
 @pytest.mark.parametrize("option", ["--ratio=1", "--data-size=1301", "--key-pattern=X:R", "--clients=0",
-                                    "--nonsense", "--key-maximum=1 --key-minimum=2", "word", "--data-size-list=1"])
+                                    "--nonsense", "--key-maximum=1 --key-minimum=2", "word", "--data-size-list=1",
+                                    "--key-pattern=G:G --key-maximum=9 --key-median=10",
+                                    "--key-pattern=G:G --key-minimum=5 --key-maximum=9 --key-median=0",
+                                    "--key-pattern=G:G --key-maximum=9 --key-stddev=11"])
 def test_wrong_usage_is_told(kvload, option):
     done = run(kvload, 11211, *option.split())
     assert done.returncode == 2

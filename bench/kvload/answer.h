@@ -6,6 +6,8 @@
 #include "load.h"
 #include "text.h"
 
+#include <stdio.h>
+
 #define IS(text, len, what) ((len) == sizeof what - 1 && !memcmp(text, what, sizeof what - 1))
 
 static const uint64_t end_of_value = 0x0a0d444e450a0d; /* \r\nEND\r\n in a word's low bytes */
@@ -34,6 +36,24 @@ static inline bool answer_is_value(const struct load *load, const struct load_sl
            (line ^ length->word) << (64 - 8 * length->text_len) == 0 &&
            value_matches(text + head + length->text_len, number, *version, bytes) &&
            end >> 8 == end_of_value;
+}
+
+/* Is it a value of the key, but one that no run with these sizes has stored? Not for the loop. */
+static inline bool answer_is_of_other_sizes(const struct load *load, const struct load_slot *slot,
+                                            const uint8_t *text, uint32_t len)
+{
+    char head[128] = {0};
+    uint32_t flags, bytes;
+    int end = 0;
+
+    memcpy(head, text, len < sizeof head - 1 ? len : sizeof head - 1);
+    return sscanf(head, "VALUE %*s %u %u\r\n%n", &flags, &bytes, &end) == 2 && end > 0 &&
+           flags > VALUE_FLAGS_FIRST && flags <= VALUE_FLAGS_FIRST + VERSION_LAST && bytes > 0 &&
+           bytes <= VALUE_MAX && len == (uint32_t)end + bytes + 7 &&
+           bytes != value_len(&load->options->sizes, load_key_number(load, slot->key),
+                              (uint16_t)(flags - VALUE_FLAGS_FIRST)) &&
+           value_matches(text + end, load_key_number(load, slot->key),
+                         (uint16_t)(flags - VALUE_FLAGS_FIRST), bytes);
 }
 
 /* Is the text an answer to the slot's request, and can it be? Sets *hit. */

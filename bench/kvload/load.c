@@ -13,6 +13,8 @@
 enum { PATIENCE_TIMEOUTS = 10 };
 enum { HEADER = 8, LOOK_CYCLES = 1 << 21, SHOWN_WRONG = 5 };
 
+volatile sig_atomic_t load_stop;
+
 static void *take(size_t count, size_t size)
 {
     void *memory = aligned_alloc(64, (count * size + 63) / 64 * 64);
@@ -27,7 +29,7 @@ static void *take(size_t count, size_t size)
 void load_ask(struct load *load)
 {
     const struct options *o = load->options;
-    const double median = o->key_median > 0 ? (o->key_median - (double)o->key_min) / o->threads : 0;
+    const double median = o->has_median ? (o->key_median - (double)o->key_min) / o->threads : 0;
     pattern_init(&load->set_pattern, o->set_pattern, load->key_count, median,
                  o->key_stddev / o->threads, o->zipf_exponent);
     pattern_init(&load->get_pattern, o->get_pattern, load->key_count, median,
@@ -232,6 +234,11 @@ static void show_wrong(struct load *load, const struct load_slot *slot, const st
     for (uint32_t i = 0; i < in->len && i < 160; i++)
         fprintf(stderr, in->bytes[i] >= ' ' && in->bytes[i] < 127 ? "%c" : "\\x%02x", in->bytes[i]);
     fprintf(stderr, "\n");
+    if (in->len > HEADER &&
+        answer_is_of_other_sizes(load, slot, in->bytes + HEADER, in->len - HEADER))
+        fprintf(stderr,
+                "It is what a run with another --data-size stores. --flush empties the server "
+                "first, and --key-prefix gives each run keys of its own.\n");
 }
 
 static inline struct load_slot *slot_of(struct load *load, const struct datagram *in)
@@ -351,11 +358,11 @@ static inline uint32_t due_now(const struct load *load, uint64_t now)
 void load_run(struct load *load, const struct load_run *run)
 {
     uint64_t start = load_cycles(), now = start, last = start, look = start + LOOK_CYCLES;
-    uint64_t stop =
-        run->time_s > 0 ? start + (uint64_t)(run->time_s * (double)load->cycles_hz) : UINT64_MAX;
+    uint64_t stop = load_stop         ? start
+                    : run->time_s > 0 ? start + (uint64_t)(run->time_s * (double)load->cycles_hz)
+                                      : UINT64_MAX;
     bool spin = load->options->spin || !load->port->wait || run->rate > 0;
 
-    memset(&load->result, 0, sizeof load->result);
     load->populating = run->populate;
     load->plan_count = 0;
     load->left = run->populate ? load->key_count : run->count;
@@ -374,6 +381,7 @@ void load_run(struct load *load, const struct load_run *run)
         if (unlikely(now >= look)) {
             look_over(load, now);
             look = now + LOOK_CYCLES;
+            stop = load_stop ? now : stop;
         }
         if (load->free_count == load->slot_count && (now >= stop || load->plan_count == 0))
             break;

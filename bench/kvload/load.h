@@ -19,6 +19,8 @@
 #include "port.h"
 #include "versions.h"
 
+#include <signal.h>
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -108,7 +110,10 @@ void load_init(struct load *load, const struct options *options, struct port *po
 /* Takes the options' ratio and key pattern, which load_init has taken, anew. Between two runs. */
 void load_ask(struct load *load);
 
-/* Runs; load->result says what came of it. */
+/* Not 0: all runs end as if their time was over. For a signal's handler. */
+extern volatile sig_atomic_t load_stop;
+
+/* Runs; load->result, which is empty before, says what came of it. */
 void load_run(struct load *load, const struct load_run *run);
 
 static inline uint64_t load_key_number(const struct load *load, uint32_t key)

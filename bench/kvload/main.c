@@ -3,9 +3,11 @@
  * kvload - loads a memcached over UDP in the manner of memtier_benchmark, checks every byte of
  * every answer, and measures. `kvload --help` tells the options, bench/README.md the rest.
  */
+#include "progress.h"
 #include "report.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -48,15 +50,28 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
+/* The first Ctrl-C ends the run in order, a second one the program. */
+static void interrupt(int number)
+{
+    load_stop = 1;
+    signal(number, SIG_DFL);
+}
+
 /* Runs all threads; the first one is this thread. */
 static void run_all(struct thread *threads, const struct load_run *run, struct report *report)
 {
+    const struct load *loads[OPTIONS_MAX_THREADS];
     struct port *port = threads[0].load.port;
 
     bool told = server_stats_ask(port, &report->before);
     report->start_unix_ms = unix_ms();
-    for (uint32_t i = 0; i < options.threads; i++)
+    for (uint32_t i = 0; i < options.threads; i++) {
         threads[i].run = *run;
+        loads[i] = &threads[i].load;
+        memset(&threads[i].load.result, 0, sizeof threads[i].load.result);
+    }
+    if (!options.control)
+        progress_begin(loads, options.threads, run->populate ? "populate" : "run");
     for (uint32_t i = 1; i < options.threads; i++) {
         if (pthread_create(&threads[i].id, NULL, run_thread, &threads[i])) {
             fprintf(stderr, "kvload: no thread can be started.\n");
@@ -66,6 +81,8 @@ static void run_all(struct thread *threads, const struct load_run *run, struct r
     run_thread(&threads[0]);
     for (uint32_t i = 1; i < options.threads; i++)
         pthread_join(threads[i].id, NULL);
+    if (!options.control)
+        progress_end();
     report->finish_unix_ms = unix_ms();
     report->after.count = 0;
     if (told) /* without the first ones they would tell of all time */
@@ -86,7 +103,7 @@ static bool run_controlled(struct thread *threads, struct report *report)
 
     printf("ready\n");
     fflush(stdout);
-    while (fgets(line, sizeof line, stdin)) {
+    while (!load_stop && fgets(line, sizeof line, stdin)) {
         double seconds, rate = 0;
         int words = sscanf(line, "%lf %lf %63s %63s", &seconds, &rate, ratio, pattern);
         if (words < 1 || !(seconds > 0 && seconds <= 1e6) || !(rate >= 0 && rate <= 1e15)) {
@@ -131,6 +148,8 @@ int main(int argc, char **argv)
     bool right = true;
 
     options_read(&options, argc, argv);
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = interrupt},
+              NULL); /* ends --control's wait */
     struct thread *threads = calloc(options.threads, sizeof *threads);
     uint64_t hz = count_cycles_hz();
     for (uint32_t i = 0; threads && i < options.threads; i++)
@@ -144,13 +163,18 @@ int main(int argc, char **argv)
         return 3;
     }
     report.first_answer_unix_ms = unix_ms();
+    if (options.flush && !server_flush(threads[0].load.port)) {
+        fprintf(stderr, "kvload: %s:%u doesn't answer flush_all with OK, as --flush wants.\n",
+                options.server, options.port);
+        return 3;
+    }
     if (options.populate) {
         struct load_run run = {.populate = true};
         run_all(threads, &run, &report);
         right = report.result.wrong == 0;
     }
     if (options.control)
-        return run_controlled(threads, &report) && right ? 0 : 1;
+        return !run_controlled(threads, &report) || !right ? 1 : load_stop ? 130 : 0;
     struct load_run run = {.count =
                                options.requests ? options.requests * options.clients : UINT64_MAX,
                            .time_s = options.test_time_s,
@@ -159,5 +183,6 @@ int main(int argc, char **argv)
     report_table(stdout, &report);
     if (options.json_file)
         write_json_file(&report);
-    return right && report.result.wrong == 0 ? 0 : 1;
+    right &= report.result.wrong == 0;
+    return !right ? 1 : load_stop ? 130 : 0;
 }

@@ -13,7 +13,8 @@ static const char help[] =
     "Loads a memcached that speaks UDP, checks every byte of every answer, and measures. The\n"
     "options are memtier_benchmark's where it has them.\n"
     "\n"
-    "  -s, --server=IP            IPv4 address (default 127.0.0.1; with DPDK 10.0.2.15)\n"
+    "  -s, --server=HOST          its name or address (default 127.0.0.1; with DPDK an IPv4\n"
+    "                             address, 10.0.2.15)\n"
     "  -p, --port=N               UDP port (default 11211)\n"
     "      --vhost=SOCKET         carry the requests over a DPDK vhost-user port that listens "
     "here:\n"
@@ -48,6 +49,7 @@ static const char help[] =
     "      --hide-histogram       print no distribution of latencies\n"
     "\n"
     "What memtier hasn't:\n"
+    "      --flush                empty the server first\n"
     "      --populate             store every key once before the run\n"
     "      --control              then take runs from standard input, a line each:\n"
     "                             SECONDS [RATE [RATIO [PATTERN]]]; RATE is in requests a second\n"
@@ -59,8 +61,12 @@ static const char help[] =
     "always)\n"
     "      --help\n"
     "\n"
+    "Once a second it tells on standard error how far it is. Ctrl-C ends the run; what is measured "
+    "by\n"
+    "then is printed.\n"
+    "\n"
     "Status: 0 every answer was right; 1 one was wrong, or the server answered an error; 2 wrong\n"
-    "usage; 3 there is no server.\n";
+    "usage; 3 there is no server; 130 interrupted, and every answer was right.\n";
 
 enum {
     OPT_VHOST = 256,
@@ -82,6 +88,7 @@ enum {
     OPT_PERCENTILES,
     OPT_JSON,
     OPT_HIDE,
+    OPT_FLUSH,
     OPT_POPULATE,
     OPT_CONTROL,
     OPT_TIMEOUT,
@@ -116,6 +123,7 @@ static const struct option table[] = {
     {"print-percentiles", 1, NULL, OPT_PERCENTILES},
     {"json-out-file", 1, NULL, OPT_JSON},
     {"hide-histogram", 0, NULL, OPT_HIDE},
+    {"flush", 0, NULL, OPT_FLUSH},
     {"populate", 0, NULL, OPT_POPULATE},
     {"control", 0, NULL, OPT_CONTROL},
     {"timeout-ms", 1, NULL, OPT_TIMEOUT},
@@ -244,7 +252,7 @@ static bool read_load(struct options *o, int option, const char *name)
         o->port = (uint16_t)whole("port", optarg, 1, UINT16_MAX);
         return true;
     case 't':
-        o->threads = (uint32_t)whole("threads", optarg, 1, 64);
+        o->threads = (uint32_t)whole("threads", optarg, 1, OPTIONS_MAX_THREADS);
         return true;
     case 'c':
         o->clients = (uint32_t)whole("clients", optarg, 1, OPTIONS_MAX_CLIENTS);
@@ -310,7 +318,8 @@ static bool read_more(struct options *o, int option, const char *name)
         o->key_stddev = real(name, optarg, 0);
         return true;
     case OPT_MEDIAN:
-        o->key_median = real(name, optarg, 0);
+        o->key_median = real(name, optarg, -1);
+        o->has_median = true;
         return true;
     case OPT_ZIPF:
         o->zipf_exponent = real(name, optarg, 0);
@@ -331,6 +340,9 @@ static void read_rest(struct options *o, int option, const char *name)
         break;
     case OPT_HIDE:
         o->hide_histogram = true;
+        break;
+    case OPT_FLUSH:
+        o->flush = true;
         break;
     case OPT_POPULATE:
         o->populate = true;
@@ -374,6 +386,12 @@ static void complete(struct options *o)
         refuse("--key-maximum is below --key-minimum, or there are fewer keys than threads.");
     if (o->key_max - o->key_min >= UINT32_MAX)
         refuse("There are more than 2^32 keys; raise --key-minimum or lower --key-maximum.");
+    if (o->has_median && (o->key_median < (double)o->key_min || o->key_median > (double)o->key_max))
+        refuse("--key-median=%g is none of the keys, which are %llu to %llu.", o->key_median,
+               (unsigned long long)o->key_min, (unsigned long long)o->key_max);
+    if (o->key_stddev > (double)(o->key_max - o->key_min + 1))
+        refuse("--key-stddev=%g is more than there are keys, %llu: say R for keys all alike.",
+               o->key_stddev, (unsigned long long)(o->key_max - o->key_min + 1));
     if (o->clients * o->pipeline > OPTIONS_MAX_WINDOW)
         refuse("--clients times --pipeline is more than %d.", OPTIONS_MAX_WINDOW);
     if (strlen(o->key_prefix) < 1 || strlen(o->key_prefix) > OPTIONS_MAX_PREFIX)

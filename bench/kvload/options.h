@@ -12,6 +12,7 @@ enum {
     OPTIONS_MAX_PREFIX = 16,
     OPTIONS_MAX_WINDOW = 8192, /* requests unanswered in one thread: ids have 16 bits */
     OPTIONS_MAX_CLIENTS = 1024,
+    OPTIONS_MAX_THREADS = 64,
     OPTIONS_MAX_PERCENTILES = 16,
 };
 
@@ -35,7 +36,7 @@ struct options {
     double percentiles[OPTIONS_MAX_PERCENTILES];
     uint32_t percentile_count;
     const char *json_file;
-    bool hide_histogram, populate, control, spin;
+    bool has_median, hide_histogram, flush, populate, control, spin;
     uint32_t timeout_ms, connect_timeout_ms;
 };
 

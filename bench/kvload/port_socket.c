@@ -4,8 +4,8 @@
 #define _GNU_SOURCE
 #include "port.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -98,31 +98,44 @@ static _Noreturn void die(const char *what)
     exit(3);
 }
 
+/* The first address of the server's name: what a connection would be tried to first. */
+static struct addrinfo *find_server(const struct options *options)
+{
+    const struct addrinfo wanted = {.ai_socktype = SOCK_DGRAM};
+    struct addrinfo *found;
+    char port[8];
+
+    snprintf(port, sizeof port, "%u", options->port);
+    int error = getaddrinfo(options->server, port, &wanted, &found);
+    if (error) {
+        fprintf(stderr, "kvload: --server=%s: %s.\n", options->server, gai_strerror(error));
+        exit(2);
+    }
+    return found;
+}
+
 struct port *port_open_socket(const struct options *options)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(options->port)};
     struct socket_port *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
     const int bytes = SOCKET_BUFFER;
 
     if (!p || !(p->sockets = calloc(options->clients, sizeof *p->sockets)))
         die("no memory");
-    if (inet_pton(AF_INET, options->server, &to.sin_addr) != 1) {
-        fprintf(stderr, "kvload: --server=%s is no IPv4 address.\n", options->server);
-        exit(2);
-    }
+    struct addrinfo *to = find_server(options);
     p->port = (struct port){receive, release, prepare, send_all, wait_for_something, 0};
     p->ready_count = p->ready_next = 0;
     p->epoll = epoll_create1(0);
     for (uint32_t i = 0; i < options->clients; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-        p->sockets[i] = socket(AF_INET, SOCK_DGRAM, 0);
-        if (p->sockets[i] < 0 || connect(p->sockets[i], (struct sockaddr *)&to, sizeof to) ||
+        p->sockets[i] = socket(to->ai_family, SOCK_DGRAM, 0);
+        if (p->sockets[i] < 0 || connect(p->sockets[i], to->ai_addr, to->ai_addrlen) ||
             epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->sockets[i], &event))
             die("a socket can't be opened");
         /* As large as the system allows; smaller ones only lose more. */
         setsockopt(p->sockets[i], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
         setsockopt(p->sockets[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
+    freeaddrinfo(to);
     for (uint32_t i = 0; i < PORT_BURST; i++) {
         p->in_pieces[i] = (struct iovec){p->in_bytes[i], sizeof p->in_bytes[i]};
         p->out_pieces[i] = (struct iovec){p->out_bytes[i], 0};

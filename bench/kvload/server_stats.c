@@ -113,6 +113,19 @@ bool server_wait(struct port *port, uint32_t deadline_ms)
     return false;
 }
 
+bool server_flush(struct port *port)
+{
+    char text[256];
+
+    for (int i = 0; i < TRIES; i++) {
+        last_id++;
+        ask(port, "flush_all\r\n");
+        if (take(port, text, sizeof text, now_ms() + TRY_MS) && strcmp(text, "OK\r\n") == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool has_stat(const struct server_stats *stats, const char *name)
 {
     for (uint32_t i = 0; i < stats->count; i++)

@@ -18,6 +18,9 @@ struct server_stats {
 /* Asks for the version, again and again, until the server answers. False if it doesn't in time. */
 bool server_wait(struct port *port, uint32_t deadline_ms);
 
+/* Empties the server; false if it doesn't say that it did. */
+bool server_flush(struct port *port);
+
 /* The numbers that `stats` answers; false if the answer doesn't come, which is no tragedy. */
 bool server_stats_ask(struct port *port, struct server_stats *stats);
 
