@@ -10,8 +10,8 @@ import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
-    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, ICMPv6ParamProblem, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
-    IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, RouterAlert)
+    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, ICMPv6ParamProblem, IPv6, IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, RouterAlert)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -304,6 +304,11 @@ def test_solicitations_are_answered(guest, dst):
 def test_extension_headers_are_passed_over(guest):
     head = ip6() / IPv6ExtHdrHopByHop(options=[RouterAlert()]) / IPv6ExtHdrDestOpt()
     answer, before = guest.ask(head / IPv6ExtHdrFragment(m=0, offset=0))
+    assert before == [] and IPv6ExtHdrDestOpt not in answer
+    head = ip6()
+    for _ in range(5):  # they leave no room behind them for an answer of full length
+        head /= IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(236))])
+    answer, before = guest.ask(head)
     assert before == [] and IPv6ExtHdrDestOpt not in answer
 
 

@@ -102,11 +102,14 @@ static RUNS_SELDOM enum step step_header(struct walk *walk)
     return walk->next_header == IPV6_NEXT_FRAGMENT ? step_fragment(walk) : step_extension(walk);
 }
 
-/* Moves the headers before up to what the packet carries. */
+/* Moves what the packet carries to its IPv6 header. The frame stays where it begins, so an answer
+ * in its place has the room that it always has. */
 static RUNS_SELDOM void take_out(struct netbuf *nb, uint32_t len)
 {
-    memmove(nb->data + len, nb->data, L4_OFFSET_6);
-    netbuf_trim_front(nb, len);
+    uint8_t *at = nb->data + L4_OFFSET_6;
+
+    nb->len = (uint16_t)(nb->len - len);
+    memmove(at, at + len, nb->len - (uint32_t)L4_OFFSET_6);
     if (nb->csum_start >= len)
         nb->csum_start = (uint16_t)(nb->csum_start - len);
 }

@@ -188,6 +188,20 @@ TEST(inet6_passes_extension_headers_over)
     CHECK_STR(why6(NETBUF_CSUM_PARTIAL), "udp_no_checksum"); /* csum_start 54 isn't */
 }
 
+TEST(inet6_extension_headers_leave_an_answer_its_room)
+{
+    static const uint8_t padded[240] = {0, 29, 1, 236};
+
+    init6();
+    for (uint32_t i = 1; i <= INET6_EXTENSIONS; i++) {
+        make_udp6(9);
+        for (uint32_t n = 0; n < i; n++)
+            insert(IPV6_NEXT_DESTINATION, padded, sizeof padded);
+        check_udp(0, 9);
+        CHECK_EQ(netbuf_headroom(&packet), sizeof buffer - raw_len);
+    }
+}
+
 TEST(inet6_extension_headers_that_can_not_be)
 {
     uint8_t header[264] = {0};

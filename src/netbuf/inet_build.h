@@ -175,8 +175,8 @@ enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *nb);
 /* Nothing is known of neighbours, asked or to be announced any more. */
 void inet_arp_forget(struct inet *inet);
 
-/* Moves the headers over the options of an IPv4 header that has such. False, having counted why, if
- * it isn't IPv4, or its lengths or its checksum are wrong (inet_fragment.c). */
+/* Takes the options out of an IPv4 header that has such. False, having counted why, if it isn't
+ * IPv4, or its lengths or its checksum are wrong (inet_fragment.c). */
 bool inet_strip_options(struct inet *inet, struct netbuf *nb);
 
 /* A fragment with len bytes behind its header of 20 bytes; `fragment` is of its flags and offset

@@ -67,9 +67,10 @@ RUNS_SELDOM bool inet_strip_options(struct inet *inet, struct netbuf *nb)
     ip->total_length = be16((uint16_t)(total - options));
     ip->header_checksum = 0;
     ip->header_checksum = csum_finish(csum_add_20(0, ip));
-    memmove(nb->data + options, nb->data, IP_OFFSET);
-    netbuf_trim_front(nb, options);
     memcpy(nb->data + IP_OFFSET, ip, sizeof *ip);
+    /* The frame stays where it begins: an answer in its place has the room that it always has. */
+    memmove(nb->data + L4_OFFSET, nb->data + L4_OFFSET + options, total - len);
+    nb->len = (uint16_t)(L4_OFFSET + total - len);
     nb->csum_start = (uint16_t)(nb->csum_start - options);
     return true;
 }

@@ -257,6 +257,7 @@ TEST(inet_passes_over_options)
         CHECK(got.payload == packet.data + 42 && got.payload_len == 100);
         CHECK(memcmp(got.payload, raw + 42 + len, 100) == 0);
         CHECK(packet.len == raw_len - len && memcmp(got.from.mac, peer_mac, 6) == 0);
+        CHECK_EQ(netbuf_headroom(&packet), sizeof buffer - raw_len); /* an answer's room is left */
         make_ping(56);
         make_options(len);
         CHECK_EQ(input(0, 0), INET_REPLY);

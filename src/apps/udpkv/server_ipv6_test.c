@@ -4,6 +4,8 @@
 #include "apps/udpkv/store_test.h"
 #include "boot/boot.h"
 #include "boot/test.h"
+#include "netbuf/reassembly.h"
+#include "netbuf/udp.h"
 
 enum { BUFS = 96, OUT_MAX = SERVER_MAX_PARTS + 1, VALUE_BYTES = 9000 };
 
@@ -51,8 +53,7 @@ static void start_server6(const struct server_conf *wanted, uint32_t mtu_bytes)
     begin_ipv6(&client6, &client, 65535);
 }
 
-/* Asks from an address; how many datagrams the answer has. */
-static uint32_t ask_from(const struct ipv6_address *from, const char *request, size_t len)
+static struct netbuf *make_request(const struct ipv6_address *from, const char *request, size_t len)
 {
     struct inet_peer to = {.port = 11211,
                            .local_port = 4000,
@@ -67,6 +68,14 @@ static uint32_t ask_from(const struct ipv6_address *from, const char *request, s
     memcpy(payload, "\0\1\0\0\0\1\0\0", SERVER_HEADER_BYTES);
     memcpy(payload + SERVER_HEADER_BYTES, request, len);
     inet_udp_build(&client, nb, &to, (uint32_t)(SERVER_HEADER_BYTES + len), false);
+    return nb;
+}
+
+/* Asks from an address; how many datagrams the answer has. */
+static uint32_t ask_from(const struct ipv6_address *from, const char *request, size_t len)
+{
+    struct netbuf *nb = make_request(from, request, len);
+
     return server_burst(&server, &nb, 1, out, OUT_MAX, TEST_NOW_S);
 }
 
@@ -177,4 +186,61 @@ TEST(server_knows_when_it_answers_nobody_of_a_family)
         inet_put_address(&server.inet, 0, (struct ipv4_prefix){0x0a00020f, 32}, 0);
         CHECK_EQ(server_answers_nobody(&server, INET_IPV4), allowed == 0 || allowed == 2);
     }
+}
+
+TEST(server_ipv6_answers_behind_extension_headers_that_fill_a_frame)
+{
+    static const uint8_t padded[240] = {IPV6_NEXT_DESTINATION, 29, 1, 236};
+    enum { HEADERS_END = 54, COUNT = 5 };
+
+    start_server6(&(struct server_conf){.port = 0}, 1500);
+    store_value();
+    struct netbuf *nb = make_request(&client6.own[0].prefix.address, "get k\r\n", 7);
+    struct ipv6_header *ip = (struct ipv6_header *)(nb->data + sizeof(struct eth_header));
+    uint8_t *at = nb->data + HEADERS_END;
+    memmove(at + COUNT * sizeof padded, at, nb->len - (size_t)HEADERS_END);
+    for (uint32_t i = 0; i < COUNT; i++)
+        memcpy(at + i * sizeof padded, padded, sizeof padded);
+    at[(COUNT - 1) * sizeof padded] = IPV6_NEXT_UDP;
+    ip->next_header = IPV6_NEXT_DESTINATION;
+    CHECK(netbuf_append(nb, COUNT * sizeof padded));
+    ip->payload_length = be16((uint16_t)(nb->len - HEADERS_END));
+    const uint32_t n = server_burst(&server, &nb, 1, out, OUT_MAX, TEST_NOW_S);
+    CHECK_EQ(n, 7);
+    netbuf_free_bulk(out, n);
+    CHECK(netbuf_pool_whole(pool));
+}
+
+/* The largest datagram that IPv6 carries, of a header and words without an end. */
+TEST(server_ipv6_takes_a_request_as_large_as_can_be)
+{
+    static uint8_t memory[(1 << 17) + 4096] __attribute__((aligned(CACHE_LINE)));
+    static uint8_t datagram[UINT16_MAX + 1];
+    enum { PIECE = 1440, FIRST = 54, HEADERS = FIRST + sizeof(struct ipv6_fragment) };
+    const struct ipv6_address *from = &client6.own[0].prefix.address;
+
+    CHECK(reassembly_bytes(1) <= sizeof memory);
+    start_server6(&(struct server_conf){.reassembly = reassembly_create(memory, 1, 1)}, 1500);
+    memset(datagram, 'x', sizeof datagram);
+    memcpy(datagram + sizeof(struct udp_header), "\0\1\0\0\0\1\0\0", SERVER_HEADER_BYTES);
+    struct udp_header *udp = (struct udp_header *)datagram;
+    *udp = (struct udp_header){be16(4000), be16(11211), be16(UINT16_MAX), 0};
+    const struct ipv6_address *to = &server6.own[0].prefix.address;
+    uint64_t sum = csum_pseudo_6(from, to, IPV6_NEXT_UDP, UINT16_MAX);
+    udp->checksum = csum_finish_udp(csum_add(sum, datagram, UINT16_MAX));
+    for (uint32_t at = 0; at < UINT16_MAX; at += PIECE) {
+        const uint32_t len = MIN((uint32_t)PIECE, UINT16_MAX - at);
+        struct netbuf *nb = make_request(from, "", 0);
+        struct ipv6_header *ip = (struct ipv6_header *)(nb->data + sizeof(struct eth_header));
+        ip->next_header = IPV6_NEXT_FRAGMENT;
+        ip->payload_length = be16((uint16_t)(sizeof(struct ipv6_fragment) + len));
+        *(struct ipv6_fragment *)(nb->data + FIRST) = (struct ipv6_fragment){
+            IPV6_NEXT_UDP, 0, be16((uint16_t)(at | (at + len < UINT16_MAX))), 1};
+        memcpy(nb->data + HEADERS, datagram + at, len);
+        nb->len = (uint16_t)(HEADERS + len);
+        CHECK_EQ(server_burst(&server, &nb, 1, out, OUT_MAX, TEST_NOW_S), 0);
+    }
+    CHECK_EQ(server.requests, 1);
+    CHECK_EQ(server.drops[SERVER_DROP_CUT], 1);
+    CHECK(netbuf_pool_whole(pool));
 }

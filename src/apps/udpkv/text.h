@@ -19,7 +19,7 @@
 #define TEXT_VERSION "1.6.18-ringloop"
 
 #define TEXT_MAX_REQUEST 4096  /* at least the size of a pool's buffer */
-#define TEXT_MAX_LARGE   65507 /* of a large request: what UDP over IPv4 can carry */
+#define TEXT_MAX_LARGE   65527 /* of a large request: what UDP over IPv6 can carry */
 
 /* What stats shows, in this order: numbers of 64 bits and nothing else. */
 struct text_stats {
