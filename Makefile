@@ -117,12 +117,13 @@ objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(if $(app_path),$(patsubst \
 	$(app_path)/%,src/elsewhere/$(app_name)/%,$(2)),$(2)))
 
 # --- rules for each platform ----------------------------------------------------------------------
-# Speed is the default. Small is made what never moves a packet: the platforms but for memcpy and
-# its kin, and of the drivers whatever finds, sets up and mends devices.
-small := $(filter-out src/boot/pvh/string.c,$(filter src/boot/%,$(lib_files))) \
-	$(filter src/netdev/netdev.c src/netdev/netdev_cores.c src/netdev/probe_%,$(lib_files)) \
-	$(filter-out %_burst.c %_intr.c %_rx.c %_tx.c %/netfront_csum.c,$(filter src/netdev/virtio/%.c \
-	src/netdev/netfront/%.c,$(lib_files)))
+# Apps are made for speed. Of what lies below them only the files through which packets go are: memcpy
+# and its kin, bursts and checksums, a packet's way through the IP layer, the end of a loop's turn.
+# All else is made small; -Oz isn't for that, as it starts in more instructions.
+fast := src/boot/pvh/string.c $(addprefix src/netbuf/,checksum.c inet.c inet_frame.c ipv6.c pool.c) \
+	$(addprefix src/netdev/,idle.c loop.c netdev_app.c) $(filter src/netbuf/inet6% src/netdev/tap/% \
+	%_burst.c %_intr.c %_rx.c %_tx.c %/netfront_csum.c,$(lib_files))
+small := $(filter-out $(fast),$(lib_files))
 # P.general_regs names the files that run in ring 0 before the processor is set up, which may use
 # general registers only.
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \

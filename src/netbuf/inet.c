@@ -102,7 +102,7 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_ROOM] = "room",
 };
 
-void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
+RUNS_SELDOM void inet_init(struct inet *inet, const uint8_t *mac, struct ipv4_prefix prefix)
 {
     memset(inet, 0, sizeof *inet);
     inet->mac_number = eth_mac_number(mac);

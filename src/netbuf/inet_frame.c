@@ -26,7 +26,7 @@ BOOT_KEY_RANGE("net.vlan", boot_parse_u64, &configured_vlan, NULL, "",
                "number of the VLAN that we live in; if not given, frames without a tag are ours", 1,
                4094);
 
-void inet_frame_init(struct inet *inet)
+RUNS_SELDOM void inet_frame_init(struct inet *inet)
 {
     inet->vlan = (uint16_t)configured_vlan;
     inet->plain_mac_number = inet->vlan ? INET_NO_MAC_NUMBER : inet->mac_number;

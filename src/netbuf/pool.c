@@ -63,14 +63,14 @@ static inline uint32_t check_of(const struct netbuf_pool *pool, const struct net
     return (uint32_t)(uintptr_t)nb + ((uint32_t)(uintptr_t)pool + state);
 }
 
-static bool conf_valid(const struct netbuf_pool_conf *conf)
+static RUNS_SELDOM bool conf_valid(const struct netbuf_pool_conf *conf)
 {
     return conf->count >= 1 && conf->count <= COUNT_MAX && conf->buf_bytes % CACHE_LINE == 0 &&
            conf->buf_bytes >= BUF_BYTES_MIN && conf->buf_bytes <= BUF_BYTES_MAX &&
            conf->headroom_bytes <= conf->buf_bytes - ROOM_MIN && conf->priv_bytes <= PRIV_BYTES_MAX;
 }
 
-static size_t buffers_bytes(const struct netbuf_pool_conf *conf)
+static RUNS_SELDOM size_t buffers_bytes(const struct netbuf_pool_conf *conf)
 {
     const uint32_t per_page = PAGE_SIZE / conf->buf_bytes;
 
@@ -93,13 +93,13 @@ static size_t stride_bytes(const struct netbuf_pool_conf *conf)
     return sizeof(struct netbuf) + ALIGN_UP((size_t)conf->priv_bytes, CACHE_LINE);
 }
 
-size_t netbuf_pool_bytes(const struct netbuf_pool_conf *conf)
+RUNS_SELDOM size_t netbuf_pool_bytes(const struct netbuf_pool_conf *conf)
 {
     return buffers_bytes(conf) + conf->count * stride_bytes(conf) + sizeof(struct netbuf_pool) +
            conf->count * sizeof(struct netbuf *);
 }
 
-struct netbuf_pool *netbuf_pool_create(const struct netbuf_pool_conf *conf)
+RUNS_SELDOM struct netbuf_pool *netbuf_pool_create(const struct netbuf_pool_conf *conf)
 {
     if (!conf_valid(conf))
         return NULL;
@@ -152,7 +152,7 @@ const uint8_t *netbuf_pool_memory(const struct netbuf_pool *pool, size_t *bytes)
 }
 
 /* Is it this pool's netbuf and free, with all that is constant still as it was made? */
-static bool intact(const struct netbuf_pool *pool, const struct netbuf *nb)
+static RUNS_SELDOM bool intact(const struct netbuf_pool *pool, const struct netbuf *nb)
 {
     uintptr_t at = (uintptr_t)nb - (uintptr_t)pool->netbufs;
 
@@ -163,7 +163,7 @@ static bool intact(const struct netbuf_pool *pool, const struct netbuf *nb)
 }
 
 /* As many free entries as buffers, each a buffer of the pool, none twice: then all are there. */
-bool netbuf_pool_whole(const struct netbuf_pool *pool)
+RUNS_SELDOM bool netbuf_pool_whole(const struct netbuf_pool *pool)
 {
     uint32_t seen = 0;
 
@@ -176,7 +176,7 @@ bool netbuf_pool_whole(const struct netbuf_pool *pool)
     return seen == pool->free_count;
 }
 
-bool netbuf_pools_report(void)
+RUNS_SELDOM bool netbuf_pools_report(void)
 {
     bool whole = true;
 

@@ -16,7 +16,7 @@ static const char *const mode_names[] = {
     [MODE_AUTO] = "auto", [MODE_POLL] = "poll", [MODE_INTR] = "intr"};
 static uint64_t idle_us, wake_ms;
 
-static const char *parse_mode(const struct boot_key *key, const char *text)
+static RUNS_SELDOM const char *parse_mode(const struct boot_key *key, const char *text)
 {
     (void)key;
     for (uint32_t i = 0; i < ARRAY_LEN(mode_names); i++)
@@ -38,7 +38,7 @@ BOOT_KEY_RANGE("idle.wake", boot_parse_u64, &wake_ms, "100", "ms",
                "shall end",
                1, 60000);
 
-void netdev_idle_init(struct netdev_idle *idle)
+RUNS_SELDOM void netdev_idle_init(struct netdev_idle *idle)
 {
     const uint64_t limits[] = {
         [MODE_AUTO] = clock_cycles_hz() / 1000 * idle_us / 1000,
@@ -49,7 +49,7 @@ void netdev_idle_init(struct netdev_idle *idle)
     *idle = (struct netdev_idle){.limit = limits[mode], .wake_ns = wake_ms * 1000000};
 }
 
-void netdev_idle_add(struct netdev_idle *idle, struct netdev *dev, uint16_t q)
+RUNS_SELDOM void netdev_idle_add(struct netdev_idle *idle, struct netdev *dev, uint16_t q)
 {
     assert(idle->count < NETDEV_IDLE_QUEUES && q < dev->queue_pairs);
     if (dev->queue_pairs > 1)
@@ -109,12 +109,12 @@ void netdev_idle_sleep(struct netdev_idle *idle, uint64_t deadline_ns)
     disarm_first(idle, idle->count);
 }
 
-const char *netdev_idle_mode(void)
+RUNS_SELDOM const char *netdev_idle_mode(void)
 {
     return mode_names[mode];
 }
 
-void netdev_idle_print(uint64_t waits, uint64_t interrupts)
+RUNS_SELDOM void netdev_idle_print(uint64_t waits, uint64_t interrupts)
 {
     print("%s: slept %lu times, woken by %lu interrupts.\n", boot_app, waits, interrupts);
 }

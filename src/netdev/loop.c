@@ -71,7 +71,7 @@ static bool has_room(const struct netdev_loop_host *host)
 }
 
 /* Says what the host's address became. */
-static void tell_address(struct netdev_loop_host *host)
+static RUNS_SELDOM void tell_address(struct netdev_loop_host *host)
 {
     const uint32_t ip = inet_has_address(host->inet) ? host->inet->prefix.address : 0;
 
@@ -85,7 +85,7 @@ static void tell_address(struct netdev_loop_host *host)
 
 /* Sends what the host has to send by itself; tries again later if there is no link, no room or no
  * buffer. */
-static void host_send(struct netdev_timer *timer)
+static RUNS_SELDOM void host_send(struct netdev_timer *timer)
 {
     struct netdev_loop *loop = timer->loop;
     struct netdev_loop_host *host = &loop->host;
@@ -123,7 +123,7 @@ static void look_at_arrivals(struct netdev_loop *loop)
 /* A look at a device's registers may take 100 us, where their reads are emulated. So core 0 does it
  * in a turn that moved nothing, and in a busy one only when there was none of these for a second.
  * On other cores it is a look at memory. */
-static void look_at_links(struct netdev_timer *timer)
+static RUNS_SELDOM void look_at_links(struct netdev_timer *timer)
 {
     const uint64_t postpone_ns = 1000000000ull;
     struct netdev_loop *loop = timer->loop;
@@ -149,7 +149,7 @@ static void look_at_links(struct netdev_timer *timer)
 /* --- the turn -----------------------------------------------------------------------------------
  */
 
-void netdev_loop_init(struct netdev_loop *loop)
+RUNS_SELDOM void netdev_loop_init(struct netdev_loop *loop)
 {
     *loop = (struct netdev_loop){
         .has_packets = &no_packets, .turn_cycles = clock_cycles(), .look_is_late = true};
@@ -158,13 +158,13 @@ void netdev_loop_init(struct netdev_loop *loop)
     netdev_loop_at(loop, &loop->look, 0);
 }
 
-void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q)
+RUNS_SELDOM void netdev_loop_add(struct netdev_loop *loop, struct netdev *dev, uint16_t q)
 {
     netdev_idle_add(&loop->idle, dev, q);
 }
 
-void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, struct inet *inet,
-                      struct netbuf_pool *pool)
+RUNS_SELDOM void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q,
+                                  struct inet *inet, struct netbuf_pool *pool)
 {
     assert(!loop->host.dev); /* one for each loop */
     loop->host = (struct netdev_loop_host){
@@ -175,7 +175,7 @@ void netdev_loop_host(struct netdev_loop *loop, struct netdev *dev, uint16_t q, 
     look_at_links(&loop->look); /* so neighbours know it before the app says that it serves */
 }
 
-void netdev_loop_serves(struct netdev_loop *loop, void (*say)(void))
+RUNS_SELDOM void netdev_loop_serves(struct netdev_loop *loop, void (*say)(void))
 {
     struct netdev_loop_host *host = &loop->host;
     char ip[IPV4_TEXT_BYTES];
@@ -191,7 +191,7 @@ void netdev_loop_serves(struct netdev_loop *loop, void (*say)(void))
     tell_address(host);
 }
 
-void netdev_loop_join(struct netdev_loop *loop, struct inet *inet, struct inet *host)
+RUNS_SELDOM void netdev_loop_join(struct netdev_loop *loop, struct inet *inet, struct inet *host)
 {
     inet_join(host, inet);
     loop->follower = inet;

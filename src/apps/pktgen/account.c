@@ -2,7 +2,7 @@
 /* account.c - loss, reordering and duplicates; see account.h. */
 #include "apps/pktgen/account.h"
 
-void account_init(struct account *a, bool first_seen_is_first)
+RUNS_SELDOM void account_init(struct account *a, bool first_seen_is_first)
 {
     *a = (struct account){.first_seen_is_first = first_seen_is_first};
     memset(a->came, 0xff, sizeof a->came);
@@ -53,8 +53,8 @@ bool account_add_other(struct account *a, uint32_t sequence)
     return true;
 }
 
-void account_add_stream(struct account_sum *sum, const struct account *const *accounts,
-                        uint32_t count)
+RUNS_SELDOM void account_add_stream(struct account_sum *sum, const struct account *const *accounts,
+                                    uint32_t count)
 {
     uint64_t first = UINT64_MAX, next = 0, unique = 0;
 

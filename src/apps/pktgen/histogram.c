@@ -13,7 +13,7 @@ static uint32_t bucket_of(uint64_t value)
 }
 
 /* The largest value that falls into a bucket. */
-static uint64_t bucket_end(uint32_t bucket)
+static RUNS_SELDOM uint64_t bucket_end(uint32_t bucket)
 {
     if (bucket < 2 * SUB)
         return bucket;
@@ -32,7 +32,7 @@ void histogram_add(struct histogram *h, uint64_t value)
     h->buckets[bucket_of(value)]++;
 }
 
-uint64_t histogram_quantile(const struct histogram *h, uint32_t parts)
+RUNS_SELDOM uint64_t histogram_quantile(const struct histogram *h, uint32_t parts)
 {
     /* How many values must not be above it, rounded up; in two steps, so that no count overflows.
      */
@@ -48,7 +48,7 @@ uint64_t histogram_quantile(const struct histogram *h, uint32_t parts)
     return h->max;
 }
 
-void histogram_add_all(struct histogram *h, const struct histogram *of)
+RUNS_SELDOM void histogram_add_all(struct histogram *h, const struct histogram *of)
 {
     if (of->count == 0)
         return;

@@ -98,7 +98,7 @@ static const struct netdev_ops ops = {
 static struct loop loop;
 static struct team team;
 static struct options options;
-static struct value_sizes size_64 = {.count = 1, .bytes = {64}};
+static struct value_sizes size_64 = {.count = 1, .bytes = (uint16_t[]){64}};
 
 static struct netbuf_pool *loop_pool(void)
 {

@@ -19,7 +19,9 @@ enum {
 #define RATE_MAX    1000000000000ull
 #define WAIT_MAX_NS 1000000
 
+static uint16_t size_list[VALUE_SIZES_MAX] UNCLEARED;
 static struct options options = {
+    .sizes = {.bytes = size_list},
     .mode = {.words = (const char *const[]){"tx", "rx", "fwd", "latency", "pingpong", NULL},
              .expected = "one of the words tx, rx, fwd, latency, pingpong"},
     .csum = {.words = (const char *const[]){"sw", "offload", "none", NULL},
@@ -103,7 +105,7 @@ static struct pools {
 } pools[BOOT_CORES_MAX];
 
 /* The command line can be read, but contradicts itself. */
-static void check_options(void)
+static RUNS_SELDOM void check_options(void)
 {
     const char *problem = options_problem(&options);
 
@@ -113,7 +115,7 @@ static void check_options(void)
     }
 }
 
-static uint32_t largest_size(void)
+static RUNS_SELDOM uint32_t largest_size(void)
 {
     uint32_t largest = 0;
 
@@ -122,7 +124,7 @@ static uint32_t largest_size(void)
     return largest;
 }
 
-static struct netdev *find_device(struct netdev_info *info)
+static RUNS_SELDOM struct netdev *find_device(struct netdev_info *info)
 {
     struct netdev *dev = netdev_pick();
 
@@ -137,7 +139,7 @@ static struct netdev *find_device(struct netdev_info *info)
 }
 
 /* Room for a whole frame; of a page if it is longer, and the device then takes several. */
-static uint32_t receive_room(const struct netdev_info *info)
+static RUNS_SELDOM uint32_t receive_room(const struct netdev_info *info)
 {
     const uint32_t frame = info->mtu_bytes + (uint32_t)(ETH_EXTRA + VLAN_TAG);
 
@@ -146,7 +148,7 @@ static uint32_t receive_room(const struct netdev_info *info)
 
 /* What is sent comes from a pool of its own whose buffers are as small as can be, so that those of
  * a whole ring stay in the cache. */
-static void create_pools(const struct netdev_info *info, struct pools *p)
+static RUNS_SELDOM void create_pools(const struct netdev_info *info, struct pools *p)
 {
     const uint32_t tx_descs = (uint32_t)(options.tx_descs ? options.tx_descs : LOOP_DESCS);
     const uint32_t rx_descs = (uint32_t)(options.rx_descs ? options.rx_descs : LOOP_DESCS);
@@ -169,12 +171,12 @@ static void create_pools(const struct netdev_info *info, struct pools *p)
         p->tx = netdev_tx_pool_create(info, p->tx_name, tx_count, largest_size());
 }
 
-static uint32_t queue_pairs(void)
+static RUNS_SELDOM uint32_t queue_pairs(void)
 {
     return options.cores > 1 ? options.cores : (uint32_t)options.queues;
 }
 
-static void start_device(struct netdev *dev, const struct netdev_info *info)
+static RUNS_SELDOM void start_device(struct netdev *dev, const struct netdev_info *info)
 {
     const bool offload = options.csum.chosen == TRAFFIC_CSUM_OFFLOAD;
     struct netdev_rxq_conf rx[NETDEV_MAX_QUEUE_PAIRS];
@@ -202,7 +204,7 @@ static void start_device(struct netdev *dev, const struct netdev_info *info)
 }
 
 /* Each core's flows are others, if there are enough. */
-static void prepare_traffic(const struct netdev_info *info, struct loop *l)
+static RUNS_SELDOM void prepare_traffic(const struct netdev_info *info, struct loop *l)
 {
     const uint32_t core = l->stream, cores = options.cores;
 
@@ -226,7 +228,8 @@ static void prepare_traffic(const struct netdev_info *info, struct loop *l)
     traffic_prefill(&l->traffic, l->tx_pool);
 }
 
-static void prepare_loop(struct netdev *dev, const struct netdev_info *info, uint32_t core)
+static RUNS_SELDOM void prepare_loop(struct netdev *dev, const struct netdev_info *info,
+                                     uint32_t core)
 {
     struct pools *p = &pools[core];
     struct loop *l = boot_alloc(sizeof *l, CACHE_LINE);
@@ -255,7 +258,7 @@ static void run_loop(uint32_t core)
     loop_run(team.loops[core]);
 }
 
-static void print_queues(const struct netdev *dev)
+static RUNS_SELDOM void print_queues(const struct netdev *dev)
 {
     struct netdev_queue_stats rx, tx;
 
@@ -264,7 +267,7 @@ static void print_queues(const struct netdev *dev)
             print("pktgen: queue %u: %lu packets received, %lu sent.\n", q, rx.packets, tx.packets);
 }
 
-int app_main(void)
+RUNS_SELDOM int app_main(void)
 {
     struct report_run run = {0};
     struct netdev_info info;

@@ -4,7 +4,7 @@
 
 enum { GIVEN = 2 }; /* times a key was set: first to its default, then by the command line */
 
-static bool traffic_given(const struct options *o)
+static RUNS_SELDOM bool traffic_given(const struct options *o)
 {
     const struct value_range *const ranges[] = {&o->dst_mac, &o->src_ip, &o->dst_ip, &o->src_port,
                                                 &o->dst_port};
@@ -16,7 +16,7 @@ static bool traffic_given(const struct options *o)
            o->sizes.times_set >= GIVEN || o->csum.times_set >= GIVEN;
 }
 
-const char *options_problem(const struct options *o)
+RUNS_SELDOM const char *options_problem(const struct options *o)
 {
     const bool pingpong = o->mode.chosen == OPTIONS_PINGPONG;
 

@@ -4,7 +4,7 @@
 
 enum { BEHIND_MAX_DIVISOR = 10 }; /* of a second */
 
-void pace_init(struct pace *p, const struct value_rate *rate, uint64_t hz, uint64_t now)
+RUNS_SELDOM void pace_init(struct pace *p, const struct value_rate *rate, uint64_t hz, uint64_t now)
 {
     *p = (struct pace){.due = now, .bits = rate->bits};
     p->behind_max_cycles = hz / BEHIND_MAX_DIVISOR;

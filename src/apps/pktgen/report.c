@@ -17,7 +17,7 @@ static const struct {
 };
 
 /* value / 10^digits as text: decimal(text, 12345, 3) is 12.345. */
-static const char *decimal(char text[NUMBER_TEXT], uint64_t value, unsigned digits)
+static RUNS_SELDOM const char *decimal(char text[NUMBER_TEXT], uint64_t value, unsigned digits)
 {
     uint64_t scale = 1;
 
@@ -37,8 +37,9 @@ struct flow {
     uint64_t pps, wire_bps;
 };
 
-static struct flow flow_between(const char *name, const struct netdev_queue_stats *from,
-                                const struct netdev_queue_stats *to, uint64_t hz, uint64_t cycles)
+static RUNS_SELDOM struct flow flow_between(const char *name, const struct netdev_queue_stats *from,
+                                            const struct netdev_queue_stats *to, uint64_t hz,
+                                            uint64_t cycles)
 {
     struct flow f = {.name = name, .to = to};
 
@@ -53,8 +54,9 @@ static struct flow flow_between(const char *name, const struct netdev_queue_stat
 }
 
 /* The directions of a mode: out, in, or both. */
-static uint32_t flows_of_mode(struct flow out[2], const struct options *o, uint64_t hz,
-                              const struct report_sample *from, const struct report_sample *to)
+static RUNS_SELDOM uint32_t flows_of_mode(struct flow out[2], const struct options *o, uint64_t hz,
+                                          const struct report_sample *from,
+                                          const struct report_sample *to)
 {
     const uint64_t cycles = to->now_cycles - from->now_cycles;
     uint32_t n = 0;
@@ -66,7 +68,7 @@ static uint32_t flows_of_mode(struct flow out[2], const struct options *o, uint6
     return n;
 }
 
-static uint64_t all_drops(const struct netdev_queue_stats *stats)
+static RUNS_SELDOM uint64_t all_drops(const struct netdev_queue_stats *stats)
 {
     uint64_t sum = 0;
 
@@ -76,15 +78,16 @@ static uint64_t all_drops(const struct netdev_queue_stats *stats)
 }
 
 /* Tenths of a cycle a packet. */
-static uint64_t packet_cycles(const struct report_sample *from, const struct report_sample *to)
+static RUNS_SELDOM uint64_t packet_cycles(const struct report_sample *from,
+                                          const struct report_sample *to)
 {
     uint64_t packets = MAX(to->tx.packets - from->tx.packets, to->rx.packets - from->rx.packets);
 
     return value_ratio(to->busy_cycles - from->busy_cycles, 10, packets);
 }
 
-size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz,
-                   const struct report_sample *from, const struct report_sample *to)
+RUNS_SELDOM size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz,
+                               const struct report_sample *from, const struct report_sample *to)
 {
     char mpps[NUMBER_TEXT], gbps[NUMBER_TEXT], each[NUMBER_TEXT], fill[NUMBER_TEXT];
     uint64_t drops =
@@ -109,24 +112,24 @@ size_t report_line(char *text, size_t size, const struct options *o, uint64_t hz
 
 /* Numbers that were sent and never came: those below the highest that came, and for our own packets
  * also those above it. */
-static uint64_t count_lost(const struct report_run *run)
+static RUNS_SELDOM uint64_t count_lost(const struct report_run *run)
 {
     const struct account_sum *a = &run->numbers;
 
     return options_round_trip(run->options) ? run->made - MIN(run->made, a->unique) : a->missing;
 }
 
-static bool counts_numbers(const struct options *o)
+static RUNS_SELDOM bool counts_numbers(const struct options *o)
 {
     return o->seq && (o->mode.chosen == OPTIONS_RX || options_round_trip(o));
 }
 
-static uint64_t run_ns(const struct report_run *run)
+static RUNS_SELDOM uint64_t run_ns(const struct report_run *run)
 {
     return value_ns(run->to.now_cycles - run->from.now_cycles, run->hz);
 }
 
-static void text_latency(const struct report_run *run)
+static RUNS_SELDOM void text_latency(const struct report_run *run)
 {
     const struct histogram *h = run->latency;
     char us[NUMBER_TEXT];
@@ -138,7 +141,7 @@ static void text_latency(const struct report_run *run)
     print(", max %s; %lu packets.\n", decimal(us, value_ns(h->max, run->hz), 3), h->count);
 }
 
-void report_text(const struct report_run *run)
+RUNS_SELDOM void report_text(const struct report_run *run)
 {
     const struct options *o = run->options;
     const struct account_sum *a = &run->numbers;
@@ -171,7 +174,7 @@ void report_text(const struct report_run *run)
     netdev_print_drops("transmit queue", netdev_drop_names, run->to.tx.drops, NETDEV_DROP_REASONS);
 }
 
-static void json_flow(const struct flow *f)
+static RUNS_SELDOM void json_flow(const struct flow *f)
 {
     char mpps[NUMBER_TEXT], gbps[NUMBER_TEXT], fill[NUMBER_TEXT];
 
@@ -185,7 +188,7 @@ static void json_flow(const struct flow *f)
     print("}}");
 }
 
-static void json_latency(const struct report_run *run)
+static RUNS_SELDOM void json_latency(const struct report_run *run)
 {
     const struct histogram *h = run->latency;
 
@@ -197,7 +200,7 @@ static void json_latency(const struct report_run *run)
           value_ns(h->count ? h->sum / h->count : 0, run->hz));
 }
 
-void report_json(const struct report_run *run)
+RUNS_SELDOM void report_json(const struct report_run *run)
 {
     const struct options *o = run->options;
     const struct account_sum *a = &run->numbers;

@@ -3,12 +3,12 @@
 #include "apps/pktgen/team.h"
 
 /* Part `core` of `whole`: the first ones take what doesn't divide evenly. */
-static uint64_t part(const struct team *t, uint64_t whole, uint32_t core)
+static RUNS_SELDOM uint64_t part(const struct team *t, uint64_t whole, uint32_t core)
 {
     return whole / t->count + (core < whole % t->count);
 }
 
-void team_share(struct loop *l, uint32_t core)
+RUNS_SELDOM void team_share(struct loop *l, uint32_t core)
 {
     const struct options *o = l->options;
     const bool alone = l->team->count == 1;
@@ -55,7 +55,7 @@ static uint64_t made(const struct team *t)
     return sum;
 }
 
-static void sum_numbers(const struct team *t, struct account_sum *sum)
+static RUNS_SELDOM void sum_numbers(const struct team *t, struct account_sum *sum)
 {
     const struct account *accounts[BOOT_CORES_MAX];
 
@@ -78,7 +78,8 @@ bool team_awaits_answers(const struct team *t)
 /* --- counters ----------------------------------------------------------------------------------
  */
 
-static void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue_stats *of)
+static RUNS_SELDOM void add_stats(struct netdev_queue_stats *sum,
+                                  const struct netdev_queue_stats *of)
 {
     sum->packets += of->packets;
     sum->bytes += of->bytes;
@@ -88,7 +89,7 @@ static void add_stats(struct netdev_queue_stats *sum, const struct netdev_queue_
         sum->drops[i] += of->drops[i];
 }
 
-static void add_sample(struct report_sample *sum, const struct report_sample *of)
+static RUNS_SELDOM void add_sample(struct report_sample *sum, const struct report_sample *of)
 {
     sum->busy_cycles += of->busy_cycles;
     sum->waits += of->waits;
@@ -97,7 +98,7 @@ static void add_sample(struct report_sample *sum, const struct report_sample *of
     add_stats(&sum->tx, &of->tx);
 }
 
-void loop_sample(const struct loop *l, struct report_sample *s)
+RUNS_SELDOM void loop_sample(const struct loop *l, struct report_sample *s)
 {
     struct netdev_queue_stats of;
 
@@ -113,7 +114,7 @@ void loop_sample(const struct loop *l, struct report_sample *s)
     }
 }
 
-void team_sample(const struct team *t, uint64_t now, struct report_sample *s)
+RUNS_SELDOM void team_sample(const struct team *t, uint64_t now, struct report_sample *s)
 {
     struct report_sample of;
 
@@ -124,7 +125,7 @@ void team_sample(const struct team *t, uint64_t now, struct report_sample *s)
     }
 }
 
-void team_result(const struct team *t, struct report_run *run)
+RUNS_SELDOM void team_result(const struct team *t, struct report_run *run)
 {
     struct loop *leader = t->loops[0];
     struct histogram *latency = &leader->receive.latency;

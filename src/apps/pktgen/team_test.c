@@ -228,7 +228,8 @@ static void run_on_core(uint32_t core)
 
 static struct report_run run_cores(enum options_mode mode, uint64_t count, uint64_t duration_ns)
 {
-    static const struct value_sizes size_64 = {.count = 1, .bytes = {64}};
+    static uint16_t size_list[] = {64};
+    static const struct value_sizes size_64 = {.count = 1, .bytes = size_list};
     static const struct netbuf_pool_conf conf = {
         .name = "team_test", .count = BUFFERS, .buf_bytes = 256, .headroom_bytes = 64};
     static struct netbuf_pool *pools[BOOT_CORES_MAX];

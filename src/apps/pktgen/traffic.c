@@ -6,7 +6,7 @@
 
 enum { TTL = 64, PREFILL_BULK = 64 };
 
-static struct traffic_field field_of(const struct value_range *range)
+static RUNS_SELDOM struct traffic_field field_of(const struct value_range *range)
 {
     return (struct traffic_field){.range = *range, .now = range->first};
 }
@@ -16,7 +16,7 @@ static inline void step_field(struct traffic_field *f)
     f->now = f->now == f->range.last ? f->range.first : f->now + 1;
 }
 
-static bool is_one_flow(const struct traffic *t)
+static RUNS_SELDOM bool is_one_flow(const struct traffic *t)
 {
     const struct traffic_field *const fields[] = {&t->src_mac, &t->dst_mac,  &t->src_ip,
                                                   &t->dst_ip,  &t->src_port, &t->dst_port};
@@ -67,7 +67,7 @@ static void step_flow(struct traffic *t)
     step_field(&t->dst_ip);
     step_field(&t->src_port);
     step_field(&t->dst_port);
-    t->size_at = t->size_at + 1 == t->sizes->count ? 0 : t->size_at + 1;
+    t->size_at = t->size_at + 1 == t->sizes_count ? 0 : t->size_at + 1;
 }
 
 /* The whole of a packet: all that doesn't vary, and the fields of the next one, unnumbered. */
@@ -85,14 +85,15 @@ static uint64_t write_packet(const struct traffic *t, struct packet *p)
     return sum;
 }
 
-void traffic_init(struct traffic *t, const struct traffic_conf *conf)
+RUNS_SELDOM void traffic_init(struct traffic *t, const struct traffic_conf *conf)
 {
     struct packet p;
 
     assert(conf->sizes->count > 0 && (conf->numbered || !conf->timed));
     assert(conf->stream < PACKET_STREAMS);
     *t = (struct traffic){
-        .sizes = conf->sizes,
+        .sizes = conf->sizes->bytes,
+        .sizes_count = conf->sizes->count,
         .src_mac = field_of(&conf->src_mac),
         .dst_mac = field_of(&conf->dst_mac),
         .src_ip = field_of(&conf->src_ip),
@@ -112,7 +113,7 @@ void traffic_init(struct traffic *t, const struct traffic_conf *conf)
     t->udp_sum = write_packet(t, &p);
 }
 
-void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
+RUNS_SELDOM void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
 {
     uint32_t count = netbuf_pool_count(pool);
     struct netbuf **bufs = boot_alloc(count * sizeof *bufs, CACHE_LINE);

@@ -37,7 +37,8 @@ struct traffic_field {
 };
 
 struct traffic {
-    const struct value_sizes *sizes;
+    const uint16_t *sizes; /* sizes_count bytes of frames, which take turns */
+    uint32_t sizes_count;
     struct traffic_field src_mac, dst_mac, src_ip, dst_ip, src_port, dst_port;
     enum traffic_csum csum;
     bool numbered, timed;
@@ -62,9 +63,9 @@ static inline uint32_t traffic_next_bytes(const struct traffic *t, uint32_t ahea
 {
     uint32_t at = t->size_at + ahead;
 
-    while (unlikely(at >= t->sizes->count))
-        at -= t->sizes->count;
-    return t->sizes->bytes[at];
+    while (unlikely(at >= t->sizes_count))
+        at -= t->sizes_count;
+    return t->sizes[at];
 }
 
 #endif

@@ -9,7 +9,8 @@
 enum { POOL = 16, BURST = 8 };
 
 static struct traffic traffic;
-static struct value_sizes sizes;
+static uint16_t size_list[VALUE_SIZES_MAX];
+static struct value_sizes sizes = {.bytes = size_list};
 static struct netbuf *bufs[POOL];
 
 static const struct traffic_conf one_flow = {

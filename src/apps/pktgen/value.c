@@ -29,7 +29,7 @@ uint64_t value_cycles(uint64_t ns, uint64_t hz)
 
 /* Digits, and maybe a point and up to `digits` more of them: the number times ten to the power of
  * `digits`. */
-static bool read_decimal(const char *text, size_t len, unsigned digits, uint64_t *value)
+static RUNS_SELDOM bool read_decimal(const char *text, size_t len, unsigned digits, uint64_t *value)
 {
     const char *point = memchr(text, '.', len);
     size_t whole_len = point ? (size_t)(point - text) : len;
@@ -47,7 +47,7 @@ static bool read_decimal(const char *text, size_t len, unsigned digits, uint64_t
     return !__builtin_add_overflow(whole, part, value);
 }
 
-static size_t decimal_len(const char *text)
+static RUNS_SELDOM size_t decimal_len(const char *text)
 {
     size_t len = 0;
 
@@ -57,7 +57,7 @@ static size_t decimal_len(const char *text)
 }
 
 /* A number with k, M or G for powers of a thousand; *rest is what stands behind. */
-static bool read_scaled(const char *text, uint64_t *value, const char **rest)
+static RUNS_SELDOM bool read_scaled(const char *text, uint64_t *value, const char **rest)
 {
     size_t len = decimal_len(text);
     char unit = text[len];
@@ -67,7 +67,7 @@ static bool read_scaled(const char *text, uint64_t *value, const char **rest)
     return read_decimal(text, len, digits, value);
 }
 
-const char *value_parse_choice(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_choice(const struct boot_key *key, const char *text)
 {
     struct value_choice *choice = key->dst;
 
@@ -80,7 +80,7 @@ const char *value_parse_choice(const struct boot_key *key, const char *text)
     return choice->expected;
 }
 
-const char *value_parse_count(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_count(const struct boot_key *key, const char *text)
 {
     const char *rest;
     uint64_t value;
@@ -91,7 +91,7 @@ const char *value_parse_count(const struct boot_key *key, const char *text)
     return NULL;
 }
 
-const char *value_parse_seconds(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_seconds(const struct boot_key *key, const char *text)
 {
     uint64_t ns;
 
@@ -101,7 +101,7 @@ const char *value_parse_seconds(const struct boot_key *key, const char *text)
     return NULL;
 }
 
-const char *value_parse_rate(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_rate(const struct boot_key *key, const char *text)
 {
     static const char *const packets[] = {"", "pps"}, *const bits[] = {"bit", "bps", "bit/s"};
     struct value_rate *rate = key->dst;
@@ -124,7 +124,7 @@ const char *value_parse_rate(const struct boot_key *key, const char *text)
     return NULL;
 }
 
-static bool add_sizes(struct value_sizes *sizes, uint64_t first, uint64_t last)
+static RUNS_SELDOM bool add_sizes(struct value_sizes *sizes, uint64_t first, uint64_t last)
 {
     for (; first <= last; first++) {
         if (sizes->count == VALUE_SIZES_MAX)
@@ -135,7 +135,7 @@ static bool add_sizes(struct value_sizes *sizes, uint64_t first, uint64_t last)
 }
 
 /* A size or a range of them. */
-static bool read_sizes(struct value_sizes *sizes, const char *text, size_t len)
+static RUNS_SELDOM bool read_sizes(struct value_sizes *sizes, const char *text, size_t len)
 {
     const char *dash = memchr(text, '-', len);
     size_t first_len = dash ? (size_t)(dash - text) : len;
@@ -149,7 +149,7 @@ static bool read_sizes(struct value_sizes *sizes, const char *text, size_t len)
     return add_sizes(sizes, first, last);
 }
 
-const char *value_parse_sizes(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_sizes(const struct boot_key *key, const char *text)
 {
     static const char expected[] = "a size such as 64, a list such as 64,128,1500, a range such as "
                                    "64-1500, or imix; each size in bytes";
@@ -177,7 +177,7 @@ const char *value_parse_sizes(const struct boot_key *key, const char *text)
 typedef bool read_one(const char *text, size_t len, uint64_t *value);
 
 /* One value, or two with a dash between them. */
-static bool read_range(struct value_range *range, const char *text, read_one *read)
+static RUNS_SELDOM bool read_range(struct value_range *range, const char *text, read_one *read)
 {
     const char *dash = strchr(text, '-');
     size_t first_len = dash ? (size_t)(dash - text) : strlen(text);
@@ -189,12 +189,12 @@ static bool read_range(struct value_range *range, const char *text, read_one *re
     return !dash || (read(dash + 1, strlen(dash + 1), &range->last) && range->last >= range->first);
 }
 
-static bool port_from_text(const char *text, size_t len, uint64_t *port)
+static RUNS_SELDOM bool port_from_text(const char *text, size_t len, uint64_t *port)
 {
     return parse_u64(text, len, UINT16_MAX, port);
 }
 
-static bool ip_from_text(const char *text, size_t len, uint64_t *ip)
+static RUNS_SELDOM bool ip_from_text(const char *text, size_t len, uint64_t *ip)
 {
     char one[IPV4_TEXT_BYTES];
     uint32_t address;
@@ -210,7 +210,7 @@ static bool ip_from_text(const char *text, size_t len, uint64_t *ip)
     return true;
 }
 
-static int mac_digit(char c)
+static RUNS_SELDOM int mac_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -218,7 +218,7 @@ static int mac_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool mac_from_text(const char *text, size_t len, uint64_t *mac)
+static RUNS_SELDOM bool mac_from_text(const char *text, size_t len, uint64_t *mac)
 {
     uint64_t value = 0;
 
@@ -235,27 +235,28 @@ static bool mac_from_text(const char *text, size_t len, uint64_t *mac)
     return true;
 }
 
-const char *value_parse_ports(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_ports(const struct boot_key *key, const char *text)
 {
     return read_range(key->dst, text, port_from_text) ? NULL
                                                       : "a port or a range such as 1000-1999";
 }
 
-const char *value_parse_ips(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_ips(const struct boot_key *key, const char *text)
 {
     return read_range(key->dst, text, ip_from_text)
                ? NULL
                : "an IPv4 address or a range such as 10.0.0.1-10.0.0.9";
 }
 
-const char *value_parse_macs(const struct boot_key *key, const char *text)
+RUNS_SELDOM const char *value_parse_macs(const struct boot_key *key, const char *text)
 {
     return read_range(key->dst, text, mac_from_text)
                ? NULL
                : "a MAC address or a range such as 02:00:00:00:00:01-02:00:00:00:00:09";
 }
 
-struct value_range value_share(const struct value_range *range, uint32_t part, uint32_t parts)
+RUNS_SELDOM struct value_range value_share(const struct value_range *range, uint32_t part,
+                                           uint32_t parts)
 {
     const uint64_t values = range->last - range->first + 1;
     const uint64_t each = values / parts, longer = values % parts;

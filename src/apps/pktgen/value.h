@@ -29,9 +29,9 @@ struct value_range {
 
 /* Frame sizes in bytes, without the CRC, in the order in which packets take them. */
 struct value_sizes {
+    uint16_t *bytes; /* room for VALUE_SIZES_MAX */
     uint32_t count;
     uint32_t times_set;
-    uint16_t bytes[VALUE_SIZES_MAX];
 };
 
 struct value_rate {

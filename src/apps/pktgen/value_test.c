@@ -3,7 +3,8 @@
 #include "apps/pktgen/value.h"
 #include "boot/test.h"
 
-static struct value_sizes sizes;
+static uint16_t size_list[VALUE_SIZES_MAX];
+static struct value_sizes sizes = {.bytes = size_list};
 
 TEST(value_sizes_fixed_list_range_and_imix)
 {

@@ -2,7 +2,7 @@
 /* index.c - the hash index of the store; see index.h. */
 #include "apps/udpkv/index.h"
 
-void index_init(struct index *index, void *memory, size_t len_bytes)
+RUNS_SELDOM void index_init(struct index *index, void *memory, size_t len_bytes)
 {
     size_t count = MIN(len_bytes / sizeof(struct index_bucket), UINT32_MAX);
 

@@ -4,7 +4,7 @@
 #include "apps/udpkv/log.h"
 #include "apps/udpkv/number.h"
 
-struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
+RUNS_SELDOM struct store *store_create(void *memory, size_t len_bytes, uint64_t seed)
 {
     struct store *store = memory;
     size_t header = ALIGN_UP(sizeof *store, CACHE_LINE);
@@ -31,13 +31,13 @@ void store_tick(struct store *store, uint32_t now_s)
     }
 }
 
-void store_flush(struct store *store)
+RUNS_SELDOM void store_flush(struct store *store)
 {
     store->flush_at_s = 0;
     store->flush_cas = ++store->last_cas; /* memcached takes an id for it */
 }
 
-void store_flush_at(struct store *store, uint32_t at_s)
+RUNS_SELDOM void store_flush_at(struct store *store, uint32_t at_s)
 {
     store->flush_at_s = at_s > store->now_s ? at_s : 0;
     if (!store->flush_at_s)

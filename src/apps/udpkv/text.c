@@ -207,7 +207,7 @@ static void text_touch(struct command *c)
     command_say(c, item ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
 }
 
-static void text_flush_all(struct command *c)
+static RUNS_SELDOM void text_flush_all(struct command *c)
 {
     int32_t exptime = 0;
 
@@ -224,7 +224,7 @@ static void text_flush_all(struct command *c)
     command_say(c, "OK\r\n");
 }
 
-static void text_verbosity(struct command *c)
+static RUNS_SELDOM void text_verbosity(struct command *c)
 {
     uint32_t level;
 
@@ -233,17 +233,17 @@ static void text_verbosity(struct command *c)
                                                                           : command_bad_format);
 }
 
-static void text_version(struct command *c)
+static RUNS_SELDOM void text_version(struct command *c)
 {
     command_say(c, "VERSION " TEXT_VERSION "\r\n");
 }
 
-static void text_shutdown(struct command *c)
+static RUNS_SELDOM void text_shutdown(struct command *c)
 {
     command_say(c, "ERROR: shutdown not enabled\r\n");
 }
 
-static void text_quit(struct command *c)
+static RUNS_SELDOM void text_quit(struct command *c)
 {
     c->quit = true;
 }

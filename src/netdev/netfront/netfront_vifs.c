@@ -13,7 +13,7 @@
 #include "netbuf/eth.h"
 #include "netdev/netfront/netfront_store.h"
 
-struct netfront_vifs netfront_vifs = {.watch = -1};
+struct netfront_vifs netfront_vifs;
 
 /* Calls visit for each vif in the store. False if it can't be read. */
 static bool for_each_vif(void (*visit)(uint32_t vif))
@@ -62,6 +62,8 @@ static void add_vif(uint32_t vif)
 
 void netfront_probe(void)
 {
+    netfront_vifs.watch =
+        -1; /* as a value at the start it would put all the zeros into the image */
     if (!for_each_vif(add_vif)) {
         netdev_unusable();
         print("The store doesn't tell this domain's network devices; xenstore-ls -fp in dom0 shows "

@@ -91,15 +91,18 @@ struct batch {
     uint32_t next, count;
 };
 
+/* Where it is seldom: compiled once more only. */
+static RUNS_SELDOM uint32_t reap_batch(struct virtio_net_queue *q, struct batch *b, uint32_t n)
+{
+    b->next = 0;
+    return b->count = reap(q, q->ring.kind, b->bufs, b->lens, n, vring_fetch_owner);
+}
+
 /* The packet's next buffer, out of the batch or else the ring; NULL if there is none. */
 static struct netbuf *next_piece(struct virtio_net_queue *q, struct batch *b, uint32_t *len)
 {
-    if (b->next == b->count) {
-        b->next = 0;
-        b->count = reap(q, q->ring.kind, b->bufs, b->lens, 1, vring_fetch_owner);
-        if (b->count == 0)
-            return NULL;
-    }
+    if (b->next == b->count && reap_batch(q, b, 1) == 0)
+        return NULL;
     *len = b->lens[b->next];
     return b->bufs[b->next++];
 }
@@ -287,8 +290,7 @@ static inline struct vring_piece first_piece(const struct netbuf *packet)
                                 false};
 }
 
-/* Describes the pieces of a chain for the ring. Returns how many there are; 0 if it can't be sent.
- */
+/* Describes a chain's pieces for the ring. Returns how many there are; 0 if it can't be sent. */
 static uint32_t chain_pieces(const struct virtio_net_queue *q, const struct netbuf *packet,
                              struct vring_piece *pieces, uint32_t *frame_bytes)
 {
@@ -439,9 +441,7 @@ RUNS_SELDOM uint32_t virtio_net_take_unread(struct virtio_net_queue *q)
     uint64_t bytes = 0;
     struct batch b;
 
-    while (q->ring.ready &&
-           (b.count = reap(q, q->ring.kind, b.bufs, b.lens, BULK, vring_fetch_owner)) > 0) {
-        b.next = 0;
+    while (q->ring.ready && reap_batch(q, &b, BULK) > 0) {
         got = rx_batch(q, &b, packets, &bytes);
         netbuf_free_bulk(packets, got);
         total += got;
