@@ -309,6 +309,35 @@ def test_an_interrupted_run_tells_what_it_measured(kvload, tmp_path):
     assert json.loads((tmp_path / "json").read_text())["ALL STATS"]["Totals"]["Count"] > 0
 
 
+def test_runs_are_told_as_memtier_does(kvload, tmp_path):
+    """Several runs, in files: the table, JSON with a series of seconds, percentiles as HdrHistogram has them."""
+    out, prefix = tmp_path / "out", tmp_path / "latency"
+    with Memcached() as port:
+        done = run(kvload, port, "--clients=4", "--test-time=1.5", "--key-maximum=99", "-x", "2", "--print-all-runs",
+                   f"--out-file={out}", f"--hdr-file-prefix={prefix}", json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    titles = ("RUN #1 RESULTS", "RUN #2 RESULTS", "BEST RUN RESULTS", "WORST RUN RESULTS",
+              "AGGREGATED AVERAGE RESULTS (2 runs)")
+    assert re.findall(r"^.* RESULTS.*$", out.read_text(), re.M) == list(titles)
+    assert "Totals" not in done.stdout
+    told = json.loads((tmp_path / "json").read_text())["ALL STATS"]
+    counts = {name: sum(second["Count"] for second in told[name]["Time-Serie"].values())
+              for name in ("Sets", "Gets", "Totals")}
+    assert len(told["Totals"]["Time-Serie"]) == 2
+    assert counts["Totals"] == counts["Sets"] + counts["Gets"] > 0
+    gets = [(tmp_path / f"latency_GET_run_{number}.hgrm").read_text() for number in (1, 2)]
+    totals = [int(re.search(r"^#\[Max .*Total count += +(\d+)\]$", text, re.M)[1]) for text in gets]
+    assert sum(totals) == told["Gets"]["Count"] and totals[1] == counts["Gets"]
+    rows = [[float(word) for word in line.split()[:3]] for line in gets[0].splitlines()[2:] if line[0] != "#"]
+    assert rows == sorted(rows) and rows[-1][1:] == [1, totals[0]]
+    assert len(rows) > 10
+
+
+def test_a_file_that_cant_be_written_is_told_before_the_run(kvload, tmp_path):
+    done = run(kvload, 1, f"--out-file={tmp_path}/none/out")
+    assert done.returncode == 2 and "can't be written" in done.stdout
+
+
 def test_without_a_server_it_says_so(kvload):
     done = run(kvload, free_udp_port(), "--connect-timeout-ms=50")
     assert done.returncode == 3

@@ -344,6 +344,23 @@ static void look_over(struct load *load, uint64_t now)
     history_look(load->history, oldest);
 }
 
+/* A second is over, or the run. */
+static void note_second(struct load *load)
+{
+    const size_t bytes = (load->second_count + 1) * sizeof *load->seconds;
+
+    load->seconds = realloc(load->seconds, bytes);
+    if (!load->seconds) {
+        fprintf(stderr, "kvload: %zu bytes of memory are missing.\n", bytes);
+        exit(3);
+    }
+    struct load_second *second = &load->seconds[load->second_count++];
+    for (int k = 0; k < LOAD_KINDS; k++) {
+        second->count[k] = load->result.kinds[k].count;
+        second->latency_ns[k] = load->result.kinds[k].latency.sum;
+    }
+}
+
 /* How many requests are due. */
 static inline uint32_t due_now(const struct load *load, uint64_t now)
 {
@@ -358,11 +375,13 @@ static inline uint32_t due_now(const struct load *load, uint64_t now)
 void load_run(struct load *load, const struct load_run *run)
 {
     uint64_t start = load_cycles(), now = start, last = start, look = start + LOOK_CYCLES;
+    uint64_t second = start;
     uint64_t stop = load_stop         ? start
                     : run->time_s > 0 ? start + (uint64_t)(run->time_s * (double)load->cycles_hz)
                                       : UINT64_MAX;
     bool spin = load->options->spin || !load->port->wait || run->rate > 0;
 
+    load->second_count = 0;
     load->populating = run->populate;
     load->plan_count = 0;
     load->left = run->populate ? load->key_count : run->count;
@@ -382,12 +401,17 @@ void load_run(struct load *load, const struct load_run *run)
             look_over(load, now);
             look = now + LOOK_CYCLES;
             stop = load_stop ? now : stop;
+            if (now - second >= load->cycles_hz) {
+                second += load->cycles_hz;
+                note_second(load);
+            }
         }
         if (load->free_count == load->slot_count && (now >= stop || load->plan_count == 0))
             break;
         if (!spin && came + went == 0)
             load->port->wait(load->port);
     }
+    note_second(load);
     load->result.cycles = now - start;
     load->result.seconds = (double)(last - start) / (double)load->cycles_hz;
 }

@@ -43,6 +43,11 @@ struct load_result {
     double seconds;               /* from the first request to the last answer */
 };
 
+/* Of a run, from its start to the end of one of its seconds. */
+struct load_second {
+    uint64_t count[LOAD_KINDS], latency_ns[LOAD_KINDS];
+};
+
 struct load_slot {
     uint64_t due, sent; /* cycles: when the request should be, and was, sent */
     uint32_t key;       /* number among the thread's own */
@@ -92,6 +97,8 @@ struct load {
     uint64_t cycles_hz, ns_per_cycle_32; /* the second: times 2^32 */
     double interval, next_due; /* open loop: cycles between requests, and when the next is due */
     struct load_result result;
+    struct load_second *seconds; /* second_count of them: the last may be shorter */
+    uint32_t second_count;
     union load_length lengths[VALUE_MAX + 1];
 };
 

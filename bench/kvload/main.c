@@ -93,6 +93,7 @@ static void run_all(struct thread *threads, const struct load_run *run, struct r
         report_add(&report->result, &threads[i].load.result);
         report->foreign += threads[i].load.port->foreign;
     }
+    report_seconds(report, loads);
 }
 
 /* --control: runs as standard input says. Returns whether all answers were right. */
@@ -130,39 +131,87 @@ static bool run_controlled(struct thread *threads, struct report *report)
     return right;
 }
 
-static void write_json_file(const struct report *report)
+static FILE *open_file(const char *name)
 {
-    FILE *file = fopen(options.json_file, "w");
+    FILE *file = fopen(name, "w");
 
     if (!file) {
-        fprintf(stderr, "kvload: %s can't be written.\n", options.json_file);
+        fprintf(stderr, "kvload: %s can't be written.\n", name);
         exit(2);
     }
-    report_json(file, report);
-    fclose(file);
+    return file;
+}
+
+static double ops_a_second(const struct report *report)
+{
+    uint64_t count = 0;
+
+    for (int k = 0; k < LOAD_KINDS; k++)
+        count += report->result.kinds[k].count;
+    return report->result.seconds > 0 ? (double)count / report->result.seconds : 0;
+}
+
+/* The runs' tables as memtier prints them, and what came of all. */
+static void tell(FILE *file, const struct report *runs, uint32_t count, const struct report *all)
+{
+    const struct report *best = runs, *worst = runs;
+    char title[64];
+
+    report_head(file, &options);
+    for (uint32_t i = 0; i < count; i++) {
+        best = ops_a_second(&runs[i]) > ops_a_second(best) ? &runs[i] : best;
+        worst = ops_a_second(&runs[i]) < ops_a_second(worst) ? &runs[i] : worst;
+        snprintf(title, sizeof title, "RUN #%u RESULTS", i + 1);
+        if (count > 1 && options.print_all_runs)
+            report_table(file, &runs[i], title);
+    }
+    if (count > 1) {
+        report_table(file, best, "BEST RUN RESULTS");
+        report_table(file, worst, "WORST RUN RESULTS");
+        snprintf(title, sizeof title, "AGGREGATED AVERAGE RESULTS (%u runs)", count);
+    }
+    report_table(file, all, count > 1 ? title : "ALL STATS");
+    report_end(file, all);
+}
+
+/* All runs as one, which lasts as long as they together. */
+static void add_runs(struct report *all, const struct report *runs, uint32_t count)
+{
+    double seconds = 0;
+
+    *all = runs[count - 1];
+    all->before = runs[0].before;
+    all->start_unix_ms = runs[0].start_unix_ms;
+    for (uint32_t i = 0; i + 1 < count; i++)
+        report_add(&all->result, &runs[i].result);
+    for (uint32_t i = 0; i < count; i++)
+        seconds += runs[i].result.seconds;
+    all->result.seconds = seconds;
 }
 
 int main(int argc, char **argv)
 {
-    static struct report report;
+    static struct report first, all;
     bool right = true;
 
     options_read(&options, argc, argv);
     sigaction(SIGINT, &(struct sigaction){.sa_handler = interrupt},
               NULL); /* ends --control's wait */
+    FILE *out = options.out_file ? open_file(options.out_file) : stdout;
+    FILE *json = options.json_file ? open_file(options.json_file) : NULL;
     struct thread *threads = calloc(options.threads, sizeof *threads);
+    struct report *runs = calloc(options.runs, sizeof *runs);
     uint64_t hz = count_cycles_hz();
     for (uint32_t i = 0; threads && i < options.threads; i++)
         load_init(&threads[i].load, &options,
                   options.dpdk ? port_open_dpdk(&options) : port_open_socket(&options), i, hz);
-    report.options = &options;
-    report.cycles_hz = (double)hz;
-    if (!threads || !server_wait(threads[0].load.port, options.connect_timeout_ms)) {
+    if (!threads || !runs || !server_wait(threads[0].load.port, options.connect_timeout_ms)) {
         fprintf(stderr, "kvload: %s:%u doesn't answer. Is a memcached with -U there?\n",
                 options.server, options.port);
         return 3;
     }
-    report.first_answer_unix_ms = unix_ms();
+    first = (struct report){
+        .options = &options, .cycles_hz = (double)hz, .first_answer_unix_ms = unix_ms()};
     if (options.flush && !server_flush(threads[0].load.port)) {
         fprintf(stderr, "kvload: %s:%u doesn't answer flush_all with OK, as --flush wants.\n",
                 options.server, options.port);
@@ -170,19 +219,32 @@ int main(int argc, char **argv)
     }
     if (options.populate) {
         struct load_run run = {.populate = true};
-        run_all(threads, &run, &report);
-        right = report.result.wrong == 0;
+        run_all(threads, &run, &first);
+        right = first.result.wrong == 0;
     }
     if (options.control)
-        return !run_controlled(threads, &report) || !right ? 1 : load_stop ? 130 : 0;
+        return !run_controlled(threads, &first) || !right ? 1 : load_stop ? 130 : 0;
     struct load_run run = {.count =
                                options.requests ? options.requests * options.clients : UINT64_MAX,
                            .time_s = options.test_time_s,
                            .rate = options.rate * options.clients};
-    run_all(threads, &run, &report);
-    report_table(stdout, &report);
-    if (options.json_file)
-        write_json_file(&report);
-    right &= report.result.wrong == 0;
+    uint32_t count = 0;
+    do {
+        runs[count] = first;
+        runs[count].seconds = NULL;
+        run_all(threads, &run, &runs[count++]);
+    } while (count < options.runs && !load_stop);
+    add_runs(&all, runs, count);
+    tell(out, runs, count, &all);
+    if (json)
+        report_json(json, &all);
+    if (fclose(out) != 0 || (json && fclose(json) != 0)) {
+        fprintf(stderr, "kvload: what was measured can't be written.\n");
+        return 2;
+    }
+    for (uint32_t i = 0; options.hdr_prefix && i < count; i++)
+        if (!report_hgrm(&runs[i], options.hdr_prefix, i + 1))
+            return 2;
+    right &= all.result.wrong == 0;
     return !right ? 1 : load_stop ? 130 : 0;
 }

@@ -7,67 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char help[] =
-    "kvload [OPTION...] [-- EAL-OPTION...]\n"
-    "\n"
-    "Loads a memcached that speaks UDP, checks every byte of every answer, and measures. The\n"
-    "options are memtier_benchmark's where it has them.\n"
-    "\n"
-    "  -s, --server=HOST          its name or address (default 127.0.0.1; with DPDK an IPv4\n"
-    "                             address, 10.0.2.15)\n"
-    "  -p, --port=N               UDP port (default 11211)\n"
-    "      --vhost=SOCKET         carry the requests over a DPDK vhost-user port that listens "
-    "here:\n"
-    "                             kvload is the back end of the VM\n"
-    "      -- EAL-OPTION...       carry them over DPDK's port 0, with these options for its EAL\n"
-    "      --local-ip=IP          own address on a DPDK port (default: the server's with a last\n"
-    "                             number of 2, or 3)\n"
-    "  -t, --threads=N            (default 4; with DPDK 1, and no other number)\n"
-    "  -c, --clients=N            clients, each with a UDP port of its own, a thread (default 50)\n"
-    "      --pipeline=N           requests that each client has unanswered at most (default 1)\n"
-    "  -n, --requests=N           requests a client (default 10000); allkeys: as many as there "
-    "are\n"
-    "                             keys, shared by all clients\n"
-    "      --test-time=S          seconds, in place of --requests\n"
-    "      --rate-limiting=N      requests a second of each client, sent when they are due: "
-    "latency\n"
-    "                             counts from then. Without it a client waits for answers only\n"
-    "      --ratio=S:G[:D]        sets to gets (default 1:10), to deletes\n"
-    "  -d, --data-size=N          bytes of a value, 0 to 1300 (default 32)\n"
-    "      --data-size-range=A-B  evenly distributed sizes\n"
-    "      --data-size-list=N:W,...  sizes and their weights\n"
-    "      --expiry-range=A-B     seconds after which an item expires (default: never)\n"
-    "      --key-prefix=TEXT      (default memtier-)\n"
-    "      --key-minimum=N        number of the first key (default 0)\n"
-    "      --key-maximum=N        and of the last (default 10000000)\n"
-    "      --key-pattern=S:G      of sets and of gets (default R:R): R random, S sequential,\n"
-    "                             G normal distribution, Z Zipf's law, P parallel\n"
-    "      --key-stddev=X --key-median=X  of G (default: a sixth of the range, and its middle)\n"
-    "      --key-zipf-exp=X       of Z (default 1)\n"
-    "      --print-percentiles=P,...  (default 50,99,99.9)\n"
-    "      --json-out-file=FILE   results with memtier's field names\n"
-    "      --hide-histogram       print no distribution of latencies\n"
-    "\n"
-    "What memtier hasn't:\n"
-    "      --flush                empty the server first\n"
-    "      --populate             store every key once before the run\n"
-    "      --control              then take runs from standard input, a line each:\n"
-    "                             SECONDS [RATE [RATIO [PATTERN]]]; RATE is in requests a second\n"
-    "                             of all, 0 a closed loop; RATIO and PATTERN are as --ratio and\n"
-    "                             --key-pattern, and stay. Print each run as a line of JSON\n"
-    "      --timeout-ms=N         a request without an answer for so long is lost (default 1000)\n"
-    "      --connect-timeout-ms=N wait for the server's first answer (default 10000)\n"
-    "      --spin                 never sleep: no side has to wake the other (sockets; DPDK "
-    "always)\n"
-    "      --help\n"
-    "\n"
-    "Once a second it tells on standard error how far it is. Ctrl-C ends the run; what is measured "
-    "by\n"
-    "then is printed.\n"
-    "\n"
-    "Status: 0 every answer was right; 1 one was wrong, or the server answered an error; 2 wrong\n"
-    "usage; 3 there is no server; 130 interrupted, and every answer was right.\n";
-
 enum {
     OPT_VHOST = 256,
     OPT_LOCAL_IP,
@@ -88,6 +27,8 @@ enum {
     OPT_PERCENTILES,
     OPT_JSON,
     OPT_HIDE,
+    OPT_ALL_RUNS,
+    OPT_HDR,
     OPT_FLUSH,
     OPT_POPULATE,
     OPT_CONTROL,
@@ -123,6 +64,10 @@ static const struct option table[] = {
     {"print-percentiles", 1, NULL, OPT_PERCENTILES},
     {"json-out-file", 1, NULL, OPT_JSON},
     {"hide-histogram", 0, NULL, OPT_HIDE},
+    {"run-count", 1, NULL, 'x'},
+    {"print-all-runs", 0, NULL, OPT_ALL_RUNS},
+    {"out-file", 1, NULL, 'o'},
+    {"hdr-file-prefix", 1, NULL, OPT_HDR},
     {"flush", 0, NULL, OPT_FLUSH},
     {"populate", 0, NULL, OPT_POPULATE},
     {"control", 0, NULL, OPT_CONTROL},
@@ -341,6 +286,18 @@ static void read_rest(struct options *o, int option, const char *name)
     case OPT_HIDE:
         o->hide_histogram = true;
         break;
+    case 'x':
+        o->runs = (uint32_t)whole("run-count", optarg, 1, 1000);
+        break;
+    case OPT_ALL_RUNS:
+        o->print_all_runs = true;
+        break;
+    case 'o':
+        o->out_file = optarg;
+        break;
+    case OPT_HDR:
+        o->hdr_prefix = optarg;
+        break;
     case OPT_FLUSH:
         o->flush = true;
         break;
@@ -360,7 +317,7 @@ static void read_rest(struct options *o, int option, const char *name)
         o->spin = true;
         break;
     case OPT_HELP:
-        fputs(help, stdout);
+        fputs(options_help, stdout);
         exit(0);
     default:
         fprintf(stderr, "kvload --help tells the options.\n");
@@ -411,6 +368,7 @@ void options_read(struct options *o, int argc, char **argv)
     *o = (struct options){.port = 11211,
                           .clients = 50,
                           .pipeline = 1,
+                          .runs = 1,
                           .sets = 1,
                           .gets = 10,
                           .sizes = {.min = 32, .max = 32},
@@ -425,7 +383,7 @@ void options_read(struct options *o, int argc, char **argv)
                           .connect_timeout_ms = 10000};
     for (;;) {
         index = -1;
-        option = getopt_long(argc, argv, "s:p:t:c:n:d:", table, &index);
+        option = getopt_long(argc, argv, "s:p:t:c:n:d:x:o:", table, &index);
         if (option == -1)
             break;
         const char *name = index >= 0 ? table[index].name : "";

@@ -35,10 +35,13 @@ struct options {
     uint32_t expiry_min_s, expiry_max_s;
     double percentiles[OPTIONS_MAX_PERCENTILES];
     uint32_t percentile_count;
-    const char *json_file;
-    bool has_median, hide_histogram, flush, populate, control, spin;
+    const char *json_file, *out_file, *hdr_prefix;
+    uint32_t runs;
+    bool has_median, hide_histogram, print_all_runs, flush, populate, control, spin;
     uint32_t timeout_ms, connect_timeout_ms;
 };
+
+extern const char options_help[];
 
 /* Reads the command line. Ends the program with 2 and a sentence if it is wrong, 0 after --help. */
 void options_read(struct options *options, int argc, char **argv);

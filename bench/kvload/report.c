@@ -3,6 +3,7 @@
 #include "report.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static const char rule[] = "---------------------------------------------------------------------";
 
@@ -45,6 +46,18 @@ static double a_second(const struct report *report, uint64_t count)
 static double mean_ms(const struct histogram *h)
 {
     return h->count ? (double)h->sum / (double)h->count / 1e6 : 0;
+}
+
+/* Of the buckets' tops, as HdrHistogram has it. */
+static double deviation_ms(const struct histogram *h)
+{
+    double squares = 0;
+
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS && h->count > 0; i++) {
+        const double off = (double)histogram_top(i) / 1e6 - mean_ms(h);
+        squares += h->buckets[i] ? (double)h->buckets[i] * off * off : 0;
+    }
+    return h->count ? sqrt(squares / (double)h->count) : 0;
 }
 
 static double percentile_ms(const struct histogram *h, double percent)
@@ -122,7 +135,16 @@ static double server_idle_share(const struct report *report)
     return all > 0 && busy >= 0 && busy <= all ? 1 - busy / all : -1;
 }
 
-void report_table(FILE *file, const struct report *report)
+void report_head(FILE *file, const struct options *o)
+{
+    fprintf(file, "%-9u Threads\n%-9u Connections per thread\n", o->threads, o->clients);
+    if (o->requests)
+        fprintf(file, "%-9llu Requests per client\n", (unsigned long long)o->requests);
+    else
+        fprintf(file, "%-9.10g Seconds\n", o->test_time_s);
+}
+
+void report_table(FILE *file, const struct report *report, const char *title)
 {
     const struct options *o = report->options;
     const struct load_result *r = &report->result;
@@ -130,12 +152,7 @@ void report_table(FILE *file, const struct report *report)
     char name[32];
 
     add_totals(report, &totals);
-    fprintf(file, "%-9u Threads\n%-9u Connections per thread\n", o->threads, o->clients);
-    if (o->requests)
-        fprintf(file, "%-9llu Requests per client\n", (unsigned long long)o->requests);
-    else
-        fprintf(file, "%-9.10g Seconds\n", o->test_time_s);
-    fprintf(file, "\n\nALL STATS\n");
+    fprintf(file, "\n\n%s\n", title);
     print_rule(file, o->percentile_count);
     fprintf(file, "%-10s %12s %12s %12s %15s ", "Type", "Ops/sec", "Hits/sec", "Misses/sec",
             "Avg. Latency");
@@ -152,19 +169,111 @@ void report_table(FILE *file, const struct report *report)
     totals.hits = r->kinds[LOAD_GET].hits;
     totals.misses = r->kinds[LOAD_GET].misses;
     table_row(file, report, "Totals", &totals, true);
-    if (!o->hide_histogram)
+}
+
+void report_end(FILE *file, const struct report *report)
+{
+    const struct load_result *r = &report->result;
+    struct load_tally totals;
+
+    add_totals(report, &totals);
+    if (!report->options->hide_histogram)
         print_histogram(file, report);
     fprintf(file,
             "\n%llu requests sent, %llu answered, %llu wrong, %llu timeouts, %llu late answers.\n",
             (unsigned long long)r->sent, (unsigned long long)totals.count,
             (unsigned long long)r->wrong, (unsigned long long)r->timeouts,
             (unsigned long long)r->strays);
+    if (r->timeouts > 0)
+        fprintf(
+            file,
+            "A timeout is a request whose answer didn't come within %u ms. UDP loses what a "
+            "buffer on the way\nhas no room for: fewer requests at a time (--threads, --clients, "
+            "--pipeline) need less.\n",
+            report->options->timeout_ms);
     fprintf(file, "kvload was busy %.1f %% of the time", 100 * busy_share(report));
     if (server_idle_share(report) >= 0)
         fprintf(file, "; the server was idle %.1f %%, and used %.1f cycles a request",
                 100 * server_idle_share(report),
                 grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
     fprintf(file, ".\n");
+}
+
+void report_seconds(struct report *report, const struct load *const *loads)
+{
+    const uint32_t threads = report->options->threads;
+
+    report->second_count = 0;
+    for (uint32_t i = 0; i < threads; i++)
+        if (loads[i]->second_count > report->second_count)
+            report->second_count = loads[i]->second_count;
+    free(report->seconds);
+    report->seconds = calloc(report->second_count, sizeof *report->seconds);
+    if (!report->seconds) {
+        fprintf(stderr, "kvload: there is no memory for the result's seconds.\n");
+        exit(3);
+    }
+    for (uint32_t i = 0; i < threads; i++) {
+        for (uint32_t s = 0; s < report->second_count; s++) {
+            const uint32_t last = loads[i]->second_count - 1;
+            const struct load_second *from = &loads[i]->seconds[s < last ? s : last];
+            for (int k = 0; k < LOAD_KINDS; k++) {
+                report->seconds[s].count[k] += from->count[k];
+                report->seconds[s].latency_ns[k] += from->latency_ns[k];
+            }
+        }
+    }
+}
+
+/* HdrHistogram's outputPercentileDistribution, in milliseconds: five steps each time that what is
+ * left is halved. */
+static void print_hgrm(FILE *file, const struct histogram *h)
+{
+    uint64_t seen = 0;
+    double wanted = 0;
+
+    fprintf(file, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount",
+            "1/(1-Percentile)");
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS && seen < h->count; i++) {
+        seen += h->buckets[i];
+        const double share = (double)seen / (double)h->count;
+        if (h->buckets[i] == 0 || share < wanted)
+            continue;
+        const uint64_t top = histogram_top(i);
+        fprintf(file, "%12.5f %2.12f %10llu", (double)(top < h->max ? top : h->max) / 1e6, share,
+                (unsigned long long)seen);
+        if (seen < h->count)
+            fprintf(file, " %14.2f\n", 1 / (1 - share));
+        else
+            fprintf(file, "\n");
+        while (share < 1 && wanted <= share)
+            wanted += exp2(floor(log2(1 - wanted))) / 5 / 2;
+    }
+    fprintf(file, "#[Mean    = %12.5f, StdDeviation   = %12.5f]\n", mean_ms(h), deviation_ms(h));
+    fprintf(file, "#[Max     = %12.5f, Total count    = %12llu]\n", (double)h->max / 1e6,
+            (unsigned long long)h->count);
+    fprintf(file, "#[Buckets = %12d, SubBuckets     = %12d]\n", HISTOGRAM_BUCKETS, 1);
+}
+
+bool report_hgrm(const struct report *report, const char *prefix, uint32_t run)
+{
+    static const char *const names[] = {"SET", "GET", "DELETE"};
+    bool written = true;
+
+    for (int k = 0; k < LOAD_KINDS; k++) {
+        char name[4096];
+        if (report->result.kinds[k].count == 0)
+            continue;
+        snprintf(name, sizeof name, "%s_%s_run_%u.hgrm", prefix, names[k], run);
+        FILE *file = fopen(name, "w");
+        if (file)
+            print_hgrm(file, &report->result.kinds[k].latency);
+        if (!file || fclose(file) != 0) {
+            fprintf(stderr, "kvload: %s can't be written.\n", name);
+            written = false;
+        }
+    }
+    return written;
 }
 
 /* --- JSON ---------------------------------------------------------------------------------- */
@@ -182,8 +291,28 @@ static void json_text(FILE *file, const char *text)
     fputc('"', file);
 }
 
+/* Of each second what the kinds whose bits are set had together. */
+static void json_seconds(FILE *file, const struct report *report, uint32_t kinds)
+{
+    uint64_t count_before = 0, latency_before = 0;
+
+    for (uint32_t s = 0; s < report->second_count; s++) {
+        uint64_t count = 0, latency = 0;
+        for (int k = 0; k < LOAD_KINDS; k++) {
+            count += kinds >> k & 1 ? report->seconds[s].count[k] : 0;
+            latency += kinds >> k & 1 ? report->seconds[s].latency_ns[k] : 0;
+        }
+        const uint64_t came = count - count_before;
+        fprintf(file, "%s\"%u\": {\"Count\": %llu, \"Average Latency\": %.5f}", s ? ", " : "", s,
+                (unsigned long long)came,
+                came ? (double)(latency - latency_before) / (double)came / 1e6 : 0);
+        count_before = count;
+        latency_before = latency;
+    }
+}
+
 static void json_tally(FILE *file, const struct report *report, const char *name,
-                       const struct load_tally *tally)
+                       const struct load_tally *tally, uint32_t kinds)
 {
     const struct options *o = report->options;
     const struct histogram *h = &tally->latency;
@@ -198,7 +327,9 @@ static void json_tally(FILE *file, const struct report *report, const char *name
             (double)h->min / 1e6, (double)h->max / 1e6, kb);
     fprintf(file, ", \"Hits\": %llu, \"Misses\": %llu", (unsigned long long)tally->hits,
             (unsigned long long)tally->misses);
-    fprintf(file, ", \"Time-Serie\": {}, \"Percentile Latencies\": {");
+    fprintf(file, ", \"Time-Serie\": {");
+    json_seconds(file, report, kinds);
+    fprintf(file, "}, \"Percentile Latencies\": {");
     for (uint32_t i = 0; i < o->percentile_count; i++) {
         double p = o->percentiles[i];
         fprintf(file, "%s\"p%.*f\": %.5f", i ? ", " : "", p * 100 == floor(p * 100) ? 2 : 5, p,
@@ -244,11 +375,11 @@ void report_json(FILE *file, const struct report *report)
             report->start_unix_ms, report->finish_unix_ms);
     fprintf(file, ", \"Total duration\": %.0f, \"Time unit\": \"MILLISECONDS\"}",
             report->finish_unix_ms - report->start_unix_ms);
-    json_tally(file, report, "Sets", &r->kinds[LOAD_SET]);
-    json_tally(file, report, "Gets", &r->kinds[LOAD_GET]);
+    json_tally(file, report, "Sets", &r->kinds[LOAD_SET], 1 << LOAD_SET);
+    json_tally(file, report, "Gets", &r->kinds[LOAD_GET], 1 << LOAD_GET);
     if (report->options->deletes)
-        json_tally(file, report, "Deletes", &r->kinds[LOAD_DELETE]);
-    json_tally(file, report, "Totals", &totals);
+        json_tally(file, report, "Deletes", &r->kinds[LOAD_DELETE], 1 << LOAD_DELETE);
+    json_tally(file, report, "Totals", &totals, (1 << LOAD_KINDS) - 1);
     fprintf(file,
             "}, \"kvload\": {\"sent\": %llu, \"wrong\": %llu, \"timeouts\": %llu, \"late\": %llu",
             (unsigned long long)r->sent, (unsigned long long)r->wrong,
