@@ -277,6 +277,53 @@ TEST(server_runs_many_commands_of_a_large_request)
     check_all_is_back();
 }
 
+/* Has the answer that came last this line? */
+static bool says(const char *name, uint64_t value)
+{
+    char line[80];
+    const size_t len = format(line, sizeof line, "STAT %s %lu\r\n", name, value);
+
+    for (const char *at = (const char *)answer; *at; at++)
+        if (strncmp(at, line, len) == 0)
+            return true;
+    return false;
+}
+
+/* The beginning of a datagram from another host each time, or all from one. */
+static void add_beginnings(uint32_t count, bool others)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        source_ip = CLIENT_IP + (others ? i + 1 : 0);
+        identification++;
+        add_fragment(0, 800, true);
+    }
+    source_ip = CLIENT_IP;
+}
+
+TEST(server_tells_what_became_of_fragments)
+{
+    start_large();
+    add_beginnings(SLOTS, false);
+    add_beginnings(SLOTS, true);
+    CHECK_EQ(run(OUT_MAX), 0);
+    server.inet.drops[INET_DROP_FRAGMENTS_LATE] = 5; /* that takes seconds */
+    server.inet.drops[INET_DROP_FRAGMENT_NO_ROOM] = 7;
+    add_text(1, "stats\r\n");
+    CHECK(memcmp(only_answer(1), "STAT ", 5) == 0);
+    CHECK(says("drop_fragments_share", SLOTS / 2));
+    CHECK(says("drop_fragments_crowded", SLOTS / 2));
+    CHECK(says("drop_fragments_late", 5) && says("drop_fragment_no_room", 7));
+    CHECK(says("reassembled", 0) && says("drop_denied", 0) && !says("drop_denied", 1));
+    source_ip = 0x0a000302;
+    add_set(2, 1, 3000);
+    CHECK_EQ(run(OUT_MAX), 0);
+    source_ip = CLIENT_IP;
+    add_text(3, "stats\r\n");
+    only_answer(3);
+    CHECK(says("drop_denied", 1) && says("reassembled", 1));
+    CHECK(netbuf_pool_whole(pool));
+}
+
 TEST(server_tells_who_sends_much_to_a_closed_port)
 {
     start_large();
