@@ -71,10 +71,11 @@ static inline uint16_t csum_finish_udp(uint64_t sum)
 }
 
 /* The checksum of a packet in which one word changes from `before` to `after`, all three as they
- * lie in memory (RFC 1624, equation 3). */
+ * lie in memory (RFC 1624, equation 3). What it makes 0 is written in the other form: that is right
+ * for a packet of zeroes, too, which the equation is not for. */
 static inline uint16_t csum_update(uint16_t checksum, uint16_t before, uint16_t after)
 {
-    return csum_finish((uint64_t)(uint16_t)~checksum + (uint16_t)~before + after);
+    return csum_finish_udp((uint64_t)(uint16_t)~checksum + (uint16_t)~before + after);
 }
 
 #endif

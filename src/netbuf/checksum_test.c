@@ -46,7 +46,12 @@ TEST(csum_of_an_ipv4_header)
 
 TEST(csum_update_of_the_rfc_1624_example)
 {
-    CHECK_EQ(be16(csum_update(be16(0xdd2f), be16(0x5555), be16(0x3285))), 0x0000);
+    CHECK_EQ(be16(csum_update(be16(0xdd2f), be16(0x5555), be16(0x3285))), 0xffff); /* or 0 */
+}
+
+TEST(csum_update_to_a_packet_of_zeroes)
+{
+    CHECK_EQ(csum_update(be16(0xf7ff), be16(0x0800), 0), csum_finish(0));
 }
 
 TEST(csum_update_is_like_summing_again)

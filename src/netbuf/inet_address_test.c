@@ -259,6 +259,27 @@ TEST(inet_address_that_another_host_has_is_left_alone)
     }
 }
 
+/* What a bridge sends on of ours, or from no host's MAC address. */
+TEST(inet_address_is_contradicted_by_other_hosts_only)
+{
+    static const uint8_t *const senders[] = {our_mac, everybody, nobody};
+
+    for (uint32_t i = 0; i < ARRAY_LEN(senders); i++)
+        for (uint8_t flags = 0; flags <= INET_ADDRESS_PROBE; flags += INET_ADDRESS_PROBE) {
+            begin();
+            inet_put_address(&inet, 0, (struct ipv4_prefix){OUR_IP, 24}, flags);
+            const uint8_t state = inet.addresses[0].state;
+            make_arp(ARP_OP_REQUEST);
+            arp->spa = be32(OUR_IP);
+            memcpy(arp->sha, senders[i], sizeof arp->sha);
+            CHECK_EQ(input(0, 0), INET_DROPPED);
+            CHECK_EQ(inet.drops[INET_DROP_ARP_CONFLICT], 0);
+            while (sent())
+                continue;
+            CHECK_EQ(inet.addresses[0].state, state);
+        }
+}
+
 TEST(inet_address_is_defended_once_in_ten_seconds)
 {
     begin();

@@ -124,15 +124,15 @@ RUNS_SELDOM enum inet_verdict inet_arp_input(struct inet *inet, struct netbuf *n
      * nothing to learn (RFC 5227, section 2.1.1). */
     const bool probe = spa == 0 && op == ARP_OP_REQUEST;
     const uint32_t tpa = be32(arp.tpa);
-    if (inet_address_contradicts(inet, probe ? tpa : spa, probe, arp.sha))
+    const bool is_host = inet_mac_plausible(inet, eth_mac_number(arp.sha)); /* another one */
+    if (is_host && inet_address_contradicts(inet, probe ? tpa : spa, probe, arp.sha))
         return inet_drop(inet, INET_DROP_ARP_CONFLICT);
     const uint32_t target = inet_find_address(inet, tpa);
     const bool about_us =
         target < INET_ADDRESSES && !(inet->addresses[target].flags & INET_ADDRESS_QUIET);
     /* Of ours it can be one that others have, too: any other was a conflict. */
     const bool shared = inet_find_address(inet, spa) < INET_ADDRESSES;
-    const bool sender_can_be = inet_mac_plausible(inet, eth_mac_number(arp.sha)) &&
-                               (probe || shared || inet_ip_plausible(inet, spa));
+    const bool sender_can_be = is_host && (probe || shared || inet_ip_plausible(inet, spa));
     if (sender_can_be && !probe)
         arp_learn(inet, spa, arp.sha, about_us);
     if (!about_us)
