@@ -161,3 +161,15 @@ TEST(inet6_refuses_datagrams_that_were_put_together)
     }
     CHECK_EQ(inet.errors, ARRAY_LEN(sizes));
 }
+
+TEST(inet6_large_datagrams_must_have_a_checksum)
+{
+    static uint8_t bytes[1808];
+
+    init_with_slots6();
+    *(struct udp_header *)bytes =
+        (struct udp_header){be16(40000), be16(11211), be16(sizeof bytes), 0};
+    CHECK_EQ(input_piece(IPV6_NEXT_UDP, bytes, 0, 1000, true), INET_DROPPED);
+    CHECK_EQ(input_piece(IPV6_NEXT_UDP, bytes + 1000, 1000, 808, false), INET_DROPPED);
+    CHECK_EQ(inet.drops[INET_DROP_UDP_NO_CHECKSUM], 1);
+}
