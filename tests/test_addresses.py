@@ -234,25 +234,36 @@ def test_errors_are_bounded_in_rate(tmp_path):
         assert ERRORS_AT_ONCE <= arrived - refused <= most
 
 
+SEVERAL = f"net.ip={GUEST_IP}/24 net.ip={SECOND_IP}/24 net.vip={QUIET_IP} udpkv.allow=0.0.0.0/0"
+ASK_SEVERAL = f"""
+import socket
+from udpkv_client import Client
+for ip in ("{GUEST_IP}", "{SECOND_IP}", "{QUIET_IP}"):
+    with Client(ip, 11211) as client:
+        print(client.ask(b"version\\r\\n")[:7])
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+    closed.settimeout({DEADLINE_S})
+    closed.connect(("{SECOND_IP}", 7))
+    for size in (1, 1472, 1473, 60000):  # the last two in fragments
+        closed.send(b"x" * size)
+        try:
+            closed.recv(1)
+        except ConnectionRefusedError:
+            print("refused")
+"""
+
+
+def check_several_addresses(namespace):
+    """A host whose tap leads to a udpkv with the keys SEVERAL gets answers from each of its addresses."""
+    namespace.run("ip address add 10.0.7.2/24 dev ring0")
+    namespace.ping()
+    namespace.run(f"ip route add {QUIET_IP} via {SECOND_IP}")
+    assert namespace.python(ASK_SEVERAL) == "b'VERSION'\n" * 3 + "refused\n" * 4
+
+
 def test_linux_sees_addresses_and_closed_ports(namespace):  # noqa: F811
-    words = [f"net.ip={GUEST_IP}/24", f"net.ip={SECOND_IP}/24", f"net.vip={QUIET_IP}", "udpkv.allow=0.0.0.0/0"]
-    with namespace.app("udpkv", "tap=ring0", *words) as app:
+    with namespace.app("udpkv", "tap=ring0", *SEVERAL.split()) as app:
         app.expect("^udpkv: serves")
         namespace.up("ring0")
-        namespace.run("ip address add 10.0.7.2/24 dev ring0")
-        namespace.ping()
-        namespace.run(f"ip route add {QUIET_IP} via {SECOND_IP}")
-        ask = (
-            "from udpkv_client import Client\n"
-            f"for ip in ('{GUEST_IP}', '{SECOND_IP}', '{QUIET_IP}'):\n"
-            "    with Client(ip, 11211) as client: print(client.ask(b'version\\r\\n')[:7])\n"
-            "import socket\n"
-            "closed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-            f"closed.settimeout({DEADLINE_S}); closed.connect(('{SECOND_IP}', 7))\n"
-            "for size in (1, 1472, 1473, 60000):\n"  # the last two in fragments
-            "    closed.send(b'x' * size)\n"
-            "    try: closed.recv(1)\n"
-            "    except ConnectionRefusedError: print('refused')\n"
-        )
-        assert namespace.python(ask) == "b'VERSION'\n" * 3 + "refused\n" * 4
+        check_several_addresses(namespace)
         end(app)

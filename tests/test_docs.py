@@ -58,7 +58,7 @@ def names_of_tests():
     """Every test that there is: of pytest, and of C."""
     for source in [*ROOT.glob("tests/test_*.py"), *ROOT.glob("src/**/*test*.c")]:
         yield source.name
-        yield from re.findall(r"^def (test_\w+)|^[A-Z_]*TEST[A-Z_]*\((?:[A-Z_]+, )?(\w+)", source.read_text(), re.M)
+        yield from re.findall(r"^ *def (test_\w+)|^[A-Z_]*TEST[A-Z_]*\((?:[A-Z_]+, )?(\w+)", source.read_text(), re.M)
 
 
 def test_every_test_that_a_page_names_is_there():

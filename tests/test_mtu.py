@@ -5,13 +5,15 @@ import contextlib
 import json
 import os
 import re
-import socket
 
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Ether
 
-from udpkv_client import HEADER
+from test_ipv6 import APP, Host
+from test_ipv6 import end as end_app
+from test_tap import Namespace
+from udpkv_client import HEADER, connected_socket
 from vm import DEADLINE_S, HOST, Link, Vm, free_udp_port, image, mac, qemu_command, user_netdev
 
 HEADERS = 28  # of IPv4 and UDP
@@ -43,9 +45,8 @@ def refuses(sentence, app, mtu, *keys):
 class Udpkv:
     """A client that looks at how an answer is cut, with one item "z" that grows."""
 
-    def __init__(self, port):
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.connect((HOST, port))
+    def __init__(self, port, host=HOST, source=None):
+        self._socket = connected_socket(host, port, source)
         self._socket.settimeout(DEADLINE_S)
         self._id = 0
         self.value = b""
@@ -92,25 +93,57 @@ def value_for(answer_bytes):
     return size
 
 
+def check_parts(client, part):
+    """Answers come in datagrams of `part` bytes, of which the last one may be shorter, and in 64 at most."""
+    room = part - HEADER.size
+    for wanted in (60, room - 1, room, room + 1, 10 * room, PARTS_MAX * room - 1, PARTS_MAX * room):
+        client.grow(value_for(wanted), part)
+        answer, lengths = client.ask(b"get z\r\n")
+        assert answer == b"VALUE z 0 %d\r\n%s\r\nEND\r\n" % (len(client.value), client.value)
+        assert len(lengths) == -(-wanted // room)
+        assert set(lengths[:-1]) <= {part} and lengths[-1] <= part
+    assert len(lengths) == PARTS_MAX
+    client.grow(len(client.value) + 1, part)
+    assert client.ask(b"get z\r\n")[0] == b"SERVER_ERROR answer too long for UDP\r\n"
+    assert client.ask(b"mg z v\r\n")[0] == b"VA %d\r\n%s\r\n" % (len(client.value), client.value)
+
+
 @pytest.mark.parametrize("mtu, machine, mergeable", [
     (576, "microvm", True), (576, "q35", False), (1280, "microvm", False), (1427, "microvm", True),
     (1428, "microvm", True), (1500, "microvm", False), (9000, "microvm", False), (9000, "q35", True)])
 def test_udpkv_cuts_its_answers_to_the_mtu(mtu, machine, mergeable):
     part = min(mtu - HEADERS, 1400)
-    room = part - HEADER.size
     with udpkv(mtu, machine=machine, mergeable=mergeable) as (client, told):
         assert (f"answers in datagrams of {part} bytes, as the MTU is {mtu}" in told) == (part < 1400)
         assert b"STAT answer_datagram_bytes %d\r\n" % part in client.ask(b"stats settings\r\n")[0]
-        for wanted in (60, room - 1, room, room + 1, 10 * room, PARTS_MAX * room - 1, PARTS_MAX * room):
-            client.grow(value_for(wanted), part)
-            answer, lengths = client.ask(b"get z\r\n")
-            assert answer == b"VALUE z 0 %d\r\n%s\r\nEND\r\n" % (len(client.value), client.value)
-            assert len(lengths) == -(-wanted // room)
-            assert set(lengths[:-1]) <= {part} and lengths[-1] <= part
-        assert len(lengths) == PARTS_MAX
-        client.grow(len(client.value) + 1, part)
-        assert client.ask(b"get z\r\n")[0] == b"SERVER_ERROR answer too long for UDP\r\n"
-        assert client.ask(b"mg z v\r\n")[0] == b"VA %d\r\n%s\r\n" % (len(client.value), client.value)
+        check_parts(client, part)
+
+
+ALONE = f"net.ip=10.0.2.15/32 udpkv.allow=0.0.0.0/0 net.ip6={APP}/64 udpkv.allow=fd00::/64"
+FAR_IP = "203.0.113.9"
+ASK_ALONE = f"""
+from test_mtu import Udpkv, check_parts
+for host, source, part in ("10.0.2.15", "{FAR_IP}", 1252), ("{APP}", None, 1232):
+    check_parts(Udpkv(11211, host, source), part)
+"""
+
+
+def check_small_parts(host):
+    """A host, whose tap leads to a udpkv with the keys ALONE and an MTU of 1280, asks from its own network by
+    IPv6 and, by IPv4, from another one: an address without a network answers by the router that asked."""
+    host.run("ip link set ring0 mtu 1280")
+    host.run(f"ip address add {FAR_IP}/32 dev ring0")
+    host.ping(APP, "-s", "1232", "-M", "do")
+    host.python(ASK_ALONE)
+
+
+def test_udpkv_cuts_its_answers_to_the_mtu_of_a_tap():
+    with contextlib.closing(Namespace()) as namespace:
+        host = Host(namespace, 1280)
+        with host.app("linux", ALONE) as app:
+            assert "answers in datagrams of 1252 bytes, as the MTU is 1280" in app.console()
+            check_small_parts(host)
+            end_app(app)
 
 
 def test_udpkv_says_which_mtu_it_needs():

@@ -43,10 +43,12 @@ EVERY_COMMAND = [
 ]
 
 
-def connected_socket(host, port):
+def connected_socket(host, port, source=None):
     """For UDP, over the family that the host's address is of; fe80::1%eth0 tells the interface, too."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_DGRAM)
+    if source:
+        made.bind((source, 0))
     made.connect(socket.getaddrinfo(host, port, family)[0][4])
     return made
 

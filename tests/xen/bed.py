@@ -44,7 +44,7 @@ XEN_OPTIONS = (  # eager-fpu: left to Xen's lazy way, SSE registers get mixed up
     " dom0_mem=320M,max:320M dom0_max_vcpus=1"
 )
 DOM0_OPTIONS = (
-    "console=hvc0 quiet mitigations=off apparmor=0 audit=0 cgroup_disable=memory ipv6.disable=1"
+    "console=hvc0 quiet mitigations=off apparmor=0 audit=0 cgroup_disable=memory ipv6.disable_ipv6=1"
 )
 
 
@@ -81,10 +81,14 @@ def announcement(mac):
 
 
 class Bed:
-    """The running machine. Ended, by its process id, on leaving."""
+    """The running machine. Ended, by its process id, on leaving.
 
-    def __init__(self, netdev="user,id=n0", snapshot=True, echo=None):
-        self._files = build.build()
+    netdev  the text after -netdev, with id=n0
+    enter   words before QEMU's, such as those that enter a network namespace with netdev's tap
+    """
+
+    def __init__(self, netdev="user,id=n0", snapshot=True, echo=None, enter=()):
+        self._files, self._enter = build.build(), list(enter)
         self._folder = tempfile.TemporaryDirectory(prefix="xen-bed-")
         self.share = Path(self._folder.name) / "share"
         (self.share / "console").mkdir(parents=True)
@@ -129,7 +133,7 @@ class Bed:
         return command + list(more)
 
     def _start(self, netdev, more=()):
-        self._vm = Vm(self._command(netdev, more), echo=self._echo)
+        self._vm = Vm(self._enter + self._command(netdev, more), echo=self._echo)
         self._qmp = Qmp(f"{self._folder.name}/qmp", DEADLINE_S)
         self._all_ports = [
             connect(f"{self._folder.name}/p{i}", DEADLINE_S) for i in range(PORTS)

@@ -49,7 +49,7 @@ DOM0_PROGRAMS = [f"{XEN_BIN}/{name}" for name in (
 )] + ["usr/bin/xenstore"]
 DOM0_MODULES = (
     "xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-netback virtio_pci virtio_console"
-    " 9pnet_virtio 9p bridge virtio_net"
+    " 9pnet_virtio 9p bridge virtio_net 8021q"
 ).split()
 LINUX_MODULES = {"linux.cpio": ["xen-netfront"],
                  "linux-virtio.cpio": ["virtio_pci", "virtio_mmio", "virtio_net"],

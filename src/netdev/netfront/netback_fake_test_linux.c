@@ -151,8 +151,6 @@ void netback_attach(uint16_t domid, uint32_t vif)
         "feature-sg",
         "feature-ipv6-csum-offload",
         "feature-split-event-channels",
-        "feature-multicast-control",
-        "feature-dynamic-multicast-control",
         "online",
     };
     char text[64];

@@ -110,7 +110,7 @@ _Static_assert(offsetof(struct netfront_rx, base) == 0 && offsetof(struct netfro
 
 /* What the back end tells of itself in the store. */
 struct netfront_features {
-    bool rx_copy, sg, split_events, tx_csum, tx_csum_ipv6, multicast, multicast_dynamic;
+    bool rx_copy, sg, split_events, tx_csum, tx_csum_ipv6;
     uint32_t queues_max;
 };
 
@@ -132,7 +132,6 @@ struct netfront {
     uint8_t mac[6];
     uint16_t mtu_bytes, mtu_max_bytes;
     uint32_t offloads; /* wanted: enum netdev_offload */
-    bool all_multicast;
 
     enum netfront_phase phase;
     bool carrier;

