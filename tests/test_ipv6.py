@@ -9,9 +9,9 @@ import subprocess
 import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
-    ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
-    ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, ICMPv6ParamProblem, IPv6, IPv6ExtHdrDestOpt,
-    IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, RouterAlert)
+    ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6MLQuery, ICMPv6MLReport, ICMPv6ND_NA, ICMPv6ND_NS,
+    ICMPv6ND_RA, ICMPv6NDOptDstLLAddr, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, ICMPv6ParamProblem, IPv6,
+    IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, RouterAlert)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -193,6 +193,65 @@ def test_off_is_off(host):
         end(vm)
 
 
+# Waits until the bridge, which begins some seconds after it was made, passes to ring0 no more solicitations
+# for groups that nobody reported there; then until so many questions for reports have gone there.
+SNOOPS = """
+import socket, time
+from vm import DEADLINE_S
+port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+port.bind(("ring0", 0))
+probe = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+end_s = time.monotonic() + DEADLINE_S
+
+def comes(found, timeout_s):
+    until_s = min(time.monotonic() + timeout_s, end_s)
+    while (left_s := until_s - time.monotonic()) > 0:
+        port.settimeout(left_s)
+        try:
+            if found(port.recv(2000)):
+                return True
+        except TimeoutError:
+            pass
+    assert time.monotonic() < end_s
+    return False
+
+number = 0x100
+while True:
+    number += 1
+    probe.sendto(b"", (f"fd00::{{number:x}}", 9))
+    if not comes(lambda frame: frame[54:55] == bytes([135]) and frame[76:78] == number.to_bytes(2, "big"), 0.5):
+        break
+for _ in range({questions}):
+    assert comes(lambda frame: frame[20:21] == bytes([0]) and frame[62:63] == bytes([130]), DEADLINE_S)
+"""
+
+
+def test_a_bridge_that_looks_who_listens_lets_solicitations_through(namespace):
+    """And goes on to do so, though it forgets within three seconds who doesn't answer its questions."""
+    run = namespace.run
+    run("ip link add name bridge0 type bridge")
+    run("ip link set bridge0 type bridge mcast_snooping 1 mcast_query_response_interval 100 mcast_query_interval 100"
+        " mcast_startup_query_interval 100 mcast_membership_interval 300")
+    run("ip link set bridge0 type bridge mcast_querier 1")
+    run("ip tuntap add ring0 mode tap")
+    run("ip link set ring0 master bridge0")
+    namespace.python("open('/proc/sys/net/ipv6/conf/bridge0/disable_ipv6', 'w').write('0')")
+    run("ip link set bridge0 up")
+    run("ip link set ring0 up")
+    run(f"ip address add {HOST}/64 dev bridge0 nodad")
+    with namespace.app("udpkv", "tap=ring0", f"tap.mac={GUEST_MAC}", *KEYS.split()) as vm:
+        vm.plat = "linux"
+        vm.expect("^udpkv: serves ")
+        namespace.python(SNOOPS.format(questions=8))
+        groups = run("bridge mdb show dev bridge0")
+        for group in ("ff02::1:ff00:2", "ff02::1:ff12:3456"):
+            assert f"port ring0 grp {group} " in groups
+        for address in (APP, f"{LINK_LOCAL}%bridge0"):
+            run("ip -6 neighbour flush dev bridge0")
+            run(f"ping -6 -n -q -c 1 -w {DEADLINE_S} {address}")
+        end(vm)
+
+
 @contextlib.contextmanager
 def radvd(host, folder):
     """Linux' router advertisement daemon, for 2001:db8:1::/64."""
@@ -271,8 +330,8 @@ class Guest:
             packet = Ether(raw)
             if UDP in packet and packet[UDP].dport == self._sport:
                 return packet, before
-            if packet.type != 0x806 and not (ICMPv6ND_NA in packet and packet[IPv6].dst == ALL):
-                before.append(packet)  # announcements come when their time has come
+            if packet.type != 0x806:
+                before.append(packet)
         raise AssertionError(f"no answer\n{self.vm.console()}")
 
 
@@ -283,8 +342,11 @@ def guest(request, tmp_path_factory):
         command = qemu_command(image("udpkv"), "net.ip6=link", machine=request.param, netdev=link.netdev)
         with Vm(command) as vm:
             vm.expect("^udpkv: IPv6 addresses are ")
-            while not (raw := link.recv()) or ICMPv6ND_NA not in Ether(raw):
+            reports = 0
+            while reports < 3:  # before it probes, and with both announcements: then it has said all
+                raw = link.recv()
                 assert raw, vm.console()
+                reports += ICMPv6MLReport in Ether(raw)
             yield Guest(vm, link)
     finally:
         link.close()
@@ -316,6 +378,17 @@ def test_solicitations_are_answered(guest, dst):
     answer = Ether(guest.link.recv())
     assert (answer.dst, answer[IPv6].dst) == (GROUP_MACS[ALL], ALL)
     assert (answer[ICMPv6ND_NA].S, answer[ICMPv6ND_NA].O) == (0, 1)
+
+
+def test_who_asks_for_reports_gets_one(guest):
+    guest.send(ip6(ALL, hlim=1) / IPv6ExtHdrHopByHop(options=[RouterAlert()]) / ICMPv6MLQuery(mrd=100), "mld_query")
+    report = Ether(guest.link.recv())
+    assert report.dst == GROUP_MACS[SOLICITED]
+    assert (report[IPv6].src, report[IPv6].dst, report[IPv6].hlim) == (LINK_LOCAL, SOLICITED, 1)
+    assert report[RouterAlert].value == 0 and report[ICMPv6MLReport].mladdr == SOLICITED
+    again = report.copy()
+    del again[ICMPv6MLReport].cksum
+    assert bytes(again) == bytes(report)
 
 
 def test_extension_headers_are_passed_over(guest):
@@ -412,6 +485,7 @@ BROKEN = {
     "a router from afar": (nd(ALL, hlim=64) / ICMPv6ND_RA(), "nd_hops"),
     "a router without a link-local address": (nd(ALL, "2001:db8::1") / ICMPv6ND_RA(), "nd_format"),
     "a router that nobody asked": (nd(ALL) / ICMPv6ND_RA() / ICMPv6NDOptPrefixInfo(prefix="2001:db8::"), "nd_advert"),
+    "a question for reports from afar": (ip6(ALL, hlim=64) / ICMPv6MLQuery(), "mld_format"),
     "from a network that isn't allowed": (ip6(src="2001:db8::5") / udp(), "drop_denied"),
 }
 

@@ -253,8 +253,10 @@ class Vm:
 
 
 def is_discovery(frame):
-    """Whether it is of IPv6's neighbour discovery, which a host begins by itself."""
-    return frame[12:14] == b"\x86\xdd" and frame[20:21] == b"\x3a" and 133 <= frame[54] <= 136
+    """Whether it is of IPv6's neighbour discovery, or a report of a group, which a host begins by itself."""
+    if frame[12:14] != b"\x86\xdd":
+        return False
+    return (frame[20] == 58 and 133 <= frame[54] <= 136) or (frame[20] == 0 and frame[62] == 131)
 
 
 class Link:

@@ -99,6 +99,8 @@ const char *const inet_drop_names[INET_DROP_REASONS] = {
     [INET_DROP_ND_CONFLICT] = "nd_conflict",
     [INET_DROP_ND_ADVERT] = "nd_advert",
     [INET_DROP_ND_BUSY] = "nd_busy",
+    [INET_DROP_MLD_QUERY] = "mld_query",
+    [INET_DROP_MLD_FORMAT] = "mld_format",
     [INET_DROP_ROOM] = "room",
 };
 

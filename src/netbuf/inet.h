@@ -133,6 +133,8 @@ enum inet_drop {
     INET_DROP_ND_CONFLICT,     /* another host uses, or wants, an address of ours */
     INET_DROP_ND_ADVERT,       /* a neighbour's or a router's word: nothing wrong, no answer */
     INET_DROP_ND_BUSY,         /* a router's word before the last one was read */
+    INET_DROP_MLD_QUERY,       /* nothing wrong: the groups that we are in will be told */
+    INET_DROP_MLD_FORMAT,      /* a query that RFC 2710 calls invalid */
     INET_DROP_ROOM,            /* the answer doesn't fit the packet's buffer */
     INET_DROP_REASONS
 };

@@ -6,6 +6,7 @@
  *                               -> inet6_fragment_input (inet6_fragment.c), and on to
  *                               -> inet6_payload -> udp6_input
  *                                                -> icmp6_input -> inet_nd_input (inet_nd.c)
+ *                                                                -> inet_mld_input (inet_mld.c)
  *
  * As in inet.c, what decides what we touch is read once, checked, and only then used.
  */
@@ -46,6 +47,29 @@ RUNS_SELDOM void inet6_build_icmp(const struct inet *inet, struct netbuf *nb, co
     inet6_build(inet, nb, mac, packet);
     icmp->checksum = 0;
     icmp->checksum = csum_finish(csum_add(sum, icmp, packet->len));
+}
+
+/* 33:33 and the group's last four bytes. */
+RUNS_SELDOM void inet6_group_mac(uint8_t mac[ETH_MAC_BYTES], const struct ipv6_address *group)
+{
+    mac[0] = mac[1] = 0x33;
+    memcpy(mac + 2, group->bytes + 12, 4);
+}
+
+RUNS_SELDOM void inet6_build_to_group(const struct inet *inet, struct netbuf *nb,
+                                      const struct ipv6_address *source,
+                                      const struct ipv6_address *group, uint8_t hop_limit,
+                                      uint32_t len)
+{
+    const struct inet6_packet packet = {.source = *source,
+                                        .destination = *group,
+                                        .hop_limit = hop_limit,
+                                        .next_header = IPV6_NEXT_ICMP,
+                                        .len = len};
+    uint8_t mac[ETH_MAC_BYTES];
+
+    inet6_group_mac(mac, group);
+    inet6_build_icmp(inet, nb, mac, &packet);
 }
 
 void inet6_udp_build(struct inet *inet, struct netbuf *nb, const struct inet_peer *to,
@@ -220,6 +244,8 @@ static RUNS_SELDOM enum inet_verdict icmp6_input(struct inet *inet, struct netbu
     const uint8_t type = icmp->type;
     if (type >= ICMP6_ROUTER_ADVERTISEMENT && type <= ICMP6_NEIGHBOUR_ADVERTISEMENT)
         return inet_nd_input(inet, nb, packet);
+    if (type == ICMP6_LISTENER_QUERY)
+        return inet_mld_input(inet, nb, packet);
     if (type != ICMP6_ECHO || icmp->code != 0)
         return inet_drop(inet, INET_DROP_ICMP6_TYPE);
     if (!is_hosts(inet->inet6, &packet->source))

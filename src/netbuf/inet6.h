@@ -7,8 +7,8 @@
  *     inet6_init(&inet6, &inet, info.mtu_bytes);
  *
  * and inet_input answers neighbour solicitations and pings, checks UDP and hands it to the app, and
- * inet_next_packet tells neighbours and asks routers. Without inet6_init, or with net.ip6=off, IPv6
- * frames are dropped as of an unknown type.
+ * inet_next_packet tells neighbours and switches, and asks routers. Without inet6_init, or with
+ * net.ip6=off, IPv6 frames are dropped as of an unknown type.
  *
  * The host's addresses, which net.ip6 tells (inet6_own.c):
  *
@@ -50,6 +50,7 @@ struct inet6_own {
     uint8_t announcements;     /* still to be made */
     bool is_told;              /* the console was told what became of it */
     uint64_t due_ns;           /* the next probe or announcement */
+    uint64_t report_ns;        /* its solicited-node group is reported then */
     uint64_t valid_until_ns;   /* UINT64_MAX: for good */
 };
 
@@ -68,11 +69,13 @@ struct inet6 {
     struct inet6_own own[INET6_OWN]; /* link-local, configured, routed */
     uint32_t mtu_bytes;              /* of packets, as routers or the device have it */
     uint32_t device_mtu_bytes;
-    bool has_routed;       /* routers are asked, and what they advertise is taken */
-    bool has_joined;       /* more than one core */
-    uint8_t solicitations; /* of routers, still to be sent */
-    uint8_t lines;         /* that the console may still be told */
-    uint64_t solicit_ns;
+    bool has_routed;           /* routers are asked, and what they advertise is taken */
+    bool has_joined;           /* more than one core */
+    uint8_t lines;             /* that the console may still be told */
+    uint64_t solicit_ns;       /* routers are asked then, */
+    uint64_t solicit_pause_ns; /* and again after that; 0: they aren't asked */
+    uint64_t query_ns;         /* not before then is another question for reports looked at */
+    uint32_t query_ms;         /* a question that came: the time that it gives, and 1; 0: none */
     uint64_t interface_id; /* as it lies in memory: the last 8 bytes of addresses that we make */
     uint32_t heard_state;  /* of `heard`: enum inet6_heard_state; changed atomically */
     struct inet6_heard heard;

@@ -69,9 +69,24 @@ void inet6_build(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
 void inet6_build_icmp(const struct inet *inet, struct netbuf *nb, const uint8_t *mac,
                       const struct inet6_packet *packet);
 
+/* Does so for a message from `source` to a group. */
+void inet6_build_to_group(const struct inet *inet, struct netbuf *nb,
+                          const struct ipv6_address *source, const struct ipv6_address *group,
+                          uint8_t hop_limit, uint32_t len);
+
+/* Where frames to a group go (RFC 2464, section 7). */
+void inet6_group_mac(uint8_t mac[ETH_MAC_BYTES], const struct ipv6_address *group);
+
 /* A message of neighbour discovery, whose checksum is right (inet_nd.c). */
 enum inet_verdict inet_nd_input(struct inet *inet, struct netbuf *nb,
                                 const struct inet6_packet *packet);
+
+/* Makes a fresh buffer the report that we are in the group by which the address is looked for, and
+ * takes a question for such reports (inet_mld.c). */
+void inet_mld_build_report(const struct inet *inet, struct netbuf *nb,
+                           const struct ipv6_address *address);
+enum inet_verdict inet_mld_input(struct inet *inet, const struct netbuf *nb,
+                                 const struct inet6_packet *packet);
 
 /* Make a fresh buffer a message of neighbour discovery (inet_nd.c): a question whether somebody has
  * the address, that it is ours, a question to all routers. */

@@ -8,6 +8,9 @@
  *         ^-----------------------------------------------------------------------------------+
  *     any of a router's prefix --- its lifetime is over ---> FREE
  *
+ * Before an address is probed for and whenever it is announced, switches are told of the group by
+ * which it is looked for, too (inet_mld.c).
+ *
  * All of that is done by the core that calls inet_next_packet; other cores read states, find
  * duplicates, and hear routers.
  */
@@ -18,14 +21,16 @@
 #define SECOND_NS   1000000000ull
 #define PROBE_NS    SECOND_NS       /* RFC 4861, section 10: RETRANS_TIMER */
 #define ANNOUNCE_NS (2 * SECOND_NS) /* as with ARP */
-#define SOLICIT_NS  (4 * SECOND_NS) /* RFC 4861, section 10: RTR_SOLICITATION_INTERVAL */
+#define SOLICIT_NS  (4 * SECOND_NS) /* RFC 7559, section 2: IRT, doubled each time up to MRT */
+#define SOLICIT_MAX (3600 * SECOND_NS)
+#define QUERY_NS    (SECOND_NS / 2) /* between two questions for reports that are looked at */
 #define KEEP_S      7200            /* RFC 4862, section 5.5.3: what no router cuts a lifetime to */
 #define FOREVER_S   UINT32_MAX
 
 enum {
     PROBES = 1,                    /* RFC 4862, section 5.1: DupAddrDetectTransmits */
     ANNOUNCEMENTS = 2,             /* RFC 4861, section 7.2.6 allows three */
-    SOLICITATIONS = 3,             /* RFC 4861, section 10: MAX_RTR_SOLICITATIONS */
+    MAX_QUERY_MS = 10000,          /* RFC 2710, section 7.3: Query Response Interval */
     LINES = 16,                    /* that an image tells of addresses that come and go */
     ROUTED = 1 + INET6_CONFIGURED, /* the first entry for a router's prefix */
 };
@@ -139,7 +144,7 @@ static RUNS_SELDOM void add_own(struct inet6_own *own, const struct ipv6_prefix 
     own->prefix = *prefix;
     own->probes = own->announcements = 0;
     own->is_told = false;
-    own->due_ns = due_ns;
+    own->due_ns = own->report_ns = due_ns;
     own->valid_until_ns = valid_until_ns;
     set_state(own, INET6_TENTATIVE);
 }
@@ -215,13 +220,13 @@ RUNS_SELDOM void inet6_arrived(struct inet *inet)
 
     for (uint32_t i = 0; i < INET6_OWN; i++) {
         struct inet6_own *own = &inet6->own[i];
-        own->due_ns = 0;
+        own->due_ns = own->report_ns = 0;
         own->probes = 0;
         own->announcements = ANNOUNCEMENTS;
         if (inet6_state(own) == INET6_DUPLICATE)
             add_own(own, &own->prefix, 0, own->valid_until_ns);
     }
-    inet6->solicitations = inet6->has_routed ? SOLICITATIONS : 0;
+    inet6->solicit_pause_ns = inet6->has_routed ? SOLICIT_NS : 0;
     inet6->solicit_ns = 0;
 }
 
@@ -243,6 +248,21 @@ static uint64_t some_delay_ns(const struct inet6 *inet6, uint64_t now_ns)
     const uint64_t mixed = (inet6->interface_id ^ now_ns) * 0x9e3779b97f4a7c15ull;
 
     return (mixed >> 32) * SECOND_NS >> 32;
+}
+
+/* Somebody asks for reports: our groups are reported within the time that he gives. Questions may
+ * be made up, so there are no more than some reports a second. */
+static RUNS_SELDOM void read_query(struct inet6 *inet6, uint64_t now_ns)
+{
+    const uint32_t query_ms = __atomic_exchange_n(&inet6->query_ms, 0, __ATOMIC_ACQUIRE);
+
+    if (query_ms == 0 || now_ns < inet6->query_ns)
+        return;
+    inet6->query_ns = now_ns + QUERY_NS;
+    const uint64_t delay_ns =
+        some_delay_ns(inet6, now_ns) / 1000 * MIN(query_ms - 1, (uint32_t)MAX_QUERY_MS);
+    for (uint32_t i = 0; i < INET6_OWN; i++)
+        inet6->own[i].report_ns = MIN(inet6->own[i].report_ns, now_ns + delay_ns);
 }
 
 static uint64_t until_ns(uint64_t now_ns, uint32_t valid_s)
@@ -288,7 +308,7 @@ static RUNS_SELDOM void read_heard(struct inet6 *inet6, uint64_t now_ns)
         take_prefix(inet6, now_ns, &heard->prefixes[i].prefix, heard->prefixes[i].valid_s);
     if (heard->mtu)
         inet6->mtu_bytes = heard->mtu;
-    inet6->solicitations = 0;
+    inet6->solicit_pause_ns = 0;
     store_release(&inet6->heard_state, INET6_HEARD_NONE);
 }
 
@@ -305,7 +325,7 @@ static RUNS_SELDOM void lose(struct inet6 *inet6, struct inet6_own *own)
             set_state(&inet6->own[i], INET6_DUPLICATE);
         }
     if (own == inet6->own)
-        inet6->solicitations = 0;
+        inet6->solicit_pause_ns = 0;
 }
 
 /* A tentative address whose time has come: makes nb the question whether another host has it, or,
@@ -328,6 +348,12 @@ static RUNS_SELDOM bool probe_or_take(struct inet *inet, struct inet6_own *own, 
     return false;
 }
 
+/* Is it ours, or will it be, if nobody objects? */
+static bool is_wanted(const struct inet6_own *own)
+{
+    return inet6_state(own) == INET6_TENTATIVE || inet6_state(own) == INET6_VALID;
+}
+
 /* What is to be done for one address now; true if nb is a packet for it. */
 static RUNS_SELDOM bool own_next_packet(struct inet *inet, struct inet6_own *own, struct netbuf *nb)
 {
@@ -337,6 +363,11 @@ static RUNS_SELDOM bool own_next_packet(struct inet *inet, struct inet6_own *own
         tell(inet->inet6, own, "isn't ours any more: no router advertises its network");
         set_state(own, INET6_FREE);
     }
+    if (is_wanted(own) && now_ns >= own->report_ns) {
+        own->report_ns = NEVER_NS;
+        inet_mld_build_report(inet, nb, &own->prefix.address);
+        return true;
+    }
     if (inet6_state(own) == INET6_TENTATIVE && now_ns >= own->due_ns &&
         probe_or_take(inet, own, nb))
         return true;
@@ -345,12 +376,15 @@ static RUNS_SELDOM bool own_next_packet(struct inet *inet, struct inet6_own *own
     if (inet6_state(own) == INET6_VALID && own->announcements > 0 && now_ns >= own->due_ns) {
         own->announcements--;
         own->due_ns = now_ns + ANNOUNCE_NS;
+        own->report_ns = now_ns;
         inet_nd_build_announcement(inet, nb, &own->prefix.address);
         return true;
     }
     if (inet6_state(own) == INET6_TENTATIVE ||
         (inet6_state(own) == INET6_VALID && own->announcements > 0))
         inet->due_ns = MIN(inet->due_ns, own->due_ns);
+    if (is_wanted(own))
+        inet->due_ns = MIN(inet->due_ns, own->report_ns);
     if (inet6_state(own) != INET6_FREE)
         inet->due_ns = MIN(inet->due_ns, own->valid_until_ns);
     return false;
@@ -361,13 +395,15 @@ RUNS_SELDOM bool inet6_next_packet(struct inet *inet, struct netbuf *nb)
     struct inet6 *inet6 = inet->inet6;
 
     read_heard(inet6, inet->now_ns);
+    read_query(inet6, inet->now_ns);
     for (uint32_t i = 0; i < INET6_OWN; i++)
         if (own_next_packet(inet, &inet6->own[i], nb))
             return true;
-    if (inet6->solicitations > 0 && inet6_state(&inet6->own[0]) == INET6_VALID) {
+    if (inet6->solicit_pause_ns > 0 && inet6_state(&inet6->own[0]) == INET6_VALID) {
         if (inet->now_ns >= inet6->solicit_ns) {
-            inet6->solicitations--;
-            inet6->solicit_ns = inet->now_ns + SOLICIT_NS;
+            inet6->solicit_ns =
+                inet->now_ns + inet6->solicit_pause_ns + some_delay_ns(inet6, inet->now_ns);
+            inet6->solicit_pause_ns = MIN(2 * inet6->solicit_pause_ns, SOLICIT_MAX);
             inet_nd_build_router_question(inet, nb);
             return true;
         }

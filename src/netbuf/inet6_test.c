@@ -326,7 +326,7 @@ static void make_random6(void)
     static const uint8_t kinds[] = {IPV6_NEXT_HOP_BY_HOP, IPV6_NEXT_ROUTING, IPV6_NEXT_FRAGMENT,
                                     IPV6_NEXT_DESTINATION};
     uint8_t header[32];
-    const uint32_t dice = random_below6(6);
+    const uint32_t dice = random_below6(7);
 
     if (dice < 2)
         make_udp6(random_below6(100));
@@ -334,6 +334,8 @@ static void make_random6(void)
         make_ping6(random_below6(100));
     else if (dice == 3)
         make_probe(&ours);
+    else if (dice == 4)
+        make_query((uint16_t)random_below6(1 << 16));
     else
         make_nd((uint8_t)(ICMP6_ROUTER_ADVERTISEMENT + random_below6(3)), &ours);
     for (uint32_t n = random_below6(4); n > 0; n--) {

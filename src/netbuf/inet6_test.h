@@ -26,6 +26,7 @@ static struct ipv6_header *const ip6 = (struct ipv6_header *)(raw + 14);
 static struct icmp6_header *const icmp6 = (struct icmp6_header *)(raw + 54);
 static struct nd_neighbour *const nd = (struct nd_neighbour *)(raw + 54);
 static struct udp_header *const udp6 = (struct udp_header *)(raw + 54);
+static struct mld_message *const report = (struct mld_message *)(raw + 62);
 
 static struct inet inet;
 static struct inet6 inet6;
@@ -106,6 +107,20 @@ static inline void make_probe(const struct ipv6_address *target)
     seal6();
 }
 
+/* A question for reports of all groups, by a switch or a router. */
+static inline void make_query(uint16_t max_delay_ms)
+{
+    struct mld_message *query = (struct mld_message *)(raw + 54);
+
+    make_ip6(IPV6_NEXT_ICMP, sizeof *query);
+    ip6->hop_limit = 1;
+    ip6->destination_address = ipv6_all_nodes;
+    write_group_mac(&ipv6_all_nodes);
+    query->type = ICMP6_LISTENER_QUERY;
+    query->max_delay_ms = be16(max_delay_ms);
+    seal6();
+}
+
 /* Puts an extension header of len bytes before all others. */
 static inline void insert(uint8_t kind, const uint8_t *header, uint32_t len)
 {
@@ -140,6 +155,30 @@ static inline bool next6(uint64_t now_ns)
     memcpy(raw, buffer, packet.len);
     raw_len = packet.len;
     return true;
+}
+
+static inline bool is_report(void)
+{
+    return ip6->next_header == IPV6_NEXT_HOP_BY_HOP && report->type == ICMP6_LISTENER_REPORT;
+}
+
+/* Is it the report of an address' group? */
+static inline bool check_report(const struct ipv6_address *from, const struct ipv6_address *address)
+{
+    static const uint8_t alert[] = {
+        IPV6_NEXT_ICMP, 0, 5, 2, 0, 0, 1, 0}; /* RFC 2711, section 2.1 */
+    const struct ipv6_address group = ipv6_solicited_node(address);
+    const uint64_t sum =
+        csum_pseudo_6(&ip6->source_address, &ip6->destination_address, IPV6_NEXT_ICMP, 24);
+
+    CHECK(is_report());
+    CHECK(raw_len == 54 + 8 + 24 && be16(ip6->payload_length) == 8 + 24 && ip6->hop_limit == 1);
+    CHECK(memcmp(raw + 54, alert, sizeof alert) == 0);
+    CHECK(ipv6_equal(&ip6->source_address, from) && ipv6_equal(&report->group, &group));
+    CHECK(ipv6_equal(&ip6->destination_address, &group));
+    CHECK(eth->destination[0] == 0x33 && memcmp(eth->destination + 2, group.bytes + 12, 4) == 0);
+    CHECK(report->code == 0 && report->max_delay_ms == 0);
+    return csum_fold(csum_add(sum, report, 24)) == 0xffff;
 }
 
 /* A host whose link came and whose first addresses are tentative; it has IPv4's address no more, so

@@ -33,13 +33,6 @@ struct message {
 /* --- what is sent -------------------------------------------------------------------------------
  */
 
-/* 33:33 and the group's last four bytes (RFC 2464, section 7). */
-static void group_mac(uint8_t mac[ETH_MAC_BYTES], const struct ipv6_address *group)
-{
-    mac[0] = mac[1] = 0x33;
-    memcpy(mac + 2, group->bytes + 12, 4);
-}
-
 static void write_mac_option(const struct inet *inet, uint8_t *at, uint8_t type)
 {
     struct nd_option_mac *option = (struct nd_option_mac *)at;
@@ -76,42 +69,30 @@ RUNS_SELDOM void inet_nd_build_announcement(const struct inet *inet, struct netb
     uint8_t mac[ETH_MAC_BYTES];
 
     assert(has_answer_room(nb));
-    group_mac(mac, &ipv6_all_nodes);
+    inet6_group_mac(mac, &ipv6_all_nodes);
     build_advertisement(inet, nb, mac, address, &ipv6_all_nodes, ND_OVERRIDE);
 }
 
 RUNS_SELDOM void inet_nd_build_probe(const struct inet *inet, struct netbuf *nb,
                                      const struct ipv6_address *address)
 {
-    const struct inet6_packet packet = {.source = ipv6_nobody,
-                                        .destination = ipv6_solicited_node(address),
-                                        .hop_limit = ND_HOP_LIMIT,
-                                        .next_header = IPV6_NEXT_ICMP,
-                                        .len = sizeof(struct nd_neighbour)};
-    uint8_t mac[ETH_MAC_BYTES];
+    const struct ipv6_address group = ipv6_solicited_node(address);
 
     assert(has_answer_room(nb));
     *(struct nd_neighbour *)(nb->data + L4_OFFSET_6) =
         (struct nd_neighbour){.type = ICMP6_NEIGHBOUR_SOLICITATION, .target = *address};
-    group_mac(mac, &packet.destination);
-    inet6_build_icmp(inet, nb, mac, &packet);
+    inet6_build_to_group(inet, nb, &ipv6_nobody, &group, ND_HOP_LIMIT, sizeof(struct nd_neighbour));
 }
 
 RUNS_SELDOM void inet_nd_build_router_question(const struct inet *inet, struct netbuf *nb)
 {
-    const struct inet6_packet packet = {.source = inet->inet6->own[0].prefix.address,
-                                        .destination = ipv6_all_routers,
-                                        .hop_limit = ND_HOP_LIMIT,
-                                        .next_header = IPV6_NEXT_ICMP,
-                                        .len = sizeof(struct icmp6_header) +
-                                               sizeof(struct nd_option_mac)};
-    uint8_t mac[ETH_MAC_BYTES], *at = nb->data + L4_OFFSET_6;
+    uint8_t *at = nb->data + L4_OFFSET_6;
 
     assert(has_answer_room(nb));
     *(struct icmp6_header *)at = (struct icmp6_header){.type = ICMP6_ROUTER_SOLICITATION};
     write_mac_option(inet, at + sizeof(struct icmp6_header), ND_OPTION_SOURCE_MAC);
-    group_mac(mac, &packet.destination);
-    inet6_build_icmp(inet, nb, mac, &packet);
+    inet6_build_to_group(inet, nb, &inet->inet6->own[0].prefix.address, &ipv6_all_routers,
+                         ND_HOP_LIMIT, sizeof(struct icmp6_header) + sizeof(struct nd_option_mac));
 }
 
 /* --- what is received ---------------------------------------------------------------------------
@@ -170,7 +151,7 @@ static RUNS_SELDOM enum inet_verdict solicitation_input(struct inet *inet, struc
     if (!has_answer_room(nb))
         return inet_drop(inet, INET_DROP_ROOM);
     if (nobody)
-        group_mac(mac, &ipv6_all_nodes);
+        inet6_group_mac(mac, &ipv6_all_nodes);
     else
         eth_mac_copy(mac, ((const struct eth_header *)nb->data)->source);
     build_advertisement(inet, nb, mac, &m->neighbour.target,

@@ -29,6 +29,7 @@ enum {
 
     IPV6_OPTION_PAD1 = 0, /* the one option without a length */
     IPV6_OPTION_PADN = 1,
+    IPV6_OPTION_ROUTER_ALERT = 5, /* RFC 2711 */
     IPV6_OPTION_ACTION = 0xc0, /* of an option's type: what to do if it isn't known; 0: skip it */
 };
 

@@ -286,8 +286,9 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     answer.count = 0;
     answer.room = room;
     answer.headroom = inet_udp_headroom(&udp->from);
-    answer.part_bytes = likely(udp->from.family == INET_IPV4) ? server->conf.part_bytes
-                                                              : server_part_bytes_6(server);
+    answer.part_bytes = likely(udp->from.family == INET_IPV4)
+                            ? server->conf.part_bytes
+                            : server_part_bytes_6(server, &udp->from.ip6);
     answer.hit = LIMIT_NONE;
     add_part(&answer, nb);
     server->requests++;

@@ -143,9 +143,10 @@ bool server_answers_nobody(const struct server *server, enum inet_family family)
  * another address than our first? */
 bool server_allows_further(const struct server *server, uint32_t client);
 
-/* For server.c, of server_networks.c. Bytes of an answer's datagram to a client of IPv6, whose
- * routers may have told an MTU. */
-uint32_t server_part_bytes_6(const struct server *server);
+/* For server.c, of server_networks.c. Bytes of an answer's datagram to a client of IPv6: on our
+ * link its routers may have told an MTU; behind it, where no router cuts a packet and we don't hear
+ * which one had to drop it, it is what every link carries (RFC 8200, section 5). */
+uint32_t server_part_bytes_6(const struct server *server, const struct ipv6_address *client);
 
 bool server_allows_6(const struct server *server, const struct ipv6_address *client);
 

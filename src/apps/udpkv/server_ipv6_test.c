@@ -137,6 +137,22 @@ TEST(server_ipv6_cuts_answers_to_what_a_router_says)
     CHECK(netbuf_pool_whole(pool));
 }
 
+TEST(server_ipv6_cuts_answers_to_other_networks_to_what_every_link_carries)
+{
+    static const struct ipv6_address far = {.bytes = {0x20, 1, 0xd, 0xb8, [15] = 1}};
+    struct server_conf conf = {.allow6_count = 1}; /* ::/0 */
+
+    start_server6(&conf, 1500);
+    store_value();
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t n = i == 0 ? ask6("get k\r\n", 7) : ask_from(&far, "get k\r\n", 7);
+        CHECK(n > 1);
+        CHECK_EQ(out[0]->len, i == 0 ? 14 + 1448 : 14 + 1280);
+        netbuf_free_bulk(out, n);
+    }
+    CHECK(netbuf_pool_whole(pool));
+}
+
 /* Is a request from this address answered? */
 static bool is_answered(const char *text)
 {

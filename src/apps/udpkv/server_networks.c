@@ -3,9 +3,11 @@
  * what is different for clients of IPv6; see server.h. */
 #include "apps/udpkv/server.h"
 
-uint32_t server_part_bytes_6(const struct server *server)
+uint32_t server_part_bytes_6(const struct server *server, const struct ipv6_address *client)
 {
-    const uint32_t most = server->inet.inet6->mtu_bytes - SERVER_IP6_UDP_BYTES;
+    const struct inet6 *inet6 = server->inet.inet6;
+    const uint32_t mtu_bytes = inet6_is_near(inet6, client) ? inet6->mtu_bytes : IPV6_MIN_MTU;
+    const uint32_t most = mtu_bytes - SERVER_IP6_UDP_BYTES;
 
     return MIN(most, (uint32_t)server->conf.part_bytes);
 }
