@@ -18,6 +18,7 @@ enum {
     MAX_REQUESTS = 4,    /* without an answer: then another server may */
     DECLINE_HOLD_S = 10, /* RFC 2131, section 3.1, 5.: at least */
     MIN_T1_S = 5,
+    T1_FUZZ = 16,       /* RFC 2131, section 4.4.5: T1 is up to a sixteenth of it earlier */
     RENEW_PAUSE_S = 60, /* RFC 2131, section 4.4.5: at least, where the lease has time for it */
 };
 
@@ -97,7 +98,8 @@ static RUNS_SELDOM void set_times(struct dhcp *dhcp)
         t1_s = lease->lease_s / 2;
         t2_s = (uint64_t)lease->lease_s * 7 / 8;
     }
-    dhcp->renew_ns = dhcp->asked_ns + t1_s * NS_PER_S;
+    /* Some earlier, so that hosts that were started together don't all ask at the same moment. */
+    dhcp->renew_ns = dhcp->asked_ns + t1_s * NS_PER_S - draw(dhcp) % (t1_s * NS_PER_S / T1_FUZZ);
     dhcp->rebind_ns = dhcp->asked_ns + t2_s * NS_PER_S;
     dhcp->end_ns = dhcp->asked_ns + lease->lease_s * NS_PER_S;
 }

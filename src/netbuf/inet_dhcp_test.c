@@ -189,7 +189,7 @@ TEST(inet_dhcp_renews_by_unicast)
     make_answer(DHCP_ACK, 3600, OUR_IP);
     CHECK_EQ(taken(), INET_DROP_DHCP); /* to our address, port 68: not for the app */
     CHECK_EQ(sends(), 0);
-    CHECK(inet.due_ns > now_ns + 1799 * S && inet_has_address(&inet));
+    CHECK(inet.due_ns > now_ns + 1687 * S && inet_has_address(&inet));
 }
 
 TEST(inet_dhcp_loses_its_address)
