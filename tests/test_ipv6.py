@@ -162,6 +162,22 @@ def test_an_address_that_another_host_has_is_not_used(host):
         assert "nd_conflict 1" in end(vm)
 
 
+def test_an_address_that_another_host_takes_is_told(host):
+    with host.app("linux", KEYS) as vm:
+        host.ping(APP)
+        host.python(f"""
+from scapy.layers.inet6 import IPv6, ICMPv6ND_NA, ICMPv6NDOptDstLLAddr
+from scapy.layers.l2 import Ether
+from scapy.sendrecv import sendp
+for _ in range(2):
+    sendp(Ether(src="{HOST_MAC}", dst="33:33:00:00:00:01") / IPv6(src="{APP}", dst="ff02::1", hlim=255) /
+          ICMPv6ND_NA(tgt="{APP}", R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr="{HOST_MAC}"), iface="ring0", verbose=0)
+""")
+        vm.expect(f"^net.ip6: {APP} is another host's, too; give one of the two another\\.$")
+        end(vm)
+        assert vm.console().count("another host's") == 1
+
+
 def test_only_own_networks_are_answered_unless_others_are_allowed(host):
     host.run("ip address add 2001:db8:9::1/128 dev ring0 nodad")
     ask = f"""

@@ -49,9 +49,11 @@ struct inet6_own {
     uint8_t probes;            /* sent while it was tentative */
     uint8_t announcements;     /* still to be made */
     bool is_told;              /* the console was told what became of it */
-    uint64_t due_ns;           /* the next probe or announcement */
-    uint64_t report_ns;        /* its solicited-node group is reported then */
-    uint64_t valid_until_ns;   /* UINT64_MAX: for good */
+    bool is_contested;         /* another host spoke as if it had it */
+    bool is_contest_told;
+    uint64_t due_ns;         /* the next probe or announcement */
+    uint64_t report_ns;      /* its solicited-node group is reported then */
+    uint64_t valid_until_ns; /* UINT64_MAX: for good */
 };
 
 /* What a router advertisement says, until the core that may change addresses reads it. */

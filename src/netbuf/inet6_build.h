@@ -109,6 +109,10 @@ struct inet6_own *inet6_find(struct inet6 *inet6, const struct ipv6_address *add
 /* Another host has the address, or wants it. True, and it isn't used, if it was tentative. */
 bool inet6_give_up(struct inet *inet, struct inet6_own *own);
 
+/* Another host speaks as if it had the address: that isn't used, if it was tentative, else the
+ * console is told, once. */
+void inet6_contest(struct inet *inet, struct inet6_own *own);
+
 /* The link came: addresses are probed for, or announced if they were ours before, routers asked. */
 void inet6_arrived(struct inet *inet);
 

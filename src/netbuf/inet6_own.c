@@ -116,6 +116,12 @@ RUNS_SELDOM bool inet6_give_up(struct inet *inet, struct inet6_own *own)
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+RUNS_SELDOM void inet6_contest(struct inet *inet, struct inet6_own *own)
+{
+    if (!inet6_give_up(inet, own))
+        own->is_contested |= inet6_state(own) == INET6_VALID;
+}
+
 RUNS_SELDOM bool inet6_hear(struct inet *inet, const struct inet6_heard *heard)
 {
     struct inet6 *inet6 = inet->inet6;
@@ -143,7 +149,7 @@ static RUNS_SELDOM void add_own(struct inet6_own *own, const struct ipv6_prefix 
 {
     own->prefix = *prefix;
     own->probes = own->announcements = 0;
-    own->is_told = false;
+    own->is_told = own->is_contested = own->is_contest_told = false;
     own->due_ns = own->report_ns = due_ns;
     own->valid_until_ns = valid_until_ns;
     set_state(own, INET6_TENTATIVE);
@@ -362,6 +368,10 @@ static RUNS_SELDOM bool own_next_packet(struct inet *inet, struct inet6_own *own
     if (inet6_state(own) != INET6_FREE && now_ns >= own->valid_until_ns) {
         tell(inet->inet6, own, "isn't ours any more: no router advertises its network");
         set_state(own, INET6_FREE);
+    }
+    if (own->is_contested && !own->is_contest_told) {
+        own->is_contest_told = true;
+        tell(inet->inet6, own, "is another host's, too; give one of the two another");
     }
     if (is_wanted(own) && now_ns >= own->report_ns) {
         own->report_ns = NEVER_NS;

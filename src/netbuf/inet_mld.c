@@ -45,7 +45,7 @@ RUNS_SELDOM enum inet_verdict inet_mld_input(struct inet *inet, const struct net
     const struct mld_message *query = (const struct mld_message *)(nb->data + L4_OFFSET_6);
 
     if (packet->len < sizeof *query || packet->hop_limit != MLD_HOP_LIMIT ||
-        !ipv6_is_link_local(&packet->source))
+        !ipv6_is_link_local(&packet->source) || inet6_has(inet->inet6, &packet->source))
         return inet_drop(inet, INET_DROP_MLD_FORMAT);
     store_release(&inet->inet6->query_ms, inet_read_length(&query->max_delay_ms) + 1);
     inet->has_packets = true;

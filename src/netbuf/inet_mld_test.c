@@ -65,6 +65,7 @@ TEST(inet_mld_questions_that_can_not_be)
     CHECK_BROKEN6(make_query(1), ip6->hop_limit = 255, "mld_format");
     CHECK_BROKEN6(make_query(1), ip6->source_address.bytes[0] = 0x20, "mld_format");
     CHECK_BROKEN6(make_query(1), ip6->source_address = ipv6_nobody, "mld_format");
+    CHECK_BROKEN6(make_query(1), ip6->source_address = ours, "mld_format");
 }
 
 TEST(inet_mld_another_core_hears_a_question_for_the_first)

@@ -5,7 +5,8 @@
  *     solicitation of an address of ours     is answered, to the MAC address that asked; while the
  *                                            address is tentative and the sender has none, it is a
  *                                            duplicate (RFC 4862, section 5.4.3)
- *     advertisement of an address of ours    the same, or a conflict that is only counted
+ *     advertisement of an address of ours,   the same, or a conflict, of which the console is told
+ *     or any message from one
  *     router advertisement                   goes to the core that may change addresses
  *
  * Nothing is kept of neighbours, so however many there are, or are made up, costs nothing.
@@ -173,7 +174,7 @@ static RUNS_SELDOM enum inet_verdict advertisement_input(struct inet *inet, cons
     struct inet6_own *own = inet6_find(inet->inet6, &m->neighbour.target);
     if (!own)
         return inet_drop(inet, INET_DROP_ND_ADVERT);
-    inet6_give_up(inet, own);
+    inet6_contest(inet, own);
     return inet_drop(inet, INET_DROP_ND_CONFLICT);
 }
 
@@ -235,8 +236,10 @@ RUNS_SELDOM enum inet_verdict inet_nd_input(struct inet *inet, struct netbuf *nb
     m.len = packet->len;
     if (m.icmp.code != 0)
         return inet_drop(inet, INET_DROP_ND_FORMAT);
-    if (inet6_has(inet->inet6, &packet->source))
+    if (inet6_has(inet->inet6, &packet->source)) {
+        inet6_contest(inet, inet6_find(inet->inet6, &packet->source));
         return inet_drop(inet, INET_DROP_ND_CONFLICT);
+    }
     if (m.icmp.type == ICMP6_NEIGHBOUR_SOLICITATION)
         return solicitation_input(inet, nb, &m, packet);
     if (m.icmp.type == ICMP6_NEIGHBOUR_ADVERTISEMENT)

@@ -143,6 +143,19 @@ TEST(inet_nd_flood_of_made_up_sources_is_answered_and_kept_nowhere)
 /* --- duplicates ---------------------------------------------------------------------------------
  */
 
+/* What is to be sent at now_ns and soon after is sent. */
+static void pass6(uint64_t now_ns)
+{
+    static uint8_t kept[sizeof raw];
+    const uint32_t len = raw_len;
+
+    memcpy(kept, raw, sizeof raw);
+    while (next6(now_ns))
+        continue;
+    memcpy(raw, kept, sizeof raw);
+    raw_len = len;
+}
+
 static void check_probe(const struct ipv6_address *address)
 {
     const struct ipv6_address group = ipv6_solicited_node(address);
@@ -210,6 +223,27 @@ TEST(inet_nd_gives_an_address_up_that_another_host_has)
     }
 }
 
+TEST(inet_nd_tells_once_that_another_host_has_an_address_in_use)
+{
+    init6();
+    for (uint32_t i = 0; i < 3; i++) {
+        ADVERTISEMENT(&ours);
+        if (i == 1) { /* from there about another one */
+            ADVERTISEMENT(&other);
+            ip6->source_address = ours;
+            seal6();
+        }
+        CHECK_EQ(input6(0, 64), INET_DROPPED);
+        CHECK(inet6.own[0].is_contested && inet.has_packets);
+        CHECK_EQ(inet6.own[0].is_contest_told, i > 0);
+        const uint8_t lines = inet6.lines;
+        pass6(20 * SECOND_NS);
+        CHECK_EQ(inet6.lines, lines - (i == 0));
+        CHECK(inet6_has(&inet6, &ours));
+    }
+    CHECK_EQ(inet.drops[INET_DROP_ND_CONFLICT], 3);
+}
+
 TEST(inet_nd_who_asks_for_a_tentative_address_gets_no_answer)
 {
     begin6();
@@ -255,19 +289,6 @@ static struct nd_option_prefix *make_router_of(uint32_t valid_s)
     option->prefix = (struct ipv6_address){.bytes = {0x20, 1, 0xd, 0xb8}};
     seal6();
     return option;
-}
-
-/* What is to be sent at now_ns and soon after is sent. */
-static void pass6(uint64_t now_ns)
-{
-    static uint8_t kept[sizeof raw];
-    const uint32_t len = raw_len;
-
-    memcpy(kept, raw, sizeof raw);
-    while (next6(now_ns))
-        continue;
-    memcpy(raw, kept, sizeof raw);
-    raw_len = len;
 }
 
 static void hear(uint64_t now_ns)
