@@ -331,14 +331,15 @@ TEST(inet_survives_anything)
     }
     for (uint32_t i = 0; i < INET_DROP_REASONS; i++) {
         drops += inet.drops[i];
-        reasons += inet.drops[i] > 0;
+        /* How many errors were too many depends on the time that this took. */
+        reasons += inet.drops[i] > 0 && i != INET_DROP_ICMP_RATE;
     }
     CHECK_EQ(drops, verdicts[INET_DROPPED]);
     CHECK_EQ(inet.udp_packets, verdicts[INET_UDP]);
     CHECK_EQ(inet.arp_replies + inet.echo_replies + inet.errors, verdicts[INET_REPLY]);
     for (int i = 0; i < 3; i++) /* the dice reach every corner */
         CHECK(verdicts[i] > PACKETS / 20);
-    /* All of IPv4 but a chain, a tag that is missed, a port that is refused, and what comes of
-     * putting fragments together, or of a DHCP client. */
-    CHECK_EQ(reasons, INET_DROP_DHCP - 3 - FRAGMENT_REASONS);
+    /* All of IPv4 but a chain, a tag that is missed, a port that is refused, an error too many, and
+     * what comes of putting fragments together, or of a DHCP client. */
+    CHECK_EQ(reasons, INET_DROP_DHCP - 4 - FRAGMENT_REASONS);
 }
