@@ -72,4 +72,10 @@ static inline enum dhcp_reason read_reply(void)
     return dhcp_read(flush + sizeof flush - raw_len, raw_len, mac, &answer);
 }
 
+/* Is it a time T1 as the client has it? Up to a sixteenth earlier. */
+static inline bool is_t1(double s, double t1_s)
+{
+    return s <= t1_s && s > t1_s * 15 / 16;
+}
+
 #endif

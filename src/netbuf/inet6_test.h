@@ -181,6 +181,19 @@ static inline bool check_report(const struct ipv6_address *from, const struct ip
     return csum_fold(csum_add(sum, report, 24)) == 0xffff;
 }
 
+/* What is to be sent at now_ns and soon after is sent. */
+static inline void pass6(uint64_t now_ns)
+{
+    static uint8_t kept[sizeof raw];
+    const uint32_t len = raw_len;
+
+    memcpy(kept, raw, sizeof raw);
+    while (next6(now_ns))
+        continue;
+    memcpy(raw, kept, sizeof raw);
+    raw_len = len;
+}
+
 /* A host whose link came and whose first addresses are tentative; it has IPv4's address no more, so
  * that all it sends is IPv6's. */
 static inline void begin6(void)

@@ -143,19 +143,6 @@ TEST(inet_nd_flood_of_made_up_sources_is_answered_and_kept_nowhere)
 /* --- duplicates ---------------------------------------------------------------------------------
  */
 
-/* What is to be sent at now_ns and soon after is sent. */
-static void pass6(uint64_t now_ns)
-{
-    static uint8_t kept[sizeof raw];
-    const uint32_t len = raw_len;
-
-    memcpy(kept, raw, sizeof raw);
-    while (next6(now_ns))
-        continue;
-    memcpy(raw, kept, sizeof raw);
-    raw_len = len;
-}
-
 static void check_probe(const struct ipv6_address *address)
 {
     const struct ipv6_address group = ipv6_solicited_node(address);
