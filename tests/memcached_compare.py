@@ -27,6 +27,7 @@ import struct
 import sys
 import time
 
+import memcached_binary as binary
 from memcached_peer import MUST_DIFFER, SAME_AFTER, STATS_COMMON, STATS_EQUAL, UDPKV_ONLY
 from udpkv_client import connected_socket
 
@@ -94,6 +95,11 @@ class Endpoint:
     def note_cas(self, answer):
         for key, cas in re.findall(rb"VALUE (\S+) \d+ \d+ (\d+)\r\n", answer):
             self.cas_seen[key] = int(cas)
+        self.cas_seen.update((a.key, a.cas) for a in binary.answers(answer)[0] if a.key and a.cas)
+
+    def readable(self, answer):
+        """A binary answer's ids are relative; where ids aren't counted it tells only that there is one."""
+        return binary.readable(answer, lambda cas: cas - self.cas_base if self.count_ids else 1)
 
     def without_cas_base(self, answer):
         def show(m):
@@ -125,21 +131,20 @@ class Request:
             self.body = line
 
     def payload(self, endpoint):
+        def cas_of(key):
+            return endpoint.cas_seen.get(key, 0)
+
         def expand(m):
             if m[1].startswith("keys "):
                 return " ".join(f"k{i}" for i in range(int(m[1][5:])))
             if m[1].startswith("cas "):
-                return str(endpoint.cas_seen.get(m[1][4:].encode(), 0))
+                return str(cas_of(m[1][4:].encode()))
+            if m[1].startswith("bin "):
+                return "".join(f"\\x{byte:02x}" for byte in binary.written(m[1][4:], cas_of))
             text, _, count = m[1].rpartition("*")
             return text * int(count)
         text = re.sub(r"\{([^}]*)\}", expand, self.body)
-        return re.sub(rb"\\(x[0-9a-f]{2}|.)", unescape, text.encode("latin-1"))
-
-
-def unescape(m):
-    if m[1].startswith(b"x") and len(m[1]) == 3:
-        return bytes([int(m[1][1:], 16)])
-    return {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}[m[1]]
+        return binary.unescape(text.encode("latin-1"))
 
 
 def load(path=os.path.join(os.path.dirname(os.path.abspath(__file__)), "memcached_requests.txt")):
@@ -184,7 +189,8 @@ class Comparison:
         self.errors.append(f"{where}: {what}")
 
     def compare_stats(self, where, a, b):
-        a, b = ({k.decode(): v for k, v in re.findall(rb"STAT (\S+) (.*)\r\n", x)} for x in (a, b))
+        a, b = ({k.decode(): v for k, v in re.findall(rb"STAT (\S+) (.*)\r\n", x) or
+                 binary.statistics(x).items()} for x in (a, b))
         for name in STATS_COMMON:
             if name not in a or name not in b:
                 self.error(where, f"stats: {name} is missing on one side")
@@ -206,6 +212,7 @@ class Comparison:
                                   f"{len(ours)}, or their numbers differ")
 
     def compare_answers(self, where, request, theirs, ours):
+        theirs, ours = self.memcached.readable(theirs), self.udpkv.readable(ours)
         for pattern, want_theirs, want_ours, reason in MUST_DIFFER:
             if re.search(pattern, request) and re.fullmatch(want_theirs, theirs):
                 self.differed[reason] = self.differed.get(reason, 0) + 1
@@ -234,7 +241,7 @@ class Comparison:
             request_id = sent[1] if request.raw else ours[0][:2] if ours else b""
             same = self.compare_answers(where, sent[1], body(theirs), body(ours))
             self.compare_headers(where, theirs if same else [], ours, request_id)
-            if body(theirs).startswith(b"STAT "):
+            if body(theirs).startswith(b"STAT pid ") or b"pid" in binary.statistics(body(theirs)):
                 self.compare_stats(where, body(theirs), body(ours))
             self.asked += 1
 

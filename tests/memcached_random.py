@@ -5,7 +5,8 @@
     python3 tests/memcached_random.py --sequences 10000 [--seed N] [--udpkv HOST:PORT]
 
 Starts Debian's memcached, and udpkv under QEMU if --udpkv names none. A sequence is one to twelve
-datagrams of text and meta commands, right ones and spoilt ones, on a few keys; hypothesis draws it
+datagrams of text and meta commands, or of requests of the binary protocol, right ones and spoilt
+ones, on a few keys; hypothesis draws it
 and, when the answers differ, looks for the shortest one that still does. The same seed gives the
 same sequences. Each begins with a flush and with counters at zero, and ends with the counters of
 `stats` compared.
@@ -15,12 +16,14 @@ What must differ is listed in memcached_peer.py; everything else is an error.
 import argparse
 import contextlib
 import re
+import struct
 import sys
 import time
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+import memcached_binary as binary
 from memcached_compare import Endpoint, body, header_fault
 from memcached_peer import (
     DELAYED_FLUSH, HOST, LONG_GET, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
@@ -111,7 +114,7 @@ others = st.builds(lambda name, key, n, last: b"%b %b %b%b\r\n" % (name, key, n,
                    words("incr", "decr", "touch", "delete"), plain_key,
                    st.one_of(integer, exptime), noreply)
 deletion = st.builds(lambda key, last: b"delete %b%b\r\n" % (key, last), plain_key, noreply)
-plain = words("version\r\n", "mn\r\n", "verbosity 1\r\n", "flush_all\r\n", "flush_all -1\r\n",
+plain = words("version\r\n", "mn\r\n", "verbosity 0\r\n", "flush_all\r\n", "flush_all -1\r\n",
               "flush_all noreply\r\n", "\r\n", "get\r\n", "mn x y\r\n", "stats foo\r\n",
               "stats reset\r\n", "mx a\r\n", "shutdown\r\n", "slabs\r\n", "verbosity\r\n")
 meta_get = st.builds(lambda key, flags: b"mg %b%b\r\n" % (key, flags), plain_key, get_flags)
@@ -136,12 +139,63 @@ def spoil(text, edits):
 junk = st.sampled_from([b"", b" ", b"\r\n", b"\n", b"\0", b"\t", b"\xff", b"-", b"9", b"b", b" q"])
 edit = st.tuples(st.integers(0, 1400), st.integers(0, 3), junk)
 few = st.one_of(command.map(lambda c: [c]), st.lists(command, min_size=1, max_size=4))
-datagram = st.one_of(
+text_datagram = st.one_of(
     few.map(b"".join),
     few.map(b"".join),
     few.map(b"".join),
     st.builds(spoil, few.map(b"".join), st.lists(edit, min_size=1, max_size=3)),
 ).map(lambda text: text[:MAX_REQUEST])
+
+# The same keys, and an id of the same kind, in eight bytes for `expand`.
+binary_key = st.one_of(st.sampled_from(PLAIN), st.sampled_from(PLAIN + [b"\0\r\n", b"kkk"]))
+binary_cas = st.sampled_from([0] * 6 + [1, 1 << 63, *(int.from_bytes(b"{bcas+%d}" % n, "big") for n in range(1, 9))])
+binary_value = st.one_of(words("", "x", "10", "0", "9", "99", "18446744073709551615", "-1", " 5", "5 ", "\r\n"),
+                         st.integers(0, 200).map(lambda n: b"v" * n))
+u32 = st.sampled_from([0, 60, 100, 2592000, 2592001, 1 << 31, binary.NEVER])
+u64 = st.sampled_from([0, 1, 2, 10, 99, (1 << 64) - 1, 1 << 63])
+opaque_number = st.sampled_from([0, 1, 0xFFFFFFFF])
+
+
+def binary_request(names, extras=st.just(b""), values=st.just(b""), keys=binary_key):
+    return st.builds(lambda name, key, extra, value, cas, mark: binary.request(name, key, extra, value, cas, mark),
+                     st.sampled_from(names), keys, extras, values, binary_cas, opaque_number)
+
+
+binary_command = st.one_of(
+    binary_request(("get", "getq", "getk", "getkq")),
+    binary_request(binary.STORES, st.builds(binary.flags_and_expiry, u32, u32), binary_value),
+    binary_request(("set", "setq"), st.just(binary.flags_and_expiry()), binary_value),
+    binary_request(binary.APPENDS, values=binary_value),
+    binary_request(("delete", "deleteq")),
+    binary_request(binary.ARITHMETIC, st.builds(binary.delta, u64, u64, u32)),
+    binary_request(binary.TOUCHES, st.builds(binary.seconds, u32)),
+    binary_request(("noop", "version", "noop", "sasl_list"), keys=st.just(b"")),
+    binary_request(("flush", "flushq"), st.sampled_from([b"", binary.seconds(0), binary.seconds(60)]), keys=st.just(b"")),
+    binary_request(("stat",), keys=st.sampled_from([b"reset", b"sizes", b"foo", b"res"])),
+)
+# What its opcode, or what it tells of itself, forbids.
+spoilt_request = st.one_of(
+    binary_request(sorted(binary.OPCODES.keys() - {"verbosity"}), st.sampled_from([b"", b"e" * 4, b"e" * 8, b"e" * 20, b"e" * 21]),
+                   keys=st.sampled_from([b"", b"a", b"k" * 251])),
+    st.builds(lambda name, length: binary.request(name, b"abc", body_len=length),
+              st.sampled_from(sorted(binary.OPCODES)), st.integers(0, 2)),
+    st.sampled_from([0x25, 0x7F, 0xFF, "verbosity"]).map(binary.request),
+)
+# The beginning of one: its head and key aren't whole.
+cut_request = st.builds(lambda text, length: text[: length % len(text)],
+                        st.sampled_from([binary.request("get", b"abc"), binary.request("noop"), b"get a\r\n"]),
+                        st.integers(0, 40))
+binary_few = st.lists(binary_command, min_size=1, max_size=5).map(b"".join)
+binary_datagram = st.one_of(
+    binary_few,
+    binary_few,
+    binary_few,
+    st.builds(lambda *parts: b"".join(parts), binary_few, cut_request),
+    st.builds(lambda *parts: b"".join(parts), st.one_of(st.just(b""), binary_few), spoilt_request),
+    # All of it is text, where an id, whose bytes differ, could be the end of a line.
+    st.builds(lambda *parts: b"".join(parts), command, binary_command.map(lambda text: re.sub(rb"{bcas..}", bytes(8), text))),
+)
+datagram = st.one_of(text_datagram, binary_datagram)
 sequence = st.lists(datagram, min_size=1, max_size=12)
 
 
@@ -161,6 +215,7 @@ def may_wait(request):
 # --- the two servers --------------------------------------------------------------------------
 
 def expand(request, endpoint):
+    request = re.sub(rb"\{bcas\+(\d)\}", lambda m: struct.pack(">Q", endpoint.cas_base + int(m[1])), request)
     return re.sub(rb"\{cas\+(\d)\}", lambda m: b"%d" % (endpoint.cas_base + int(m[1])), request)
 
 
@@ -186,6 +241,21 @@ def split_times(answer, cas_base):
     return re.sub(rb"(?:VA|HD|NS|EX|NF|ME)[^\r]*\r\n", line, answer), times
 
 
+def is_delayed_flush(request):
+    if request[:1] != b"\x80":
+        return DELAYED_FLUSH.search(request)
+    flushes = (binary.OPCODES["flush"], binary.OPCODES["flushq"])
+    return any(opcode in flushes and any(extras) for opcode, extras in binary.requests(request))
+
+
+def closes(request, answer):
+    """Is it one behind which memcached would close a connection, which over UDP it can't forget?"""
+    quits = (binary.OPCODES["quit"], binary.OPCODES["quitq"])
+    return request[:1] == b"\x80" and (
+        any(a.status in (0x04, 0x81) for a in binary.answers(answer)[0])
+        or any(opcode in quits for opcode, _ in binary.requests(request)))
+
+
 class Difference(AssertionError):
     pass
 
@@ -203,6 +273,7 @@ class Comparison:
         self.server = self.memcached = None
         self.counts = {"sequences": 0, "requests": 0, "ended as memcached waits for data": 0,
                        "ended by flush_all with a delay": 0,
+                       "ended as memcached is to close the connection": 0,
                        "answers before a get with too long a key": 0, "left out: quit": 0}
         self.start_memcached()
 
@@ -230,7 +301,7 @@ class Comparison:
     def answers(self, request):
         ours = self.udpkv.ask(expand(request, self.udpkv))
         patience_s = self.memcached.marker_timeout_s
-        if may_wait(request):
+        if request[:1] != b"\x80" and may_wait(request):
             self.memcached.marker_timeout_s = 0.1
         try:
             theirs = self.memcached.ask(expand(request, self.memcached))
@@ -246,7 +317,8 @@ class Comparison:
     def check(self, request, theirs, ours, patience_s):
         fault = header_fault(ours)
         shown, texts, parts = [body(theirs), body(ours)], [], []
-        for text in shown:
+        for text, endpoint in zip(shown, (self.memcached, self.udpkv)):
+            text = binary.readable(text, lambda cas: cas - endpoint.cas_base)
             for pattern, instead in SAME_AFTER:
                 text = re.sub(pattern, instead, text)
             texts.append(text)
@@ -294,7 +366,11 @@ class Comparison:
                 self.counts["ended as memcached waits for data"] += 1
                 return
             self.check(request, theirs, ours, time.monotonic() - start + 2)
-            if DELAYED_FLUSH.search(request):
+            if closes(request, body(theirs)):
+                self.counts["ended as memcached is to close the connection"] += 1
+                self.start_memcached()
+                return
+            if is_delayed_flush(request):
                 self.counts["ended by flush_all with a delay"] += 1
                 return
         self.check_stats()

@@ -3,6 +3,8 @@
 #include "apps/udpkv/command.h"
 
 const char command_bad_format[] = "CLIENT_ERROR bad command line format\r\n";
+const char command_not_number[] =
+    "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
 
 bool command_take_data(struct command *c, uint32_t len, struct store_value *value)
 {
@@ -37,4 +39,44 @@ enum store_result command_put(struct command *c, enum store_mode mode, struct st
         stats->cas_misses += result == STORE_NOT_FOUND;
     }
     return result;
+}
+
+enum store_result command_add(struct command *c, struct store_key key, uint64_t cas, uint64_t delta,
+                              bool down, uint64_t *number)
+{
+    struct text_stats *stats = &c->text->stats;
+    const struct item *item = NULL;
+
+    command_enter(c, key);
+    if (cas != 0)
+        item = store_peek(c->store, key);
+    if (item && item->cas != cas && item->value_len > 0)
+        return STORE_EXISTS;
+    enum store_result result = store_add(c->store, key, delta, down, number);
+    *(down ? &stats->decr_hits : &stats->incr_hits) += result == STORE_OK;
+    return result;
+}
+
+void command_count_miss(struct command *c, bool down)
+{
+    *(down ? &c->text->stats.decr_misses : &c->text->stats.incr_misses) += 1;
+}
+
+void command_create_number(struct command *c, struct store_key key, uint64_t number,
+                           uint32_t expire_s)
+{
+    char text[24];
+    uint32_t len = (uint32_t)format(text, sizeof text, "%lu", number);
+    struct store_value value = {.bytes = (const uint8_t *)text, .len = len, .expire_s = expire_s};
+
+    store_put(c->store, STORE_ADD, key, &value);
+}
+
+void command_flush(struct command *c, int64_t exptime)
+{
+    c->text->stats.cmd_flush++;
+    if (exptime <= 0)
+        shards_flush(&c->text->shards);
+    else
+        shards_flush_at(&c->text->shards, command_expire_s(c, exptime));
 }

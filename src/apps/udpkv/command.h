@@ -2,7 +2,8 @@
 /*
  * command.h - a command that is being run, and what commands have in common. text.c fills in a
  * struct command for each line of a request and runs it; the commands are in text.c, meta.c,
- * meta_debug.c and text_stats.c. Calls go one way: text.c, then the other three, then this.
+ * meta_debug.c and text_stats.c. binary.c does so for each request of the binary protocol. Calls go
+ * one way: text.c, then binary.c, then the other three, then this.
  */
 #ifndef UDPKV_COMMAND_H
 #define UDPKV_COMMAND_H
@@ -34,6 +35,7 @@ static inline void command_say(struct command *c, const char *line)
 
 /* What a bad line is answered. */
 extern const char command_bad_format[];
+extern const char command_not_number[];
 
 /* Words have no zero byte, so a longer one differs from the text where that ends. */
 static inline bool command_is(struct word word, const char *text)
@@ -91,7 +93,7 @@ static inline size_t command_max_value(const struct command *c)
 enum { COMMAND_MAX_RELATIVE_S = 60 * 60 * 24 * 30 };
 
 /* When an item with this exptime is gone: up to 30 days are counted from now, more are a moment. */
-static inline uint32_t command_expire_s(const struct command *c, int32_t exptime)
+static inline uint32_t command_expire_s(const struct command *c, int64_t exptime)
 {
     if (exptime == 0)
         return 0;
@@ -107,5 +109,42 @@ bool command_take_data(struct command *c, uint32_t len, struct store_value *valu
 /* Enters the key's shard, stores a value and counts what came of an id to compare. */
 enum store_result command_put(struct command *c, enum store_mode mode, struct store_key key,
                               const struct store_value *value);
+
+/* Enters the key's shard and looks for its item, which gets this exptime if the command `touches`.
+ * Counts what came of it. */
+static inline struct item *command_find(struct command *c, struct store_key key, bool touches,
+                                        int64_t exptime)
+{
+    struct text_stats *stats = &c->text->stats;
+
+    command_enter(c, key);
+    struct item *item = store_find(c->store, key);
+    stats->cmd_get += !touches;
+    stats->cmd_touch += touches;
+    if (item) {
+        stats->get_hits += !touches;
+        stats->touch_hits += touches;
+        if (touches)
+            item->expire_s = command_expire_s(c, exptime);
+    } else {
+        stats->get_misses += !touches;
+        stats->touch_misses += touches;
+    }
+    return item;
+}
+
+/* Enters the key's shard and adds to its item, or subtracts from it, and counts that. STORE_EXISTS
+ * if the item has another id than `cas`, of which 0 is any. A miss is counted by the caller, as
+ * some commands create the item then. */
+enum store_result command_add(struct command *c, struct store_key key, uint64_t cas, uint64_t delta,
+                              bool down, uint64_t *number);
+void command_count_miss(struct command *c, bool down);
+
+/* Creates the item that an addition or subtraction missed. */
+void command_create_number(struct command *c, struct store_key key, uint64_t number,
+                           uint32_t expire_s);
+
+/* Counts a flush and does it, or lets it come with a delay of over 0. */
+void command_flush(struct command *c, int64_t exptime);
 
 #endif

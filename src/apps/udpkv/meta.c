@@ -349,16 +349,6 @@ void meta_delete(struct command *c)
 
 /* --- ma ------------------------------------------------------------------------------------ */
 
-/* Creates the item that an addition or subtraction missed. */
-static void create_number(struct command *c, const struct meta *m)
-{
-    char text[24];
-    int len = format(text, sizeof text, "%lu", m->initial);
-    struct store_value value = {.bytes = (const uint8_t *)text, .len = (uint32_t)len};
-
-    store_put(c->store, STORE_ADD, m->key, &value);
-}
-
 /* Does to the item what the flags say, in their order, and answers. */
 static void answer_arithmetic(struct command *c, const struct meta *m, struct item *item,
                               bool created)
@@ -391,28 +381,22 @@ static void answer_arithmetic(struct command *c, const struct meta *m, struct it
 /* Adds, or subtracts if `down`. */
 static void arithmetic(struct command *c, const struct meta *m, bool down)
 {
-    struct text_stats *stats = &c->text->stats;
     uint64_t number;
+    const enum store_result result = command_add(c, m->key, m->cas, m->delta, down, &number);
+    const bool missed = result == STORE_NOT_FOUND;
 
-    command_enter(c, m->key);
-    struct item *item = store_peek(c->store, m->key);
-    if (!item && !m->has_vivify) {
-        *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
-        answer_without_item(c, m, "NF");
-        return;
-    }
-    if (!item) {
-        create_number(c, m);
-    } else if (m->cas != 0 && item->cas != m->cas && item->value_len > 0) {
+    if (result == STORE_EXISTS) {
         answer_without_item(c, m, "EX");
-        return;
-    } else if (store_add(c->store, m->key, m->delta, down, &number) != STORE_OK) {
-        command_say(c, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
-        return;
+    } else if (result == STORE_NOT_NUMBER) {
+        command_say(c, command_not_number);
+    } else if (missed && !m->has_vivify) {
+        command_count_miss(c, down);
+        answer_without_item(c, m, "NF");
     } else {
-        *(down ? &stats->decr_hits : &stats->incr_hits) += 1;
+        if (missed)
+            command_create_number(c, m->key, m->initial, 0);
+        answer_arithmetic(c, m, store_peek(c->store, m->key), missed);
     }
-    answer_arithmetic(c, m, store_peek(c->store, m->key), !item);
 }
 
 void meta_arithmetic(struct command *c)

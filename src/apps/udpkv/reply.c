@@ -47,3 +47,24 @@ void reply_u64(struct reply *reply, uint64_t number)
     } while (number != 0);
     reply_put(reply, text + at, sizeof text - at);
 }
+
+RUNS_SELDOM void reply_header(struct reply *reply, uint16_t status, uint32_t extras_len,
+                              uint32_t key_len, uint32_t body_len, uint64_t cas)
+{
+    uint8_t header[REPLY_HEADER_BYTES] = {0x81, reply->packet[1]};
+
+    store_be16(header + 2, (uint16_t)key_len);
+    header[4] = (uint8_t)extras_len;
+    store_be16(header + 6, status);
+    store_be32(header + 8, body_len);
+    memcpy(header + 12, reply->packet + 12, 4); /* opaque: as the client gave it */
+    store_be32(header + 16, (uint32_t)(cas >> 32));
+    store_be32(header + 20, (uint32_t)cas);
+    reply_put(reply, header, sizeof header);
+}
+
+RUNS_SELDOM void reply_error(struct reply *reply, uint16_t status, const char *text)
+{
+    reply_header(reply, status, 0, 0, (uint32_t)strlen(text), 0);
+    reply_text(reply, text);
+}

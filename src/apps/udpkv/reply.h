@@ -21,9 +21,13 @@ struct reply {
     uint8_t *aside;        /* room for the unread part, or NULL: it isn't overwritten anyway */
     const uint8_t *unread; /* the part that is guarded, or NULL */
     size_t unread_len;
-    uint8_t *guarded_end; /* `end` as it is without the guard */
-    ptrdiff_t moved;      /* from the unread part's old place to its new one */
+    uint8_t *guarded_end;  /* `end` as it is without the guard */
+    ptrdiff_t moved;       /* from the unread part's old place to its new one */
+    const uint8_t *packet; /* NULL: answers are text. Of the binary protocol: the header of the
+                              request that is being answered */
 };
+
+enum { REPLY_HEADER_BYTES = 24 }; /* of a request or an answer of the binary protocol */
 
 /* The part of reply_put for what doesn't fit the current piece. */
 void reply_put_split(struct reply *reply, const void *bytes, size_t len);
@@ -40,6 +44,13 @@ static inline void reply_put(struct reply *reply, const void *bytes, size_t len)
 
 void reply_text(struct reply *reply, const char *text);
 void reply_u64(struct reply *reply, uint64_t number);
+
+/* The header of an answer of the binary protocol; extras and key are part of the body's length. */
+void reply_header(struct reply *reply, uint16_t status, uint32_t extras_len, uint32_t key_len,
+                  uint32_t body_len, uint64_t cas);
+
+/* The whole of an answer that says why there is no other one. */
+void reply_error(struct reply *reply, uint16_t status, const char *text);
 
 /* Guards the unread part of a request, `len` bytes, from being overwritten by the answer. */
 static inline void reply_guard(struct reply *reply, const uint8_t *unread, size_t len)

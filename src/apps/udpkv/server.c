@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* server.c - memcached's UDP protocol over packet buffers; see server.h. */
 #include "apps/udpkv/server.h"
+#include "apps/udpkv/binary.h"
 
 _Static_assert(SERVER_BUF_BYTES >= INET_UDP_HEADROOM_6 + SERVER_PART_BYTES,
                "an answer's first datagram is built in the buffer that brought the request");
@@ -116,7 +117,10 @@ static void replace_answer(struct answer *answer)
     answer->count = 0;
     answer->reply.broken = false;
     add_part(answer, first);
-    reply_text(&answer->reply, "SERVER_ERROR answer too long for UDP\r\n");
+    if (answer->reply.packet)
+        reply_error(&answer->reply, BINARY_TOO_LARGE, "answer too long for UDP");
+    else
+        reply_text(&answer->reply, "SERVER_ERROR answer too long for UDP\r\n");
     answer->server->too_long++;
 }
 
@@ -281,6 +285,7 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     answer.reply.aside = likely(pending->verdict == INET_UDP) ? server->aside : NULL;
     answer.reply.unread = NULL;
     answer.reply.moved = 0;
+    answer.reply.packet = NULL;
     answer.server = server;
     answer.parts = out;
     answer.count = 0;

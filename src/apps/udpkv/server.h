@@ -4,9 +4,10 @@
  * packets in, a burst of packets to send out. No device, no clock, no wait: it runs unchanged in
  * the image, in a unit test and under a fuzzer.
  *
- * A request is one datagram: a frame header and text.h's commands. Its answer is one message of 1
- * to SERVER_MAX_PARTS datagrams, all but the last of server_part_bytes, or nothing if all commands
- * said noreply. protocol.txt, "UDP protocol", has the header; its fields are big endian:
+ * A request is one datagram: a frame header and text.h's commands, or binary.h's. Its answer is one
+ * message of 1 to SERVER_MAX_PARTS datagrams, all but the last of server_part_bytes, or nothing if
+ * no command had an answer, such as those that said noreply. protocol.txt, "UDP protocol", has the
+ * header; its fields are big endian:
  *
  *      0            2            4            6            8
  *      +------------+------------+------------+------------+----------------
@@ -57,7 +58,8 @@ enum server_drop {
                             other for ever */
     SERVER_DROP_HEADER,  /* too short for a frame header */
     SERVER_DROP_PARTS,   /* a request of several datagrams */
-    SERVER_DROP_CUT,     /* its last line has no end; the lines before it were run */
+    SERVER_DROP_CUT,     /* its last line has no end, or its last binary request isn't whole; what
+                            stands before it was run */
     SERVER_DROP_NO_BUF,  /* the pool was short of buffers for the answer */
     SERVER_DROP_NO_ROOM, /* the burst to send was full */
     SERVER_DROP_REASONS

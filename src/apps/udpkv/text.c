@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* text.c - the commands of memcached's text protocol; see text.h. */
-#include "apps/udpkv/command.h"
+#include "apps/udpkv/binary.h"
 #include "apps/udpkv/meta.h"
 #include "apps/udpkv/number.h"
 #include "apps/udpkv/text_stats.h"
@@ -87,7 +87,6 @@ static bool keys_fit(const struct command *c, uint32_t next)
 static void text_get(struct command *c)
 {
     bool with_cas = c->how & GET_CAS, touches = c->how & GET_TOUCH;
-    struct text_stats *stats = &c->text->stats;
     uint32_t next = 1 + touches;
     int32_t exptime = 0;
     struct word key;
@@ -103,21 +102,9 @@ static void text_get(struct command *c)
             return;
         }
         struct store_key wanted = command_key(c, key);
-        command_enter(c, wanted);
-        struct item *item = store_find(c->store, wanted);
-        stats->cmd_get += !touches;
-        stats->cmd_touch += touches;
-        if (item) {
-            stats->get_hits += !touches;
-            stats->touch_hits += touches;
-            if (touches)
-                item->expire_s = command_expire_s(c, exptime);
-            if (likely(!spoilt))
-                text_put_item(c->reply, item, with_cas);
-        } else {
-            stats->get_misses += !touches;
-            stats->touch_misses += touches;
-        }
+        struct item *item = command_find(c, wanted, touches, exptime);
+        if (item && likely(!spoilt))
+            text_put_item(c->reply, item, with_cas);
         command_leave(c);
         if (c->reply->broken)
             return;
@@ -154,7 +141,6 @@ enum { ADD_UP, ADD_DOWN };
 static void text_arithmetic(struct command *c)
 {
     bool down = c->how == ADD_DOWN;
-    struct text_stats *stats = &c->text->stats;
     uint64_t delta, number;
 
     take_noreply(c);
@@ -167,19 +153,15 @@ static void text_arithmetic(struct command *c)
         return;
     }
     struct store_key key = command_key(c, c->words[1]);
-    command_enter(c, key);
-    enum store_result result = store_add(c->store, key, delta, down, &number);
+    enum store_result result = command_add(c, key, 0, delta, down, &number);
     if (result == STORE_NOT_FOUND) {
-        *(down ? &stats->decr_misses : &stats->incr_misses) += 1;
+        command_count_miss(c, down);
         command_say(c, "NOT_FOUND\r\n");
     } else if (result == STORE_NOT_NUMBER) {
-        command_say(c, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
-    } else {
-        *(down ? &stats->decr_hits : &stats->incr_hits) += 1;
-        if (!c->mute) {
-            reply_u64(c->reply, number);
-            reply_put(c->reply, "\r\n", 2);
-        }
+        command_say(c, command_not_number);
+    } else if (!c->mute) {
+        reply_u64(c->reply, number);
+        reply_put(c->reply, "\r\n", 2);
     }
 }
 
@@ -197,14 +179,7 @@ static void text_touch(struct command *c)
         return;
     }
     struct store_key key = command_key(c, c->words[1]);
-    command_enter(c, key);
-    struct item *item = store_find(c->store, key);
-    if (item)
-        item->expire_s = command_expire_s(c, exptime);
-    c->text->stats.cmd_touch++;
-    c->text->stats.touch_hits += item != NULL;
-    c->text->stats.touch_misses += item == NULL;
-    command_say(c, item ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
+    command_say(c, command_find(c, key, true, exptime) ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
 }
 
 static RUNS_SELDOM void text_flush_all(struct command *c)
@@ -212,15 +187,12 @@ static RUNS_SELDOM void text_flush_all(struct command *c)
     int32_t exptime = 0;
 
     take_noreply(c);
-    c->text->stats.cmd_flush++;
     if (c->word_count > 1u + c->mute && !number_i32(c->words[1].bytes, c->words[1].len, &exptime)) {
+        c->text->stats.cmd_flush++;
         command_say(c, bad_exptime);
         return;
     }
-    if (exptime <= 0)
-        shards_flush(&c->text->shards);
-    else
-        shards_flush_at(&c->text->shards, command_expire_s(c, exptime));
+    command_flush(c, exptime);
     command_say(c, "OK\r\n");
 }
 
@@ -316,6 +288,8 @@ enum text_end text_run(struct text *text, const uint8_t *request, size_t len,
     c.rest = request;
     c.end = request + len;
     c.quit = false;
+    if (unlikely(len > 0 && request[0] == BINARY_REQUEST))
+        return binary_run(&c);
     while (c.rest < c.end && !c.quit && !reply->broken) {
         const struct line *line = first;
         first = NULL;

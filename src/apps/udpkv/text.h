@@ -7,7 +7,8 @@
  *
  * A request is one or more commands. Each is a line that ends with \n or \r\n, words between
  * spaces; a storage command's line is followed by its data block. All of it is in one datagram:
- * nothing is remembered from one request to the next.
+ * nothing is remembered from one request to the next. If its first byte is that of the binary
+ * protocol then all of its commands are (binary.h).
  */
 #ifndef UDPKV_TEXT_H
 #define UDPKV_TEXT_H
@@ -64,7 +65,8 @@ struct text {
 /* How a request ended. */
 enum text_end {
     TEXT_WHOLE,
-    TEXT_CUT, /* its last line has no end; that line was ignored, those before it were run */
+    TEXT_CUT, /* its last line has no end, or its last binary request isn't whole; it was ignored,
+                 those before it were run */
 };
 
 /* Runs the commands of a request of at most TEXT_MAX_REQUEST bytes, at the time that shards_tick

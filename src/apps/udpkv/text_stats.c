@@ -5,12 +5,20 @@
 RUNS_SELDOM void text_show_text(struct reply *reply, const char *prefix, const char *name,
                                 const char *value)
 {
-    reply_text(reply, "STAT ");
+    const uint32_t key_len = (uint32_t)(strlen(prefix) + strlen(name));
+    const bool line = !reply->packet;
+
+    if (line)
+        reply_text(reply, "STAT ");
+    else
+        reply_header(reply, 0, 0, key_len, key_len + (uint32_t)strlen(value), 0);
     reply_text(reply, prefix);
     reply_text(reply, name);
-    reply_text(reply, " ");
+    if (line)
+        reply_text(reply, " ");
     reply_text(reply, value);
-    reply_text(reply, "\r\n");
+    if (line)
+        reply_text(reply, "\r\n");
 }
 
 RUNS_SELDOM void text_show_number(struct reply *reply, const char *prefix, const char *name,
@@ -164,7 +172,7 @@ static RUNS_SELDOM void show_slabs(struct text *text, struct reply *reply)
 
 /* A counter is only written by its own core, so it isn't set to 0: what it was is subtracted from
  * then on. */
-static RUNS_SELDOM void reset_counters(struct text *text)
+RUNS_SELDOM void text_stats_reset(struct text *text)
 {
     struct text *one = text;
 
@@ -191,22 +199,29 @@ static RUNS_SELDOM bool show_part(const struct text *text, struct word name, str
     return false;
 }
 
+RUNS_SELDOM bool text_stats_show(struct text *text, struct word name, struct reply *reply)
+{
+    if (name.len == 0)
+        show_general(text, reply);
+    else if (command_is(name, "items"))
+        show_items(text, reply);
+    else if (command_is(name, "slabs"))
+        show_slabs(text, reply);
+    else if (command_is(name, "sizes")) /* as a memcached that wasn't asked to track them */
+        text_show_text(reply, "", "sizes_status", "disabled");
+    else
+        return show_part(text, name, reply);
+    return true;
+}
+
 RUNS_SELDOM void text_stats(struct command *c)
 {
-    if (c->word_count > 1 && command_is(c->words[1], "reset")) {
-        reset_counters(c->text);
+    const struct word name = c->word_count > 1 ? c->words[1] : (struct word){c->line, 0};
+
+    if (command_is(name, "reset")) {
+        text_stats_reset(c->text);
         command_say(c, "RESET\r\n");
-        return;
+    } else {
+        reply_text(c->reply, text_stats_show(c->text, name, c->reply) ? "END\r\n" : "ERROR\r\n");
     }
-    if (c->word_count == 1) {
-        show_general(c->text, c->reply);
-    } else if (command_is(c->words[1], "items")) {
-        show_items(c->text, c->reply);
-    } else if (command_is(c->words[1], "slabs")) {
-        show_slabs(c->text, c->reply);
-    } else if (!show_part(c->text, c->words[1], c->reply)) {
-        command_say(c, "ERROR\r\n");
-        return;
-    }
-    reply_text(c->reply, "END\r\n");
 }
