@@ -16,7 +16,7 @@ static int digit_value(uint8_t c)
     return c == '+' ? 62 : c == '/' ? 63 : c == '=' ? 0 : -1;
 }
 
-uint32_t base64_decode(const uint8_t *text, uint32_t len, uint8_t *bytes)
+RUNS_SELDOM uint32_t base64_decode(const uint8_t *text, uint32_t len, uint8_t *bytes)
 {
     uint32_t chars = 0, padding = 0, group = 0, count = 0;
 
@@ -43,7 +43,7 @@ uint32_t base64_decode(const uint8_t *text, uint32_t len, uint8_t *bytes)
     return count;
 }
 
-uint32_t base64_encode(const uint8_t *bytes, uint32_t len, uint8_t *text)
+RUNS_SELDOM uint32_t base64_encode(const uint8_t *bytes, uint32_t len, uint8_t *text)
 {
     uint32_t count = 0;
 

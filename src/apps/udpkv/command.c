@@ -41,6 +41,12 @@ enum store_result command_put(struct command *c, enum store_mode mode, struct st
     return result;
 }
 
+RUNS_SELDOM struct item *command_find(struct command *c, struct store_key key, bool touches,
+                                      int64_t exptime)
+{
+    return command_find_fast(c, key, touches, exptime);
+}
+
 enum store_result command_add(struct command *c, struct store_key key, uint64_t cas, uint64_t delta,
                               bool down, uint64_t *number)
 {
@@ -57,13 +63,13 @@ enum store_result command_add(struct command *c, struct store_key key, uint64_t 
     return result;
 }
 
-void command_count_miss(struct command *c, bool down)
+RUNS_SELDOM void command_count_miss(struct command *c, bool down)
 {
     *(down ? &c->text->stats.decr_misses : &c->text->stats.incr_misses) += 1;
 }
 
-void command_create_number(struct command *c, struct store_key key, uint64_t number,
-                           uint32_t expire_s)
+RUNS_SELDOM void command_create_number(struct command *c, struct store_key key, uint64_t number,
+                                       uint32_t expire_s)
 {
     char text[24];
     uint32_t len = (uint32_t)format(text, sizeof text, "%lu", number);
@@ -72,7 +78,7 @@ void command_create_number(struct command *c, struct store_key key, uint64_t num
     store_put(c->store, STORE_ADD, key, &value);
 }
 
-void command_flush(struct command *c, int64_t exptime)
+RUNS_SELDOM void command_flush(struct command *c, int64_t exptime)
 {
     c->text->stats.cmd_flush++;
     if (exptime <= 0)

@@ -112,8 +112,8 @@ enum store_result command_put(struct command *c, enum store_mode mode, struct st
 
 /* Enters the key's shard and looks for its item, which gets this exptime if the command `touches`.
  * Counts what came of it. */
-static inline struct item *command_find(struct command *c, struct store_key key, bool touches,
-                                        int64_t exptime)
+static inline struct item *command_find_fast(struct command *c, struct store_key key, bool touches,
+                                             int64_t exptime)
 {
     struct text_stats *stats = &c->text->stats;
 
@@ -132,6 +132,9 @@ static inline struct item *command_find(struct command *c, struct store_key key,
     }
     return item;
 }
+
+/* The same, as one function for all but get and its kin. */
+struct item *command_find(struct command *c, struct store_key key, bool touches, int64_t exptime);
 
 /* Enters the key's shard and adds to its item, or subtracts from it, and counts that. STORE_EXISTS
  * if the item has another id than `cas`, of which 0 is any. A miss is counted by the caller, as

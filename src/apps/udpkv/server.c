@@ -109,7 +109,7 @@ static bool more_parts(struct reply *reply)
 }
 
 /* Puts an error in the place of an answer that is too long. */
-static void replace_answer(struct answer *answer)
+static RUNS_SELDOM void replace_answer(struct answer *answer)
 {
     struct netbuf *first = answer->parts[0];
 

@@ -102,7 +102,7 @@ static void text_get(struct command *c)
             return;
         }
         struct store_key wanted = command_key(c, key);
-        struct item *item = command_find(c, wanted, touches, exptime);
+        struct item *item = command_find_fast(c, wanted, touches, exptime);
         if (item && likely(!spoilt))
             text_put_item(c->reply, item, with_cas);
         command_leave(c);
@@ -165,7 +165,7 @@ static void text_arithmetic(struct command *c)
     }
 }
 
-static void text_touch(struct command *c)
+static RUNS_SELDOM void text_touch(struct command *c)
 {
     int32_t exptime;
 

@@ -85,38 +85,30 @@ static RUNS_SELDOM uint64_t sum_counter(const struct text *text, uint32_t i)
     return sum;
 }
 
+/* Shows numbers that lie one behind the other, each under its name. */
+static RUNS_SELDOM void show_numbers(struct reply *reply, const char *names, const void *numbers)
+{
+    for (const uint64_t *number = numbers; *names; number++, names += strlen(names) + 1)
+        show_plain(reply, names, *number);
+}
+
+/* The names of struct text_stats and of struct store_stats, each with its closing zero. */
+static const char command_names[] =
+    "cmd_get\0cmd_set\0cmd_flush\0cmd_touch\0get_hits\0get_misses\0delete_misses\0delete_hits\0"
+    "incr_misses\0incr_hits\0decr_misses\0decr_hits\0cas_misses\0cas_hits\0cas_badval\0"
+    "touch_hits\0touch_misses\0";
+static const char item_names[] =
+    "curr_items\0bytes\0total_items\0evictions\0expired_found\0moved_bytes\0";
+
+_Static_assert(offsetof(struct store_stats, moved_bytes) == 5 * sizeof(uint64_t),
+               "item_names has what stands before it");
+
 static RUNS_SELDOM void show_general(struct text *text, struct reply *reply)
 {
-    const struct text_stats sum = text_sum_stats(text), *s = &sum;
+    const struct text_stats commands = text_sum_stats(text);
     struct shards_sum items;
-    shards_sum(&text->shards, &items);
-    const struct store_stats *store = &items.stats;
-    const struct text_counter own[] = {
-        {"cmd_get", &s->cmd_get},
-        {"cmd_set", &s->cmd_set},
-        {"cmd_flush", &s->cmd_flush},
-        {"cmd_touch", &s->cmd_touch},
-        {"get_hits", &s->get_hits},
-        {"get_misses", &s->get_misses},
-        {"delete_misses", &s->delete_misses},
-        {"delete_hits", &s->delete_hits},
-        {"incr_misses", &s->incr_misses},
-        {"incr_hits", &s->incr_hits},
-        {"decr_misses", &s->decr_misses},
-        {"decr_hits", &s->decr_hits},
-        {"cas_misses", &s->cas_misses},
-        {"cas_hits", &s->cas_hits},
-        {"cas_badval", &s->cas_badval},
-        {"touch_hits", &s->touch_hits},
-        {"touch_misses", &s->touch_misses},
-        {"bytes", &store->bytes},
-        {"curr_items", &store->items},
-        {"total_items", &store->total_items},
-        {"evictions", &store->evictions},
-        {"expired_found", &store->expired},
-        {"moved_bytes", &store->moved_bytes},
-    };
 
+    shards_sum(&text->shards, &items);
     show_plain(reply, "pid", 1);
     show_plain(reply, "uptime", text->shards.now_s - text->start_s);
     show_plain(reply, "time", text->shards.now_s);
@@ -124,8 +116,8 @@ static RUNS_SELDOM void show_general(struct text *text, struct reply *reply)
     show_plain(reply, "pointer_size", 8 * sizeof(void *));
     show_plain(reply, "limit_maxbytes", text->store_bytes);
     show_plain(reply, "threads", text_cores(text));
-    for (uint32_t i = 0; i < ARRAY_LEN(own); i++)
-        show_plain(reply, own[i].name, *own[i].value);
+    show_numbers(reply, command_names, &commands);
+    show_numbers(reply, item_names, &items.stats);
     for (uint32_t i = 0; i < text->counter_count; i++)
         show_plain(reply, text->counters[i].name, sum_counter(text, i));
 }
