@@ -322,11 +322,12 @@ class Comparison:
             for pattern, instead in SAME_AFTER:
                 text = re.sub(pattern, instead, text)
             texts.append(text)
-        if LONG_GET.search(request) and len(texts[1]) > len(texts[0]):
-            self.counts["answers before a get with too long a key"] += 1
-            texts[1] = texts[1][len(texts[1]) - len(texts[0]) :]
         for text, endpoint in zip(texts, (self.memcached, self.udpkv)):
             parts.append(split_times(text, endpoint.cas_base))
+        (theirs, their_times), (ours, our_times) = parts
+        if LONG_GET.search(request) and len(ours) > len(theirs):
+            self.counts["answers before a get with too long a key"] += 1
+            parts[1] = ours[len(ours) - len(theirs) :], our_times[len(our_times) - len(their_times) :]
         same = parts[0][0] == parts[1][0] and all(
             a == b or (a is not None and b is not None and abs(a - b) <= patience_s)
             for a, b in zip(parts[0][1], parts[1][1]))
