@@ -47,8 +47,8 @@ RUNS_SELDOM struct item *command_find(struct command *c, struct store_key key, b
     return command_find_fast(c, key, touches, exptime);
 }
 
-enum store_result command_add(struct command *c, struct store_key key, uint64_t cas, uint64_t delta,
-                              bool down, uint64_t *number)
+RUNS_SELDOM enum store_result command_add(struct command *c, struct store_key key, uint64_t cas,
+                                          uint64_t delta, bool down, uint64_t *number)
 {
     struct text_stats *stats = &c->text->stats;
     const struct item *item = NULL;

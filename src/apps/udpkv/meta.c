@@ -38,7 +38,7 @@ static bool meta_line_fits(struct command *c, const char *too_many)
     return true;
 }
 
-static bool has_opaque_too_long(const struct command *c, const struct meta *m)
+static RUNS_SELDOM bool has_opaque_too_long(const struct command *c, const struct meta *m)
 {
     for (uint32_t i = m->first; i < c->word_count; i++)
         if (meta_opaque_too_long(c->words[i]))
@@ -58,7 +58,8 @@ static void answer_echo_flag(struct reply *reply, const struct meta *m, struct w
 }
 
 /* Answers without an item: a code, and what the flags k and O give back. */
-static void answer_without_item(struct command *c, const struct meta *m, const char *code)
+static RUNS_SELDOM void answer_without_item(struct command *c, const struct meta *m,
+                                            const char *code)
 {
     if (has_opaque_too_long(c, m)) {
         command_say(c, opaque_too_long);
@@ -218,7 +219,7 @@ void meta_get(struct command *c)
 
 /* The mode that M asks for; false if there is no such letter. With an id to compare, set and
  * replace are cas. */
-static bool mode_of_set(const struct meta *m, enum store_mode *mode)
+static RUNS_SELDOM bool mode_of_set(const struct meta *m, enum store_mode *mode)
 {
     switch (m->mode) {
     case 'E':
@@ -308,7 +309,7 @@ void meta_set(struct command *c)
 
 /* --- md ------------------------------------------------------------------------------------ */
 
-void meta_delete(struct command *c)
+RUNS_SELDOM void meta_delete(struct command *c)
 {
     struct text_stats *stats = &c->text->stats;
     struct meta m;
@@ -350,8 +351,8 @@ void meta_delete(struct command *c)
 /* --- ma ------------------------------------------------------------------------------------ */
 
 /* Does to the item what the flags say, in their order, and answers. */
-static void answer_arithmetic(struct command *c, const struct meta *m, struct item *item,
-                              bool created)
+static RUNS_SELDOM void answer_arithmetic(struct command *c, const struct meta *m,
+                                          struct item *item, bool created)
 {
     uint8_t text[META_MAX_TEXT];
     struct reply line = {.at = text, .end = text + sizeof text, .more = no_more_room};
@@ -379,7 +380,7 @@ static void answer_arithmetic(struct command *c, const struct meta *m, struct it
 }
 
 /* Adds, or subtracts if `down`. */
-static void arithmetic(struct command *c, const struct meta *m, bool down)
+static RUNS_SELDOM void arithmetic(struct command *c, const struct meta *m, bool down)
 {
     uint64_t number;
     const enum store_result result = command_add(c, m->key, m->cas, m->delta, down, &number);
@@ -399,7 +400,7 @@ static void arithmetic(struct command *c, const struct meta *m, bool down)
     }
 }
 
-void meta_arithmetic(struct command *c)
+RUNS_SELDOM void meta_arithmetic(struct command *c)
 {
     struct meta m;
 

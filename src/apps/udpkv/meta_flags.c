@@ -11,7 +11,8 @@ static struct word flag_token(struct word flag)
     return (struct word){flag.bytes + 1, flag.len - 1};
 }
 
-static const char *read_flag_time(const struct command *c, struct word flag, uint32_t *time_s)
+static RUNS_SELDOM const char *read_flag_time(const struct command *c, struct word flag,
+                                              uint32_t *time_s)
 {
     struct word text = flag_token(flag);
     int32_t exptime;
@@ -22,14 +23,14 @@ static const char *read_flag_time(const struct command *c, struct word flag, uin
     return NULL;
 }
 
-static const char *read_flag_u64(struct word flag, uint64_t *number, const char *error)
+static RUNS_SELDOM const char *read_flag_u64(struct word flag, uint64_t *number, const char *error)
 {
     struct word text = flag_token(flag);
 
     return number_u64(text.bytes, text.len, number) ? NULL : error;
 }
 
-static bool decode_flag_key(const struct command *c, struct meta *m)
+static RUNS_SELDOM bool decode_flag_key(const struct command *c, struct meta *m)
 {
     uint32_t len = base64_decode(m->key.bytes, m->key.len, m->decoded);
 
@@ -125,7 +126,7 @@ bool meta_opaque_too_long(struct word flag)
     return flag.bytes[0] == 'O' && flag.len > META_MAX_OPAQUE;
 }
 
-void meta_put_key(struct reply *reply, const uint8_t *key, uint32_t len, bool binary)
+RUNS_SELDOM void meta_put_key(struct reply *reply, const uint8_t *key, uint32_t len, bool binary)
 {
     uint8_t text[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
 
@@ -146,7 +147,8 @@ void meta_put_number(struct reply *reply, char flag, uint64_t number)
     reply_u64(reply, number);
 }
 
-void meta_put_ttl(struct reply *reply, const struct store *store, const struct item *item)
+RUNS_SELDOM void meta_put_ttl(struct reply *reply, const struct store *store,
+                              const struct item *item)
 {
     if (item->expire_s == 0)
         reply_text(reply, " t-1");

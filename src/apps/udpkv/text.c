@@ -114,7 +114,7 @@ static void text_get(struct command *c)
 
 /* --- the others ---------------------------------------------------------------------------- */
 
-static void text_delete(struct command *c)
+static RUNS_SELDOM void text_delete(struct command *c)
 {
     if (c->word_count > 2) /* in `delete noreply` it is the key */
         take_noreply(c);
@@ -138,7 +138,7 @@ static void text_delete(struct command *c)
 
 enum { ADD_UP, ADD_DOWN };
 
-static void text_arithmetic(struct command *c)
+static RUNS_SELDOM void text_arithmetic(struct command *c)
 {
     bool down = c->how == ADD_DOWN;
     uint64_t delta, number;
