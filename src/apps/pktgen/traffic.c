@@ -113,12 +113,14 @@ RUNS_SELDOM void traffic_init(struct traffic *t, const struct traffic_conf *conf
     t->udp_sum = write_packet(t, &p);
 }
 
-RUNS_SELDOM void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool)
+RUNS_SELDOM void traffic_prefill(struct traffic *t, struct netbuf_pool *pool)
 {
+    const bool sizes_alone = t->sizes_count > 1 && is_one_flow(t) && !t->numbered;
     uint32_t count = netbuf_pool_count(pool);
     struct netbuf **bufs = boot_alloc(count * sizeof *bufs, CACHE_LINE);
 
-    if (!bufs)
+    t->written = sizes_alone ? boot_alloc(count * sizeof *t->written, CACHE_LINE) : NULL;
+    if (!bufs || (sizes_alone && !t->written))
         boot_misconfigured("this machine has no memory left to fill %u packets; give it more.",
                            count);
     uint32_t n = netbuf_alloc_bulk(pool, bufs, count);
@@ -128,6 +130,8 @@ RUNS_SELDOM void traffic_prefill(const struct traffic *t, struct netbuf_pool *po
         write_packet(t, (struct packet *)bufs[i]->data);
         bufs[i]->csum_start = offsetof(struct packet, udp);
         bufs[i]->csum_offset = offsetof(struct udp_header, checksum);
+        if (t->written)
+            t->written[bufs[i]->index] = (uint16_t)traffic_next_bytes(t, 0);
     }
     netbuf_free_bulk(bufs, n);
 }
@@ -148,10 +152,46 @@ static inline void write_stamp(struct traffic *t, struct packet *p, uint64_t sum
         p->udp.checksum = csum_finish_udp(sum);
 }
 
+/* Of one flow and several sizes: has bufs[at] be one whose fields are those of a size, by which it
+ * changes places with a later one, or is written. */
+static inline void place_size(struct traffic *t, struct netbuf **bufs, uint32_t at, uint32_t n,
+                              uint32_t bytes)
+{
+    struct netbuf *first = bufs[at];
+
+    for (uint32_t i = at; i < n; i++) {
+        if (t->written[bufs[i]->index] == bytes) {
+            bufs[at] = bufs[i];
+            bufs[i] = first;
+            return;
+        }
+    }
+    struct packet *p = (struct packet *)first->data;
+    const uint64_t sum = write_flow(t, p, bytes);
+    if (t->csum == TRAFFIC_CSUM_SW)
+        p->udp.checksum = csum_finish_udp(sum);
+    t->written[first->index] = (uint16_t)bytes;
+}
+
+static void fill_sizes(struct traffic *t, struct netbuf **bufs, uint32_t n, uint16_t flags)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t bytes = traffic_next_bytes(t, 0);
+        place_size(t, bufs, i, n, bytes);
+        bufs[i]->len = (uint16_t)bytes;
+        bufs[i]->flags = flags;
+        t->size_at = t->size_at + 1 == t->sizes_count ? 0 : t->size_at + 1;
+    }
+}
+
 void traffic_fill(struct traffic *t, struct netbuf **bufs, uint32_t n)
 {
     const uint16_t flags = t->csum == TRAFFIC_CSUM_OFFLOAD ? NETBUF_CSUM_PARTIAL : 0;
 
+    if (t->written) {
+        fill_sizes(t, bufs, n, flags);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) {
         struct packet *p = (struct packet *)bufs[i]->data;
         uint32_t bytes = traffic_next_bytes(t, 0);

@@ -4,9 +4,11 @@
  *
  * A pool serves traffic_fill alone: traffic_prefill writes every header of every buffer once, and a
  * buffer that comes back still has them. What is written into a packet again is what differs from
- * the last one: nothing (one size, one flow, seq=off), the number and the checksum, or with several
- * sizes or flows the headers' fields. Every field with a range steps by one with each packet, and
- * from the end of its range to the beginning, as in Pktgen-DPDK's range mode.
+ * the last one: nothing (one flow, seq=off), the number and the checksum, or with several flows, or
+ * sizes and numbers, the headers' fields. A line that the other side has just read is dear to
+ * write, so with several sizes alone each packet gets a buffer that was of its size before, if one
+ * of the burst was. Every field with a range steps by one with each packet, and from the end of its
+ * range to the beginning, as in Pktgen-DPDK's range mode.
  */
 #ifndef PKTGEN_TRAFFIC_H
 #define PKTGEN_TRAFFIC_H
@@ -44,6 +46,7 @@ struct traffic {
     bool numbered, timed;
     uint32_t magic;    /* as it is in packets; 0 in those without numbers */
     bool varies;       /* there are several sizes or flows */
+    uint16_t *written; /* by buffers' index, the size whose fields are in it; NULL: not looked at */
     uint32_t size_at;  /* index in sizes of the next packet */
     uint64_t sequence; /* number of the next packet */
     uint64_t ip_sum;   /* of the IPv4 header, but for what varies */
@@ -53,7 +56,7 @@ struct traffic {
 void traffic_init(struct traffic *t, const struct traffic_conf *conf);
 
 /* Writes the headers of all buffers of a pool. All of them must be free. */
-void traffic_prefill(const struct traffic *t, struct netbuf_pool *pool);
+void traffic_prefill(struct traffic *t, struct netbuf_pool *pool);
 
 /* Makes fresh buffers of a prefilled pool the next n packets. */
 void traffic_fill(struct traffic *t, struct netbuf **bufs, uint32_t n);

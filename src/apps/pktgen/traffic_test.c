@@ -139,6 +139,28 @@ TEST(traffic_sizes_take_turns)
     }
 }
 
+/* A packet that came back is used for the next one of its size, and isn't touched. */
+TEST(traffic_sizes_are_written_once)
+{
+    struct traffic_conf conf = one_flow;
+    uint32_t touched = 0;
+
+    conf.numbered = false;
+    prepare_traffic(&conf, "64,64,128,64,1518");
+    for (uint32_t round = 0; round < 200; round++) {
+        next_burst();
+        for (uint32_t i = 0; i < BURST; i++) {
+            CHECK_EQ(bufs[i]->len, size_list[(round * BURST + i) % sizes.count]);
+            check_lengths(bufs[i]);
+            check_udp_sum(bufs[i]);
+            touched += packet(i)->eth.source[0] != 0xee;
+            packet(i)->eth.source[0] = 0xee; /* until it is written again */
+        }
+        free_burst();
+    }
+    CHECK(touched < 200 * BURST / 4);
+}
+
 TEST(traffic_flows_step_and_begin_anew)
 {
     struct traffic_conf conf = one_flow;
