@@ -3,22 +3,13 @@
  * arithmetic_test.c - tests kvload's histogram, key patterns, values and numbers. Prints `ok NAME`
  * for each, ends with 1 at the first that fails.
  */
+#include "check.h"
 #include "histogram.h"
 #include "pattern.h"
 #include "text.h"
 #include "value.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            printf("FAIL %s:%d: %s\n", __FILE__, __LINE__, #what);                                 \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { DRAWS = 2000000 };
 
@@ -198,7 +189,6 @@ static void numbers_are_written_and_read(void)
 
 int main(void)
 {
-#define RUN(test) (test(), printf("ok %s\n", #test))
     RUN(histogram_buckets_follow_each_other);
     RUN(histogram_percentiles_are_ranks);
     RUN(zipf_is_zipfs_law);

@@ -4,19 +4,9 @@
  * random operations on one key, whose answers are a register's, or made up. Prints `ok NAME` for
  * each test, ends with 1 at the first that fails.
  */
+#include "check.h"
 #include "pattern.h"
 #include "versions.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            printf("FAIL %s:%d: %s\n", __FILE__, __LINE__, #what);                                 \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { MOST = 40, SPAN = 4000, PATIENCE = 1000 };
 
@@ -227,12 +217,6 @@ static void a_lost_write_is_forgotten(void)
     CHECK(versions_found(history, &v, key, v.sent, floor, 100 + 4 * PATIENCE, 101 + 4 * PATIENCE));
     CHECK(!history_find(history, key));
 }
-
-#define RUN(test)                                                                                  \
-    do {                                                                                           \
-        test();                                                                                    \
-        printf("ok %s\n", #test);                                                                  \
-    } while (0)
 
 int main(void)
 {
