@@ -62,9 +62,10 @@ def names_of_tests():
 
 
 def test_every_test_that_a_page_names_is_there():
-    """In the last column of conformance.md and in machines.md."""
+    """In the last column of conformance.md, and in machines.md and clients.md."""
     known = {name for names in names_of_tests() for name in ([names] if isinstance(names, str) else names)}
-    named = re.findall(r"`(test_\w+)[`\[]", (ROOT / "docs/machines.md").read_text())
+    named = [name for page in ("machines", "clients")
+             for name in re.findall(r"`(test_\w+)[`\[]", (ROOT / f"docs/{page}.md").read_text())]
     for row in re.findall(r"^\|.*\|$", (ROOT / "docs/conformance.md").read_text(), re.M):
         named += re.findall(r"\b[a-z0-9]+(?:_[a-z0-9]+){2,}\b(?:\.c)?", row.rsplit("|", 2)[1])
     assert len(named) > 100

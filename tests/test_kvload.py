@@ -333,6 +333,15 @@ def test_runs_are_told_as_memtier_does(kvload, tmp_path):
     assert len(rows) > 10
 
 
+def test_what_a_memtier_user_types(kvload):
+    with Memcached() as port:
+        done = run(kvload, port, *"-P memcache_text -s localhost -t 2 -c 3 -n 50 -d 100 --random-data --ratio=1:1"
+                   " --distinct-client-seed --key-pattern=R:R --hide-histogram -x 1".split())
+        assert done.returncode == 0, done.stdout
+        assert " 300 answered, 0 wrong" in done.stdout
+        assert run(kvload, port, "-P", "redis").returncode == 2
+
+
 def test_a_file_that_cant_be_written_is_told_before_the_run(kvload, tmp_path):
     done = run(kvload, 1, f"--out-file={tmp_path}/none/out")
     assert done.returncode == 2 and "can't be written" in done.stdout

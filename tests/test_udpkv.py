@@ -13,7 +13,7 @@ import memcached_random
 from memcached_compare import compare
 from memcached_peer import Memcached
 from udpkv_client import EVERY_COMMAND, Client, many_requests, memcaslap
-from vm import CTRL_C, MACHINES, ROOT, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
+from vm import CTRL_C, DEADLINE_S, MACHINES, ROOT, Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 HOST = "127.0.0.1"
 
@@ -29,6 +29,16 @@ def udpkv(keys="", **machine):
         vm.send(CTRL_C)
         vm.expect(r"^udpkv: every pool is whole\.$")
         assert vm.exit_code() == 0
+
+
+def test_nc_as_the_readme_has_it():
+    """As it stands there, but for the port."""
+    lines = re.findall(r"^    (printf .*\| nc .*)$", (ROOT / "README.md").read_text(), re.M)
+    assert len(lines) == 2
+    with udpkv(machine="microvm") as (vm, port):
+        said = [subprocess.run(["bash", "-c", line.replace(" 11211 ", f" {port} ")], stdout=subprocess.PIPE,
+                               timeout=DEADLINE_S).stdout for line in lines]
+    assert said == [b"STORED\r\n", b"VALUE greeting 0 5\r\nhello\r\nEND\r\n"]
 
 
 def test_the_client_in_the_readme_works():

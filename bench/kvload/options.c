@@ -28,6 +28,7 @@ enum {
     OPT_JSON,
     OPT_HIDE,
     OPT_ALL_RUNS,
+    OPT_NOTHING,
     OPT_HDR,
     OPT_FLUSH,
     OPT_POPULATE,
@@ -64,6 +65,9 @@ static const struct option table[] = {
     {"print-percentiles", 1, NULL, OPT_PERCENTILES},
     {"json-out-file", 1, NULL, OPT_JSON},
     {"hide-histogram", 0, NULL, OPT_HIDE},
+    {"protocol", 1, NULL, 'P'},
+    {"random-data", 0, NULL, OPT_NOTHING},
+    {"distinct-client-seed", 0, NULL, OPT_NOTHING},
     {"run-count", 1, NULL, 'x'},
     {"print-all-runs", 0, NULL, OPT_ALL_RUNS},
     {"out-file", 1, NULL, 'o'},
@@ -286,6 +290,12 @@ static void read_rest(struct options *o, int option, const char *name)
     case OPT_HIDE:
         o->hide_histogram = true;
         break;
+    case 'P':
+        if (strcmp(optarg, "memcache_text") != 0)
+            refuse("--protocol is memcache_text, which is asked over UDP, not '%s'.", optarg);
+        break;
+    case OPT_NOTHING: /* what memtier is told by it is so in any case */
+        break;
     case 'x':
         o->runs = (uint32_t)whole("run-count", optarg, 1, 1000);
         break;
@@ -383,7 +393,7 @@ void options_read(struct options *o, int argc, char **argv)
                           .connect_timeout_ms = 10000};
     for (;;) {
         index = -1;
-        option = getopt_long(argc, argv, "s:p:t:c:n:d:x:o:", table, &index);
+        option = getopt_long(argc, argv, "s:p:P:t:c:n:d:x:o:", table, &index);
         if (option == -1)
             break;
         const char *name = index >= 0 ? table[index].name : "";
