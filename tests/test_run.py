@@ -99,7 +99,7 @@ def test_what_stands_behind_two_dashes_is_qemus():
     assert "run: QEMU ended with status 1 before the image said anything" in said
     status, said = run("hello", "--nics=0", "--", "-name", "xen", "-m", "32M")
     assert status == 0, said
-    assert "32 MiB" in said and "-netdev" not in said
+    assert re.search(r" 3[12] MiB", said) and "-netdev" not in said  # firmware may keep some for ACPI's tables
 
 
 def test_the_path_of_an_app_goes_to_make_alone(tmp_path):
