@@ -234,7 +234,8 @@ def kvload(namespace, rate):
         command = [*namespace.enter, str(KVLOAD), f"--server={APP_IP}", "--threads=1", "--clients=1",
                    "--pipeline=16", f"--rate-limiting={rate}", f"--test-time={SECONDS}", "--populate",
                    "--key-maximum=1000", "--hide-histogram", f"--json-out-file={told}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 0, f"kvload ended with {done.returncode}: {done.stderr}"
         return json.loads(told.read_text())["ALL STATS"]["Totals"]["Ops/sec"]
 
 

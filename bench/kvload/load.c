@@ -2,6 +2,7 @@
 /* load.c - makes requests and checks answers; see load.h. */
 #include "load.h"
 #include "answer.h"
+#include "memory.h"
 #include "text.h"
 
 #include <arpa/inet.h>
@@ -347,13 +348,7 @@ static void look_over(struct load *load, uint64_t now)
 /* A second is over, or the run. */
 static void note_second(struct load *load)
 {
-    const size_t bytes = (load->second_count + 1) * sizeof *load->seconds;
-
-    load->seconds = realloc(load->seconds, bytes);
-    if (!load->seconds) {
-        fprintf(stderr, "kvload: %zu bytes of memory are missing.\n", bytes);
-        exit(3);
-    }
+    load->seconds = memory_grow(load->seconds, (load->second_count + 1) * sizeof *load->seconds);
     struct load_second *second = &load->seconds[load->second_count++];
     for (int k = 0; k < LOAD_KINDS; k++) {
         second->count[k] = load->result.kinds[k].count;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* report.c - see report.h. */
 #include "report.h"
+#include "memory.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 static const char rule[] = "---------------------------------------------------------------------";
 
@@ -207,12 +207,9 @@ void report_seconds(struct report *report, const struct load *const *loads)
     for (uint32_t i = 0; i < threads; i++)
         if (loads[i]->second_count > report->second_count)
             report->second_count = loads[i]->second_count;
-    free(report->seconds);
-    report->seconds = calloc(report->second_count, sizeof *report->seconds);
-    if (!report->seconds) {
-        fprintf(stderr, "kvload: there is no memory for the result's seconds.\n");
-        exit(3);
-    }
+    const size_t bytes = report->second_count * sizeof *report->seconds;
+    report->seconds = memory_grow(report->seconds, bytes);
+    memset(report->seconds, 0, bytes);
     for (uint32_t i = 0; i < threads; i++) {
         for (uint32_t s = 0; s < report->second_count; s++) {
             const uint32_t last = loads[i]->second_count - 1;

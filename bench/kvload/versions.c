@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* versions.c - the histories of keys whose writes overlap; see versions.h. */
 #include "versions.h"
+#include "memory.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { FIRST_ROOM = 4, MANY = 16, BUCKET_BITS = 14 };
@@ -32,19 +31,9 @@ struct history {
     struct history_key *buckets[1 << BUCKET_BITS];
 };
 
-static void *grow(void *memory, size_t bytes)
-{
-    memory = realloc(memory, bytes);
-    if (!memory) {
-        fprintf(stderr, "kvload: %zu bytes of memory are missing.\n", bytes);
-        exit(3);
-    }
-    return memory;
-}
-
 struct history *history_create(uint64_t patience)
 {
-    struct history *history = grow(NULL, sizeof *history);
+    struct history *history = memory_grow(NULL, sizeof *history);
 
     memset(history, 0, sizeof *history);
     history->patience = patience;
@@ -74,7 +63,7 @@ static struct history_version *add(struct history_key *key, uint16_t version)
 {
     if (key->count == key->room) {
         key->room = key->room ? 2 * key->room : FIRST_ROOM;
-        key->versions = grow(key->versions, key->room * sizeof *key->versions);
+        key->versions = memory_grow(key->versions, key->room * sizeof *key->versions);
     }
     struct history_version *new = &key->versions[key->count++];
     *new = (struct history_version){.version = version};
@@ -93,7 +82,7 @@ static void add_write(struct history_key *key, uint16_t version, uint64_t asked)
 void history_begin(struct history *history, struct versions *v, uint32_t number, uint64_t asked,
                    uint64_t now)
 {
-    struct history_key *key = grow(NULL, sizeof *key), **head = bucket(history, number);
+    struct history_key *key = memory_grow(NULL, sizeof *key), **head = bucket(history, number);
 
     *key = (struct history_key){.key = number, .first = v->proved, .next = *head};
     *head = key;

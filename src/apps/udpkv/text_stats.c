@@ -100,6 +100,9 @@ static const char command_names[] =
 static const char item_names[] =
     "curr_items\0bytes\0total_items\0evictions\0expired_found\0moved_bytes\0";
 
+_Static_assert(offsetof(struct text_stats, touch_misses) == 16 * sizeof(uint64_t) &&
+                   sizeof(struct text_stats) == 17 * sizeof(uint64_t),
+               "command_names has all");
 _Static_assert(offsetof(struct store_stats, moved_bytes) == 5 * sizeof(uint64_t),
                "item_names has what stands before it");
 

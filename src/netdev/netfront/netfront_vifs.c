@@ -62,8 +62,7 @@ static void add_vif(uint32_t vif)
 
 void netfront_probe(void)
 {
-    netfront_vifs.watch =
-        -1; /* as a value at the start it would put all the zeros into the image */
+    netfront_vifs.watch = -1; /* if it began with that, its zeros would be in the image, too */
     if (!for_each_vif(add_vif)) {
         netdev_unusable();
         print("The store doesn't tell this domain's network devices; xenstore-ls -fp in dom0 shows "
