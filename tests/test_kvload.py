@@ -18,6 +18,7 @@ from udpkv_client import HEADER, Client
 from vm import DEADLINE_S, ROOT, Vm, free_udp_port, image
 
 FOLDER = ROOT / "bench/kvload"
+PROTOCOLS = pytest.mark.parametrize("protocol", ["-Pmemcache_text", "-Pmemcache_binary"])
 SIZES = ("--data-size=0", "--data-size=1300", "--data-size-range=10-900", "--data-size-list=1:1,64:8,1000:1")
 
 
@@ -34,21 +35,24 @@ def run(kvload, port, *options, json_file=None):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * DEADLINE_S)
 
 
-@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4)])
+@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4), ("protocol", 5)])
 def test_its_units(tmp_path, what, count):
     program = tmp_path / what
-    sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c")]
+    sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c", "load.c",
+                                          "protocol_text.c", "protocol_binary.c")]
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-fsanitize=address,undefined", "-o", program, *sources, "-lm"],
                    check=True)
-    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([program], env={"ASAN_OPTIONS": "detect_leaks=0"}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("ok ") == count
 
 
-def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
+@PROTOCOLS
+def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path, protocol):
     """Requests, hits and misses are the same; deletes, too. Half the keys are never stored."""
     with Memcached() as port, Client(HOST, port) as client:
-        done = run(kvload, port, "--clients=4", "--pipeline=8", "--requests=5000", "--ratio=2:7:1",
+        done = run(kvload, port, protocol, "--clients=4", "--pipeline=8", "--requests=5000", "--ratio=2:7:1",
                    "--key-minimum=1", "--key-maximum=20000", "--key-pattern=Z:R", "--data-size-range=0-500",
                    json_file=tmp_path / "json")
         stats = client.stats()
@@ -70,12 +74,13 @@ def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path):
 
 
 @pytest.mark.testpmd  # kvload over DPDK takes a whole core, too
-def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path):
+@PROTOCOLS
+def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path, protocol):
     """Over vhost-user, where kvload speaks Ethernet itself: every key is stored, then read."""
     sock = tmp_path / "vhost"
     with socket.socket(socket.AF_UNIX) as leftover:  # of an earlier run, which it removes
         leftover.bind(str(sock))
-    load = [kvload, f"--vhost={sock}", "--clients=2", "--pipeline=16", "--requests=20000", "--ratio=1:9",
+    load = [kvload, protocol, f"--vhost={sock}", "--clients=2", "--pipeline=16", "--requests=20000", "--ratio=1:9",
             "--key-minimum=1", "--key-maximum=1000", "--populate", f"--json-out-file={tmp_path / 'json'}",
             f"--connect-timeout-ms={DEADLINE_S * 1000}", "--", "--lcores=0@0", "--no-telemetry", *eal_memory(False)]
     with Vm([str(word) for word in load]) as client:
@@ -104,14 +109,28 @@ def test_the_table_is_memtiers(kvload):
         assert re.search(rf"^{name} +[0-9.]+ ", done.stdout, re.M), done.stdout
 
 
+@PROTOCOLS
 @pytest.mark.parametrize("size", SIZES)
-def test_values_of_every_size_come_back(kvload, tmp_path, size):
+def test_values_of_every_size_come_back(kvload, tmp_path, size, protocol):
     with Memcached() as port:
-        done = run(kvload, port, "--populate", "--clients=2", "--pipeline=4", "--requests=1000", "--ratio=1:1",
+        done = run(kvload, port, protocol, "--populate", "--clients=2", "--pipeline=4", "--requests=1000", "--ratio=1:1",
                    "--key-minimum=1", "--key-maximum=500", size, json_file=tmp_path / "json")
     assert done.returncode == 0, done.stdout
     told = json.loads((tmp_path / "json").read_text())
     assert told["ALL STATS"]["Gets"]["Misses"] == 0
+
+
+def test_what_one_protocol_stores_the_other_finds(kvload, tmp_path):
+    options = ("--clients=2", "--key-maximum=99", "--data-size-range=0-200")
+    with Memcached() as port:
+        for stored, asked in (("text", "binary"), ("binary", "text")):
+            for protocol, ratio in ((stored, "1:0"), (asked, "0:1")):
+                done = run(kvload, port, f"--protocol=memcache_{protocol}", *options, f"--ratio={ratio}",
+                           "--requests=allkeys", "--key-pattern=S:S", json_file=tmp_path / "json")
+                assert done.returncode == 0, done.stdout
+            told = json.loads((tmp_path / "json").read_text())
+            assert told["configuration"]["protocol"] == f"memcache_{asked} over UDP"
+            assert (told["ALL STATS"]["Gets"]["Hits"], told["ALL STATS"]["Gets"]["Misses"]) == (100, 0)
 
 
 def test_a_run_may_have_a_ratio_of_its_own(kvload):

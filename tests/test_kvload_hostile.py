@@ -7,6 +7,7 @@ import random
 import re
 import select
 import socket
+import struct
 import subprocess
 import threading
 
@@ -40,6 +41,10 @@ def filled(size):
     """An answer of so many bytes."""
     return TRUE_LINES + (size - len(TRUE_LINES) - 5) // 2 * b"\r\n" + b"END\r\n"
 
+
+# Of the binary protocol: magic, opcode, lengths of key and extras, data type, status, length of the body, opaque, cas.
+BINARY = struct.Struct(">BBHBBHIIQ")
+REQUEST, RESPONSE, GET, SET, GETK, GETKQ, NOT_FOUND = 0x80, 0x81, 0, 1, 0x0C, 0x0D, 1
 
 LONG = b"STAT long " + b"1" * 800 + b"\r\n"
 
@@ -90,18 +95,22 @@ BROKEN = {
 
 class Hostile:
     """A server that stores nothing and lies. Requests for stats are answered by what the functions in `stats` make of
-    the request's id, one after the other, the last one again and again; a get by what `get` makes of it."""
+    the request's id, one after the other, the last one again and again; a get by what `get` makes of it, and a request
+    of the binary protocol by what `binary` makes of its id and the request."""
 
-    def __init__(self, get=lambda ident: [part(ident, 0, 1, b"END\r\n")], version_late_s=0):
+    def __init__(self, get=lambda ident: [part(ident, 0, 1, b"END\r\n")], version_late_s=0, binary=None):
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((HOST, 0))
         self.port = self._socket.getsockname()[1]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
-        self._get, self._version_late_s = get, version_late_s
+        self._get, self._version_late_s, self._binary = get, version_late_s, binary
         self.stats = [lines(b"")]
 
-    def _answer(self, ident, word):
+    def _answer(self, ident, request):
+        if request[0] == REQUEST:
+            return self._binary(ident, request)
+        word = request.split()[0]
         if word == b"get":
             return self._get(ident)
         if word == b"stats":
@@ -114,7 +123,7 @@ class Hostile:
             if not select.select([self._socket], [], [], 0.05)[0]:
                 continue
             data, sender = self._socket.recvfrom(2048)
-            for answer in self._answer(HEADER.unpack_from(data)[0], data[HEADER.size :].split()[0]):
+            for answer in self._answer(HEADER.unpack_from(data)[0], data[HEADER.size :]):
                 self._socket.sendto(answer, sender)
 
     def __enter__(self):
@@ -202,6 +211,99 @@ def test_no_answer_to_a_get_does_harm(kvload, tmp_path):
         assert load.status() == 1, load.console()
     told = strictly(path.read_text())["kvload"]
     assert told["wrong"] > 100 and told["timeouts"] > 100, load.console()
+
+
+def packed(opaque, opcode=GETK, magic=RESPONSE, key=b"", extras=b"", value=b"", status=0, lengths=(None, None, None),
+           data_type=0):
+    """An answer of the binary protocol; `lengths` of key, extras and body may lie."""
+    true = len(key), len(extras), len(key + extras + value)
+    key_len, extras_len, body_len = (t if lie is None else lie for t, lie in zip(true, lengths))
+    return BINARY.pack(magic, opcode, key_len, extras_len, data_type, status, body_len, opaque, 0) + extras + key + value
+
+
+def missed(opaque, key, **lie):
+    """The right answer to a get of a key that isn't there, but for the lie."""
+    return packed(opaque, **{"key": key, "status": NOT_FOUND, **lie})
+
+
+FLAGS = struct.pack(">I", 10001)
+
+# What a server may answer to a get of the binary protocol: a function of the request's opaque and key.
+BINARY_LIES = {
+    "a request's magic": lambda o, k: missed(o, k, magic=REQUEST),
+    "no magic": lambda o, k: missed(o, k, magic=0),
+    "text": lambda o, k: b"END\r\n",
+    "nothing": lambda o, k: b"",
+    "a byte": lambda o, k: missed(o, k)[:1],
+    "a header but for its last byte": lambda o, k: packed(o, status=NOT_FOUND)[:23],
+    "a header alone": lambda o, k: missed(o, k)[:24],
+    "all but a byte": lambda o, k: missed(o, k)[:-1],
+    "a byte more": lambda o, k: missed(o, k) + b"x",
+    "two answers": lambda o, k: missed(o, k) * 2,
+    "another opaque": lambda o, k: missed(o ^ 1, k),
+    "another request's opaque": lambda o, k: missed(o ^ 0x10000, k),
+    "get's opcode": lambda o, k: missed(o, k, opcode=GET),
+    "set's opcode": lambda o, k: missed(o, k, opcode=SET),
+    "a quiet get's opcode": lambda o, k: missed(o, k, opcode=GETKQ),
+    "another data type": lambda o, k: missed(o, k, data_type=1),
+    "another key": lambda o, k: missed(o, k[:-1] + b"x"),
+    "no key": lambda o, k: missed(o, b""),
+    "extras": lambda o, k: missed(o, k, extras=FLAGS),
+    "extras longer than the body": lambda o, k: missed(o, k, lengths=(None, 255, None)),
+    "a key longer than the body": lambda o, k: missed(o, k, lengths=(65535, None, None)),
+    "a body longer than the datagram": lambda o, k: missed(o, k, lengths=(None, None, 65536)),
+    "a body of 4 GiB": lambda o, k: missed(o, k, lengths=(None, None, 2**32 - 1)),
+    "no body": lambda o, k: missed(o, k, lengths=(None, None, 0)),
+    "a body that is a byte short": lambda o, k: missed(o, k, lengths=(None, None, len(k) - 1)),
+    "found, and nothing there": lambda o, k: packed(o, key=k),
+    "flags and no value": lambda o, k: packed(o, key=k, extras=FLAGS),
+    "a value and no flags": lambda o, k: packed(o, key=k, value=b"x" * 32),
+    "another value": lambda o, k: packed(o, key=k, extras=FLAGS, value=b"x" * 32),
+    "no key, but extras of all the body": lambda o, k: packed(o, extras=FLAGS, value=b"x" * 200, lengths=(0, 204, 204)),
+    "out of memory": lambda o, k: packed(o, status=0x82, value=b"Out of memory"),
+    "an unknown command": lambda o, k: packed(o, status=0x81, value=b"Unknown command"),
+}
+
+
+def binary_run(kvload, answer, *options):
+    """A run whose gets and sets are answered by what `answer` makes of their opaque and key."""
+    def to(ident, request):
+        _, _, key_len, extras_len, _, _, _, opaque, _ = BINARY.unpack_from(request)
+        return answer(ident, opaque, request[BINARY.size + extras_len :][:key_len])
+
+    with Hostile(binary=to) as server, Vm(command(kvload, server, "-Pmemcache_binary", *options)) as load:
+        return load.status(), load.console()
+
+
+def test_no_binary_answer_that_lies_is_taken(kvload):
+    status, console = binary_run(kvload, lambda i, o, k: [part(i, 0, 1, missed(o, k))], "--requests=9")
+    assert status == 0, console
+    for name, lie in BINARY_LIES.items():
+        status, console = binary_run(kvload, lambda i, o, k: [part(i, 0, 1, lie(o, k))], "--requests=9")
+        assert status == 1 and "wrong answer to get memtier-" in console, (name, console)
+        assert "9 answered, 9 wrong" in console, (name, console)
+
+
+@pytest.mark.parametrize("status, text", [(3, b"Too large."), (5, b"Not stored."), (0x82, b"Out of memory")])
+def test_a_set_that_is_refused_is_wrong(kvload, status, text):
+    ended, console = binary_run(kvload, lambda i, o, k: [part(i, 0, 1, packed(o, SET, status=status, value=text))],
+                                "--ratio=1:0", "--requests=3")
+    assert ended == 1 and "3 answered, 3 wrong" in console and text.decode() in console, console
+
+
+def test_no_bytes_that_answer_a_binary_get_do_harm(kvload):
+    """Right answers with some bytes changed, cut or made longer."""
+    draw = random.Random(2)
+
+    def spoil(ident, opaque, key):
+        answer = bytearray(draw.choice((missed(opaque, key), packed(opaque, key=key, extras=FLAGS, value=b"x" * 32))))
+        for _ in range(draw.choice((1, 1, 2, 8))):
+            answer[draw.randrange(min(len(answer), 36))] = draw.choice((0, 1, 127, 128, 255, draw.randrange(256)))
+        answer += draw.randbytes(draw.choice((0, 0, 1, 2000)))
+        return [part(ident, 0, 1, bytes(answer[: draw.choice((len(answer), draw.randrange(len(answer))))]))]
+
+    status, console = binary_run(kvload, spoil, "--pipeline=64", "--test-time=1", "--timeout-ms=20")
+    assert status == 1 and "wrong answer to get" in console, console
 
 
 def test_a_server_that_answers_late_is_waited_for(kvload):

@@ -46,11 +46,12 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     while (1u << load->slot_bits < load->slot_count)
         load->slot_bits++;
     load->slots = take(load->slot_count, sizeof *load->slots);
+    load->more_keys = take(load->slot_count, (o->multi_key_get - 1) * sizeof *load->more_keys);
+    load->plan_keys = take(PORT_BURST, o->multi_key_get * sizeof *load->plan_keys);
     load->free = take(load->slot_count, sizeof *load->free);
     for (uint32_t i = 0; i < load->slot_count; i++) {
         load->slots[i].kind = LOAD_FREE;
         load->slots[i].id = (uint16_t)i;
-        load->slots[i].client = (uint16_t)(i / o->pipeline);
         load->free[load->slot_count - 1 - i] = i;
     }
     load->key_first = o->key_min + number;
@@ -72,63 +73,43 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
 
 /* --- requests ------------------------------------------------------------------------------ */
 
-/* memtier's order: all sets of the ratio, then all gets, then all deletes. */
-static inline enum load_kind next_kind(struct load *load)
+/* memtier's order: all sets of the ratio, then all gets, several in a request if they are wanted
+ * so, then all deletes. */
+static inline struct load_plan next_request(struct load *load)
 {
     const struct options *o = load->options;
-    uint32_t at = load->ratio_at++;
+    const uint32_t at = load->ratio_at, gets_end = o->sets + o->gets;
+    struct load_plan plan = {.kind = LOAD_DELETE, .keys = 1};
 
-    if (load->ratio_at >= o->sets + o->gets + o->deletes)
+    if (at < o->sets) {
+        plan.kind = LOAD_SET;
+    } else if (at < gets_end) {
+        plan.kind = LOAD_GET;
+        plan.keys = (uint8_t)(gets_end - at < o->multi_key_get ? gets_end - at : o->multi_key_get);
+    }
+    load->ratio_at += plan.keys;
+    if (load->ratio_at >= gets_end + o->deletes)
         load->ratio_at = 0;
-    return at < o->sets ? LOAD_SET : at < o->sets + o->gets ? LOAD_GET : LOAD_DELETE;
+    return plan;
 }
 
 /* Plans requests until the plan is full, and prefetches their keys' versions. */
 static void make_plan(struct load *load)
 {
     while (load->plan_count < PORT_BURST && load->left > 0) {
-        struct load_plan *plan = &load->plan[(load->plan_first + load->plan_count++) % PORT_BURST];
+        const uint32_t at = (load->plan_first + load->plan_count++) % PORT_BURST;
+        struct load_plan *plan = &load->plan[at];
+        uint32_t *keys = load->plan_keys + at * load->options->multi_key_get;
         load->left--;
-        plan->kind = load->populating ? LOAD_SET : (uint8_t)next_kind(load);
+        *plan = load->populating ? (struct load_plan){LOAD_SET, 1} : next_request(load);
         struct pattern *pattern = load->populating         ? &load->all_keys
                                   : plan->kind == LOAD_GET ? &load->get_pattern
                                                            : &load->set_pattern;
-        plan->key = (uint32_t)pattern_next(pattern, &load->rng);
-        __builtin_prefetch(&load->keys[plan->key], 1);
+        for (uint32_t i = 0; i < plan->keys; i++) {
+            keys[i] = (uint32_t)pattern_next(pattern, &load->rng);
+            __builtin_prefetch(&load->keys[keys[i]], 1);
+        }
     }
-}
-
-static inline char *put(char *at, const char *text, uint32_t len)
-{
-    memcpy(at, text, len);
-    return at + len;
-}
-
-/* Copies all bytes of the slot's field, which is quicker than copying only those of the key: their
- * number is fixed. */
-static inline char *put_key(char *at, const struct load_slot *slot)
-{
-    memcpy(at, slot->key_text, sizeof slot->key_text);
-    return at + slot->key_len;
-}
-
-static char *write_set(struct load *load, const struct load_slot *slot, char *at)
-{
-    const struct options *o = load->options;
-    uint64_t number = load_key_number(load, slot->key);
-    uint32_t len = value_len(&o->sizes, number, slot->version), expiry = o->expiry_min_s;
-
-    at = put_key(put(at, "set ", 4), slot);
-    *at++ = ' ';
-    text_five(at, VALUE_FLAGS_FIRST + slot->version);
-    at = put(at + VALUE_FLAGS_DIGITS, " ", 1);
-    if (o->expiry_max_s > expiry)
-        expiry += (uint32_t)rng_below(&load->rng, o->expiry_max_s - expiry + 1);
-    at += text_number(at, expiry);
-    memcpy(at, load->lengths[len].text, LOAD_LENGTH_TEXT);
-    at += load->lengths[len].text_len;
-    value_write((uint8_t *)at, number, slot->version, len);
-    return put(at + len, "\r\n", 2);
 }
 
 /* When the key's write of this version was sent; 0 if nobody waits for its answer. */
@@ -137,43 +118,54 @@ static __attribute__((noinline)) uint64_t sent_when(const struct load *load, uin
 {
     for (uint32_t i = 0; i < load->slot_count; i++) {
         const struct load_slot *slot = &load->slots[i];
-        if ((slot->kind == LOAD_SET || slot->kind == LOAD_DELETE) && slot->key == key &&
-            slot->version == version)
+        if ((slot->kind == LOAD_SET || slot->kind == LOAD_DELETE) && slot->key.number == key &&
+            slot->key.version == version)
             return slot->sent;
     }
     return 0;
 }
 
-/* Makes the planned request in the slot and writes it to `to`. */
-static void write_request(struct load *load, struct load_slot *slot, const struct load_plan *plan,
+static inline void name_key(const struct load *load, struct load_key *key, uint32_t number)
+{
+    key->number = number;
+    memcpy(key->text, load->prefix, sizeof load->prefix);
+    key->text_len = (uint8_t)(load->prefix_len + text_number(key->text + load->prefix_len,
+                                                             load_key_number(load, number)));
+}
+
+/* The version that a request writes, or for a get the floor. */
+static inline uint16_t next_version(struct load *load, const struct load_slot *slot, uint32_t key)
+{
+    struct versions *versions = &load->keys[key];
+
+    if (slot->kind == LOAD_GET)
+        return versions_read(load->history, versions, key);
+    if (unlikely(versions_overlap(versions)))
+        history_begin(load->history, versions, key, sent_when(load, key, versions->sent),
+                      slot->sent);
+    return versions_write(load->history, versions, key, slot->sent);
+}
+
+/* Makes the request planned at `at` in the slot and writes it to `to`. */
+static void write_request(struct load *load, struct load_slot *slot, uint32_t at,
                           struct datagram *to)
 {
-    struct versions *key = &load->keys[plan->key];
-    char *at = (char *)to->bytes + HEADER;
+    const struct load_plan *plan = &load->plan[at];
+    const uint32_t *keys = load->plan_keys + at * load->options->multi_key_get;
 
-    slot->key = plan->key;
     slot->id = (uint16_t)(slot->id + (1u << load->slot_bits));
-    memcpy(slot->key_text, load->prefix, sizeof load->prefix);
-    slot->key_len = (uint8_t)(load->prefix_len + text_number(slot->key_text + load->prefix_len,
-                                                             load_key_number(load, plan->key)));
-    if (plan->kind == LOAD_GET) {
-        slot->version = versions_read(load->history, key, plan->key);
-        at = put(put_key(put(at, "get ", 4), slot), "\r\n", 2);
-    } else {
-        if (unlikely(versions_overlap(key)))
-            history_begin(load->history, key, plan->key, sent_when(load, plan->key, key->sent),
-                          slot->sent);
-        slot->version = versions_write(load->history, key, plan->key, slot->sent);
-        if (plan->kind == LOAD_SET)
-            at = write_set(load, slot, at);
-        else
-            at = put(put_key(put(at, "delete ", 7), slot), "\r\n", 2);
-    }
     slot->kind = plan->kind;
+    slot->left = plan->keys;
+    for (uint32_t i = 0; i < plan->keys; i++) {
+        struct load_key *key = load_key(load, slot, plan->keys - i);
+        name_key(load, key, keys[i]);
+        key->version = next_version(load, slot, keys[i]);
+    }
     uint64_t header = htons(slot->id) | (uint64_t)htons(1) << 32;
     memcpy(to->bytes, &header, HEADER);
-    to->len = (uint16_t)(at - (char *)to->bytes);
-    to->client = slot->client;
+    char *end = load->options->protocol->write(load, slot, (char *)to->bytes + HEADER);
+    to->len = (uint16_t)(end - (char *)to->bytes);
+    to->client = (uint16_t)((uint32_t)(slot - load->slots) / load->options->pipeline);
 }
 
 /* Sends up to n requests. Returns how many it sent. */
@@ -192,7 +184,7 @@ static uint32_t send_requests(struct load *load, uint64_t now, uint32_t n)
             slot->due = (uint64_t)load->next_due;
             load->next_due += load->interval;
         }
-        write_request(load, slot, &load->plan[(load->plan_first + i) % PORT_BURST], &out[i]);
+        write_request(load, slot, (load->plan_first + i) % PORT_BURST, &out[i]);
         load->result.kinds[slot->kind].bytes += out[i].len;
     }
     load->free_count -= n;
@@ -207,47 +199,54 @@ static uint32_t send_requests(struct load *load, uint64_t now, uint32_t n)
 /* --- answers ------------------------------------------------------------------------------- */
 
 /* Nobody waits for the slot's answer any more, or what came isn't one. */
-static void give_up(struct load *load, const struct load_slot *slot, uint64_t now)
+static void give_up(struct load *load, struct load_slot *slot, uint64_t now)
 {
-    struct versions *key = &load->keys[slot->key];
-
-    if (slot->kind == LOAD_GET)
-        versions_missed(load->history, key, slot->key, slot->version);
-    else
-        versions_give_up(load->history, key, slot->key, slot->version, now);
+    for (; slot->left > 0; slot->left--) {
+        const struct load_key *key = load_key(load, slot, slot->left);
+        struct versions *versions = &load->keys[key->number];
+        if (slot->kind == LOAD_GET)
+            versions_missed(load->history, versions, key->number, key->version);
+        else
+            versions_give_up(load->history, versions, key->number, key->version, now);
+    }
 }
 
-static void show_wrong(struct load *load, const struct load_slot *slot, const struct datagram *in)
+/* `about`: the key of the request that the answer should be about. */
+static void show_wrong(struct load *load, const struct load_slot *slot,
+                       const struct load_key *about, const struct datagram *in)
 {
     static const char *const names[] = {"set", "get", "delete"};
 
     if (++load->result.wrong > SHOWN_WRONG)
         return;
-    const struct versions *key = &load->keys[slot->key];
-    fprintf(stderr, "kvload: wrong answer to %s %.*s, ", names[slot->kind], slot->key_len,
-            slot->key_text);
-    if (key->proved == VERSION_OVERLAPS || slot->version == VERSION_OVERLAPS)
+    const struct versions *key = &load->keys[about->number];
+    fprintf(stderr, "kvload: wrong answer to %s %.*s, ", names[slot->kind], about->text_len,
+            about->text);
+    if (key->proved == VERSION_OVERLAPS || about->version == VERSION_OVERLAPS)
         fprintf(stderr, "whose writes overlap, so that no order of them explains it (sent %u)",
                 key->sent);
     else
-        fprintf(stderr, "version %u (sent %u, proved %u)", slot->version, key->sent, key->proved);
+        fprintf(stderr, "version %u (sent %u, proved %u)", about->version, key->sent, key->proved);
     fprintf(stderr, ", %u bytes:\n  ", in->len);
     for (uint32_t i = 0; i < in->len && i < 160; i++)
         fprintf(stderr, in->bytes[i] >= ' ' && in->bytes[i] < 127 ? "%c" : "\\x%02x", in->bytes[i]);
     fprintf(stderr, "\n");
     if (in->len > HEADER &&
-        answer_is_of_other_sizes(load, slot, in->bytes + HEADER, in->len - HEADER))
+        answer_is_of_other_sizes(load, about, in->bytes + HEADER, in->len - HEADER))
         fprintf(stderr,
                 "It is what a run with another --data-size stores. --flush empties the server "
                 "first, and --key-prefix gives each run keys of its own.\n");
 }
 
+/* The slot, one of its client's, that may have the request. */
 static inline struct load_slot *slot_of(struct load *load, const struct datagram *in)
 {
     uint32_t id = (uint32_t)in->bytes[0] << 8 | in->bytes[1];
     uint32_t number = id & ((1u << load->slot_bits) - 1);
 
-    return number < load->slot_count ? &load->slots[number] : NULL;
+    return number - in->client * load->options->pipeline < load->options->pipeline
+               ? &load->slots[number]
+               : NULL;
 }
 
 /* Counts an answer that belongs to no request. It is right if a request was given up whose late
@@ -268,34 +267,34 @@ static void take_answer(struct load *load, const struct datagram *in, uint64_t n
     static const uint64_t one_part = (uint64_t)1 << 40; /* part 0 of 1, big endian, as loaded */
     struct load_slot *slot = in->len >= HEADER ? slot_of(load, in) : NULL;
     uint64_t header;
-    bool hit;
 
     if (unlikely(!slot)) {
         take_stray(load);
         return;
     }
     memcpy(&header, in->bytes, HEADER);
-    if (unlikely((header & 0xffff) != htons(slot->id) || slot->kind == LOAD_FREE ||
-                 slot->client != in->client)) {
+    if (unlikely((header & 0xffff) != htons(slot->id) || slot->kind == LOAD_FREE)) {
         take_stray(load);
         return;
     }
     if (unlikely(in->len == HEADER && header >> 16 == 0))
         return; /* memcached sends an empty datagram of 0 parts before it says END */
     struct load_tally *tally = &load->result.kinds[slot->kind];
-    if (unlikely(header >> 16 != one_part >> 16)) {
+    const struct load_key *about = load_key(load, slot, slot->left > 0 ? slot->left : 1);
+    enum answer answer = ANSWER_WRONG;
+    if (likely(header >> 16 == one_part >> 16))
+        answer = slot->kind == LOAD_GET
+                     ? answer_values(load, slot, in->bytes + HEADER, in->len - HEADER, now, &about)
+                     : answer_done(load, slot, in->bytes + HEADER, in->len - HEADER, now);
+    tally->bytes += in->len;
+    if (unlikely(answer == ANSWER_GOES_ON))
+        return;
+    if (unlikely(answer == ANSWER_WRONG)) {
+        show_wrong(load, slot, about, in);
+        tally->misses += slot->left;
         give_up(load, slot, now);
-        show_wrong(load, slot, in);
-        hit = false;
-    } else if (unlikely(
-                   !answer_right(load, slot, in->bytes + HEADER, in->len - HEADER, now, &hit))) {
-        show_wrong(load, slot, in);
-        hit = false;
     }
     tally->count++;
-    tally->hits += hit;
-    tally->misses += !hit;
-    tally->bytes += in->len;
     histogram_add(&tally->latency,
                   (uint64_t)((unsigned __int128)(now - slot->due) * load->ns_per_cycle_32 >> 32));
     slot->kind = LOAD_FREE;
@@ -315,7 +314,7 @@ static uint32_t take_answers(struct load *load)
     for (uint32_t i = 0; i < n; i++) {
         struct load_slot *slot = in[i].len >= HEADER ? slot_of(load, &in[i]) : NULL;
         if (likely(slot))
-            __builtin_prefetch(&load->keys[slot->key], 1);
+            __builtin_prefetch(&load->keys[slot->key.number], 1);
     }
     for (uint32_t i = 0; i < n; i++)
         take_answer(load, &in[i], now);

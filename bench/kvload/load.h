@@ -17,6 +17,7 @@
 #include "histogram.h"
 #include "pattern.h"
 #include "port.h"
+#include "protocol.h"
 #include "versions.h"
 
 #include <signal.h>
@@ -48,22 +49,26 @@ struct load_second {
     uint64_t count[LOAD_KINDS], latency_ns[LOAD_KINDS];
 };
 
+struct load_key {
+    uint32_t number;  /* among the thread's own */
+    uint16_t version; /* written, or for a get its floor: versions_read */
+    uint8_t text_len;
+    char text[37]; /* OPTIONS_MAX_PREFIX and the digits of 64 bits, and all of the struct */
+};
+
 struct load_slot {
     uint64_t due, sent; /* cycles: when the request should be, and was, sent */
-    uint32_t key;       /* number among the thread's own */
-    uint16_t version;   /* written, or for a get its floor: versions_read */
     uint16_t id;
-    uint16_t client;
     uint8_t kind;
-    uint8_t key_len;
-    char key_text[36];
+    uint8_t left; /* so many of its keys aren't answered yet: load_key */
+    struct load_key key;
 };
 
 _Static_assert(sizeof(struct load_slot) == 64, "a slot is one cache line");
 
 struct load_plan {
-    uint32_t key;
     uint8_t kind;
+    uint8_t keys; /* how many */
 };
 
 /* " length\r\n", which ends the line before a value. */
@@ -79,7 +84,8 @@ struct load {
     const struct options *options;
     struct port *port;
     struct load_slot *slots;
-    uint32_t *free; /* free[0] to free[free_count - 1]: slots without a request */
+    struct load_key *more_keys; /* multi_key_get - 1 of each slot */
+    uint32_t *free;             /* free[0] to free[free_count - 1]: slots without a request */
     uint32_t slot_count, free_count, slot_bits;
     struct versions *keys;
     struct history *history;
@@ -93,6 +99,7 @@ struct load {
     bool populating;
     uint64_t left;                     /* requests still to be planned */
     struct load_plan plan[PORT_BURST]; /* the next requests, whose keys are being fetched: a ring */
+    uint32_t *plan_keys;               /* multi_key_get of each */
     uint32_t plan_first, plan_count;
     uint64_t cycles_hz, ns_per_cycle_32; /* the second: times 2^32 */
     double interval, next_due; /* open loop: cycles between requests, and when the next is due */
@@ -122,6 +129,35 @@ extern volatile sig_atomic_t load_stop;
 
 /* Runs; load->result, which is empty before, says what came of it. */
 void load_run(struct load *load, const struct load_run *run);
+
+/* The key of a request with which so many are left: it has its last one itself. */
+static inline struct load_key *load_key(const struct load *load, const struct load_slot *slot,
+                                        uint32_t left)
+{
+    if (likely(left == 1))
+        return (struct load_key *)&slot->key;
+    return &load->more_keys[(size_t)(slot - load->slots) * (load->options->multi_key_get - 1) +
+                            left - 2];
+}
+
+/* Writes the key to a request. Copies all bytes of the field, which is quicker than copying only
+ * those of the key: their number is fixed. */
+static inline char *load_put_key(char *at, const struct load_key *key)
+{
+    memcpy(at, key->text, sizeof key->text);
+    return at + key->text_len;
+}
+
+/* For the next item that is stored. */
+static inline uint32_t load_expiry_s(struct load *load)
+{
+    const struct options *o = load->options;
+
+    return o->expiry_min_s +
+           (o->expiry_max_s > o->expiry_min_s
+                ? (uint32_t)rng_below(&load->rng, o->expiry_max_s - o->expiry_min_s + 1)
+                : 0);
+}
 
 static inline uint64_t load_key_number(const struct load *load, uint32_t key)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* options.c - kvload's command line, by getopt_long; see options.h. */
 #include "options.h"
+#include "protocol.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -291,8 +292,10 @@ static void read_rest(struct options *o, int option, const char *name)
         o->hide_histogram = true;
         break;
     case 'P':
-        if (strcmp(optarg, "memcache_text") != 0)
-            refuse("--protocol is memcache_text, which is asked over UDP, not '%s'.", optarg);
+        o->protocol = strcmp(optarg, protocol_binary.name) ? &protocol_text : &protocol_binary;
+        if (strcmp(optarg, o->protocol->name) != 0)
+            refuse("--protocol is %s or %s, either asked over UDP, not '%s'.", protocol_text.name,
+                   protocol_binary.name, optarg);
         break;
     case OPT_NOTHING: /* what memtier is told by it is so in any case */
         break;
@@ -379,6 +382,8 @@ void options_read(struct options *o, int argc, char **argv)
                           .clients = 50,
                           .pipeline = 1,
                           .runs = 1,
+                          .protocol = &protocol_text,
+                          .multi_key_get = 1,
                           .sets = 1,
                           .gets = 10,
                           .sizes = {.min = 32, .max = 32},

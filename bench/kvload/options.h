@@ -16,6 +16,8 @@ enum {
     OPTIONS_MAX_PERCENTILES = 16,
 };
 
+struct protocol;
+
 struct options {
     const char *server, *local_ip, *vhost;
     uint16_t port;
@@ -24,6 +26,8 @@ struct options {
     int eal_count;
     uint32_t threads, clients, pipeline; /* clients: in each thread */
     uint32_t sets, gets, deletes;        /* --ratio */
+    const struct protocol *protocol;
+    uint32_t multi_key_get; /* keys of a get, at most */
     struct value_sizes sizes;
     const char *key_prefix;
     uint64_t key_min, key_max;

@@ -11,7 +11,7 @@ const char options_help[] =
     "  -s, --server=HOST          its name or address (default 127.0.0.1; with DPDK an IPv4\n"
     "                             address, 10.0.2.15)\n"
     "  -p, --port=N               UDP port (default 11211)\n"
-    "  -P, --protocol=memcache_text  no other\n"
+    "  -P, --protocol=NAME        memcache_text (default) or memcache_binary\n"
     "      --vhost=SOCKET         carry the requests over a DPDK vhost-user port that listens "
     "here:\n"
     "                             kvload is the back end of the VM\n"

@@ -339,8 +339,8 @@ static void json_configuration(FILE *file, const struct options *o)
 {
     fprintf(file, "{\"configuration\": {\"server\": ");
     json_text(file, o->server);
-    fprintf(file, ", \"port\": %u, \"protocol\": \"memcache_text over UDP\", \"threads\": %u",
-            o->port, o->threads);
+    fprintf(file, ", \"port\": %u, \"protocol\": \"%s over UDP\", \"threads\": %u", o->port,
+            o->protocol->name, o->threads);
     fprintf(file, ", \"clients\": %u, \"pipeline\": %u, \"requests\": %llu, \"test_time\": %g",
             o->clients, o->pipeline, (unsigned long long)o->requests, o->test_time_s);
     fprintf(file, ", \"rate_limiting\": %g, \"ratio\": \"%u:%u:%u\"", o->rate, o->sets, o->gets,
