@@ -192,9 +192,9 @@ static void lengths_that_lie_are_refused(void)
     static const struct {
         uint8_t at;
         uint32_t says;
-    } lies[] = {{key_len, 6},       {key_len, 17},     {key_len, 0xffff}, {extras_len, 5},
-                {extras_len, 16},   {extras_len, 255}, {extras_len, 0},   {body_len, 4 + 5},
-                {body_len, 8},      {body_len, 0},     {body_len, 21},    {body_len, UINT32_MAX},
+    } lies[] = {{key_len, 6},        {key_len, 17},     {key_len, 0xffff}, {extras_len, 5},
+                {extras_len, 16},    {extras_len, 255}, {extras_len, 0},   {body_len, 4 + 5},
+                {body_len, 8},       {body_len, 0},     {body_len, 21},    {body_len, UINT32_MAX},
                 {body_len, 1u << 31}};
     for (uint32_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         memcpy(lie, answer, len);
