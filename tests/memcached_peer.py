@@ -63,7 +63,7 @@ MUST_DIFFER = [
     (rb"^stats\r\n$", rb"(?:STAT \S+ .*\r\n)+END\r\n", rb"(?:STAT \S+ .*\r\n)+END\r\n",
      "pid, times, values and the set of names; compare_stats holds the common names together"),
     (rb"^\x80\x10(?s:.{22})$", rb"(?s)10 status 00 .*", rb"(?s)10 status 00 .*", "likewise"),
-    (rb"^get z\r\n$", rb"(?s)VALUE z 0 92400\r\n.*\r\nEND\r\n",
+    (rb"^get z z\r\n$", rb"(?s)(VALUE z 0 77000\r\ny.*\r\n){2}END\r\n",
      rb"SERVER_ERROR answer too long for UDP\r\n",
      "an answer of more than 64 datagrams: udpkv refuses to amplify that far"),
 ]
@@ -92,6 +92,8 @@ UDPKV_ONLY = [
     (b"set a 0 0 1\r\n", b"CLIENT_ERROR bad data chunk\r\n", "no data block"),
     (b"set a 0 0 2147483645\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n",
      "the words that memcached has for it over TCP"),
+    (b"set a 0 0 77825\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n",
+     "as long as what some clients of IPv6 couldn't read; memcached takes 1 MiB"),
     (b"append a 0 0 2000000\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n", "likewise"),
     (b"ms a 5\r\nx\r\n", b"CLIENT_ERROR bad data chunk\r\n", "data block not in the datagram"),
     (b"stats conns\r\n", b"ERROR\r\n", "there are no connections"),

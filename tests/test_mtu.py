@@ -18,6 +18,8 @@ from vm import DEADLINE_S, HOST, Link, Vm, free_udp_port, image, mac, qemu_comma
 
 HEADERS = 28  # of IPv4 and UDP
 PARTS_MAX = 64
+REQUEST_MAX = 65000  # bytes of a value that fits a datagram with its line
+TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
 ONE_BUFFER = 3950  # the MTU of a device whose frames have to fit one buffer each
 
 
@@ -85,27 +87,43 @@ def udpkv(mtu, **machine):
         end(vm)
 
 
-def value_for(answer_bytes):
-    """How long the value is that makes an answer to `get z` so long."""
-    size = answer_bytes - len(b"VALUE z 0 \r\n\r\nEND\r\n")
-    while size + len(str(size)) + len(b"VALUE z 0 \r\n\r\nEND\r\n") > answer_bytes:
+def answer_with(value, asked=1):
+    return b"VALUE z 0 %d\r\n%s\r\n" % (len(value), value) * asked + b"END\r\n"
+
+
+def value_for(answer_bytes, asked=1):
+    """How long the value is that makes an answer with the item so long, or a byte less."""
+    size = answer_bytes
+    while len(answer_with(bytes(size), asked)) > answer_bytes:
         size -= 1
     return size
+
+
+def value_max(part):
+    """The longest value: what a client of IPv6 behind a router gets in an answer, beside 512 bytes."""
+    return PARTS_MAX * (min(part, 1232) - HEADER.size) - 512
 
 
 def check_parts(client, part):
     """Answers come in datagrams of `part` bytes, of which the last one may be shorter, and in 64 at most."""
     room = part - HEADER.size
-    for wanted in (60, room - 1, room, room + 1, 10 * room, PARTS_MAX * room - 1, PARTS_MAX * room):
-        client.grow(value_for(wanted), part)
-        answer, lengths = client.ask(b"get z\r\n")
-        assert answer == b"VALUE z 0 %d\r\n%s\r\nEND\r\n" % (len(client.value), client.value)
-        assert len(lengths) == -(-wanted // room)
+    largest = value_max(part)
+    for asked, size in (*((1, value_for(n)) for n in (60, room - 1, room, room + 1, 10 * room)),
+                        (2, value_for(PARTS_MAX * room, 2)), (1, largest)):
+        client.grow(size, part)
+        answer, lengths = client.ask(b"get%s\r\n" % (b" z" * asked))
+        assert answer == answer_with(client.value, asked)
+        assert len(lengths) == -(-len(answer) // room)
         assert set(lengths[:-1]) <= {part} and lengths[-1] <= part
-    assert len(lengths) == PARTS_MAX
-    client.grow(len(client.value) + 1, part)
-    assert client.ask(b"get z\r\n")[0] == b"SERVER_ERROR answer too long for UDP\r\n"
-    assert client.ask(b"mg z v\r\n")[0] == b"VA %d\r\n%s\r\n" % (len(client.value), client.value)
+        if asked == 2:
+            assert len(lengths) == PARTS_MAX
+            client.grow(size + 1, part)
+            assert client.ask(b"get z z\r\n")[0] == b"SERVER_ERROR answer too long for UDP\r\n"
+    assert client.ask(b"append z 0 0 1\r\nx\r\n")[0] == TOO_LARGE
+    assert client.ask(b"get z\r\n")[0] == answer_with(client.value)
+    for size, answer in (largest, b"STORED\r\n"), (largest + 1, TOO_LARGE):
+        if size < REQUEST_MAX:
+            assert client.ask(b"set z 0 0 %d\r\n%s\r\n" % (size, bytes(size)))[0] == answer
 
 
 @pytest.mark.parametrize("mtu, machine, mergeable", [

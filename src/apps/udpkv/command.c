@@ -33,6 +33,7 @@ enum store_result command_put(struct command *c, enum store_mode mode, struct st
 
     command_enter(c, key);
     enum store_result result = store_put(c->store, mode, key, value);
+    stats->store_too_large += result == STORE_TOO_LARGE;
     if (mode == STORE_CAS) {
         stats->cas_hits += result == STORE_OK;
         stats->cas_badval += result == STORE_EXISTS;

@@ -44,6 +44,7 @@ RUNS_SELDOM void server_init(struct server *server, const struct server_conf *co
         server->conf.part_bytes = SERVER_PART_BYTES;
     assert(server->conf.part_bytes >= server_part_bytes(SERVER_MIN_MTU) &&
            server->conf.part_bytes <= SERVER_PART_BYTES);
+    shards_limit_values(&server->conf.shards, server_max_value(server->conf.part_bytes));
     /* Our own network is another one when DHCP gives another address. */
     server->allow = server->conf.allow;
     server->allow_count = conf->allow_count;

@@ -41,6 +41,7 @@ enum {
     SERVER_HEADER_BYTES = 8,
     SERVER_PART_BYTES = 1400, /* of a datagram's payload at most, header included: memcached's */
     SERVER_MAX_PARTS = 64,    /* datagrams of an answer: one small request brings at most 88 KiB */
+    SERVER_ITEM_BYTES = 512,  /* of an answer beside an item's value: more than any command's */
     SERVER_MAX_ALLOW = 16,
     SERVER_BATCH = 32,       /* requests whose cache misses are waited for side by side */
     SERVER_SHORT_LINE = 128, /* a first line of up to so many bytes is read in the first stage */
@@ -71,6 +72,15 @@ extern const char *const server_drop_names[SERVER_DROP_REASONS];
 static inline uint16_t server_part_bytes(uint32_t mtu_bytes)
 {
     return (uint16_t)MIN(mtu_bytes - SERVER_IP_UDP_BYTES, (uint32_t)SERVER_PART_BYTES);
+}
+
+/* The longest value that every client gets back: what the smallest full answer has room for, which
+ * is one to a client of IPv6 that isn't on our link (server_part_bytes_6). */
+static inline uint32_t server_max_value(uint32_t part_bytes)
+{
+    const uint32_t least = MIN(part_bytes, (uint32_t)IPV6_MIN_MTU - SERVER_IP6_UDP_BYTES);
+
+    return SERVER_MAX_PARTS * (least - SERVER_HEADER_BYTES) - SERVER_ITEM_BYTES;
 }
 
 struct server_conf {

@@ -18,6 +18,14 @@ RUNS_SELDOM void shards_create(struct shards *shards, void *memory, size_t len_b
         store_create(shards_nth(shards, n), shards->shard_bytes, seed);
 }
 
+RUNS_SELDOM void shards_limit_values(struct shards *shards, size_t max_bytes)
+{
+    for (uint32_t n = 0; n <= shards->mask; n++) {
+        struct store *store = shards_nth(shards, n);
+        store->max_value = MIN(store->max_value, max_bytes);
+    }
+}
+
 /* A core keeps the lock for one command and one key, which mostly takes some hundred cycles. A core
  * that waits only reads until the lock is free, as an attempt to take it would move the cache line
  * away from the core that has the lock. */

@@ -52,6 +52,9 @@ struct shards_sum {
 void shards_create(struct shards *shards, void *memory, size_t len_bytes, uint32_t cores,
                    uint64_t seed);
 
+/* Values may be so long at most, or as long as store_create found. Before there are any. */
+void shards_limit_values(struct shards *shards, size_t max_bytes);
+
 /* Sets this core's time. Once a burst. */
 static inline void shards_tick(struct shards *shards, uint32_t now_s)
 {

@@ -261,7 +261,7 @@ static enum store_result extend_item(struct store *store, struct store_key key,
     uint32_t len = old->value_len + more->len;
 
     if (len > store->max_value)
-        return STORE_NOT_STORED;
+        return STORE_TOO_LARGE;
     store->pinned = log_offset(store, old);
     struct item *item = append_item(store, key, len);
     store->pinned = SIZE_MAX;

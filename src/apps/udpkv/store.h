@@ -22,10 +22,10 @@ enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPE
 
 enum store_result {
     STORE_OK,
-    STORE_NOT_STORED, /* add: there; replace, append, prepend: not there, or would be too large */
+    STORE_NOT_STORED, /* add: there; replace, append, prepend: not there */
     STORE_EXISTS,     /* cas, or append and prepend with one: changed since */
     STORE_NOT_FOUND,
-    STORE_TOO_LARGE,
+    STORE_TOO_LARGE,  /* the value, or what append and prepend would make of it */
     STORE_NOT_NUMBER, /* incr, decr: the value is no number of 64 bits */
 };
 

@@ -18,7 +18,7 @@ TEST(store_refuses_what_is_too_large)
     v.len--;
     CHECK_EQ(store_put(store, STORE_SET, test_key("a"), &v), STORE_OK);
     v.len = 1;
-    CHECK_EQ(store_put(store, STORE_APPEND, test_key("a"), &v), STORE_NOT_STORED);
+    CHECK_EQ(store_put(store, STORE_APPEND, test_key("a"), &v), STORE_TOO_LARGE);
     CHECK_EQ(store_find(store, test_key("a"))->value_len, store->max_value);
     test_check_store(store);
 }

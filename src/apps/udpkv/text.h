@@ -30,6 +30,7 @@ struct text_stats {
     uint64_t incr_misses, incr_hits, decr_misses, decr_hits;
     uint64_t cas_misses, cas_hits, cas_badval;
     uint64_t touch_hits, touch_misses;
+    uint64_t store_too_large;
 };
 
 /* A counter that isn't in struct text_stats and that stats shows as well. */
