@@ -31,11 +31,11 @@ Answer = namedtuple("Answer", "opcode status extras key value opaque cas")
 
 
 def request(name, key=b"", extras=b"", value=b"", cas=0, opaque=OPAQUE, magic=REQUEST, key_len=None,
-            extras_len=None, body_len=None):
+            extras_len=None, body_len=None, kind=0, vbucket=0):
     """One request; lengths that are given lie. `name` may be an opcode's number."""
     return HEADER.pack(
         magic, OPCODES.get(name, name), len(key) if key_len is None else key_len,
-        len(extras) if extras_len is None else extras_len, 0, 0,
+        len(extras) if extras_len is None else extras_len, kind, vbucket,
         len(extras) + len(key) + len(value) if body_len is None else body_len, opaque, cas,
     ) + extras + key + value
 
@@ -53,11 +53,24 @@ def seconds(expiry):
 
 
 def requests(text):
-    """The opcode and extras of each whole request that a datagram begins with."""
+    """The opcode and extras of each whole request that a datagram begins with, and where it ends."""
+    at = 0
+    while len(text) - at >= HEADER.size and text[at] == REQUEST:
+        _, opcode, _, extras_len, _, _, body_len, _, _ = HEADER.unpack_from(text, at)
+        extras = text[at + HEADER.size : at + HEADER.size + extras_len]
+        at += HEADER.size + body_len
+        yield opcode, extras, at
+
+
+def waits(text):
+    """Is there a request whose body goes beyond the datagram, though its extras and key are there?"""
     while len(text) >= HEADER.size and text[0] == REQUEST:
-        _, opcode, _, extras_len, _, _, body_len, _, _ = HEADER.unpack_from(text)
-        yield opcode, text[HEADER.size : HEADER.size + extras_len]
+        _, _, key_len, extras_len, _, _, body_len, _, _ = HEADER.unpack_from(text)
+        left = len(text) - HEADER.size
+        if body_len > left >= key_len + extras_len:
+            return True
         text = text[HEADER.size + body_len :]
+    return False
 
 
 def answers(text):
@@ -103,7 +116,7 @@ def written(text, cas_of):
         if what in given:
             part, _, count = given[what].partition("*")
             given[what] = unescape(part.encode("latin-1")) * int(count or 1)
-    for what in ("key_len", "extras_len", "body_len", "opaque", "magic"):
+    for what in ("key_len", "extras_len", "body_len", "opaque", "magic", "kind", "vbucket"):
         if what in given:
             given[what] = int(given[what], 0)
     if "extras" in given:

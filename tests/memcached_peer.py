@@ -116,7 +116,11 @@ touch_misses""".split()
 
 # - A request after which memcached waits for the rest of a data block: it takes the next datagrams
 #   for it. The sequence ends there, and memcached is started anew. udpkv answers at once.
-# - A flush_all with a delay ends the sequence: memcached brings back what was flushed before.
+# - A flush_all with a delay ends the datagram and the sequence: memcached brings back what was flushed before.
+# - A last line without its end of over 2048 bytes isn't asked: memcached loses the answers to the commands
+#   before it in the datagram, udpkv doesn't.
+# - An answer too long for udpkv, where memcached's is that long, ends the sequence: the commands behind it
+#   weren't run.
 # - A get with a key of over 250 bytes: memcached loses the answers to the commands before it in the
 #   datagram, udpkv doesn't. The sequence goes on.
 # - quit isn't asked: over UDP memcached never forgets it. A binary request behind which it would close a

@@ -30,7 +30,10 @@ from memcached_peer import (
 from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 PROGRESS = 500  # sequences between two signs of life
-MAX_REQUEST = 1400  # bytes of commands in a datagram
+MAX_REQUEST = 65507 - 8  # bytes of commands in a datagram
+MAX_ANSWER = 64 * 1392  # bytes of an answer of udpkv
+MAX_CUT_LINE = 2048  # bytes of a last line without its end, behind which memcached forgets the datagram
+TOO_LONG = b"answer too long for UDP"
 MANY = 1 << 31  # a TTL over it is one that is negative, written without its sign
 
 MAX_NAMED_ID = 99  # small numbers in requests are nobody's id, as ids begin behind them
@@ -62,6 +65,7 @@ cas = st.one_of(st.integers(1, 8).map(lambda n: b"{cas+%d}" % n), integer)
 value = st.one_of(
     words("", "x", "10", "0", "9", "99", "18446744073709551615", "-1", " 5", "5 ", "5 x", "\r\n"),
     st.integers(0, 1300).map(lambda n: b"v" * n),
+    st.integers(0, 9000).map(lambda n: b"V" * n),
 )
 noreply = words("", "", "", " noreply", " noreply ", " x")
 mostly = st.sampled_from([0] * 20 + [-1, 1])  # by how much a told length is wrong
@@ -113,6 +117,9 @@ retrieval = st.builds(lambda name, keys: b"%b %b\r\n" % (name, b" ".join(keys)),
 others = st.builds(lambda name, key, n, last: b"%b %b %b%b\r\n" % (name, key, n, last),
                    words("incr", "decr", "touch", "delete"), plain_key,
                    st.one_of(integer, exptime), noreply)
+# Many keys, few of which are there: what memcached answers has to fit the socket's buffer.
+many_keys = st.builds(lambda name, count, keys: b" ".join([name, *keys, *(b"m%d" % i for i in range(count)), *keys]) + b"\r\n",
+                      words("get", "gets", "gat 60"), st.integers(6, 400), st.lists(plain_key, max_size=2))
 deletion = st.builds(lambda key, last: b"delete %b%b\r\n" % (key, last), plain_key, noreply)
 plain = words("version\r\n", "mn\r\n", "verbosity 0\r\n", "flush_all\r\n", "flush_all -1\r\n",
               "flush_all noreply\r\n", "\r\n", "get\r\n", "mn x y\r\n", "stats foo\r\n",
@@ -125,6 +132,12 @@ meta_delete = st.builds(lambda key, flags: b"md %b%b\r\n" % (key, flags), plain_
 meta_add = st.builds(lambda key, flags: b"ma %b%b\r\n" % (key, flags), plain_key, add_flags)
 meta_debug = st.builds(lambda key, last: b"me %b%b\r\n" % (key, last), plain_key,
                        words("", "", " b", " b x", " v"))
+# As large as a datagram, of a key of its own, so that no other command brings several of them.
+BIG = MAX_REQUEST - 40
+big_text = st.one_of(
+    st.builds(lambda name, n: data(name, b"B" * n, 0), words("set big 0 0 %d\r\n", "ms big %d c\r\n", "append big 0 0 %d\r\n"),
+              st.integers(BIG - 3, BIG)),
+    words("get big\r\n", "mg big v s\r\n", "delete big\r\n"))
 command = st.one_of(storage, check_and_set, retrieval, others, deletion, plain, meta_get, meta_get,
                     meta_set, meta_set, meta_delete, meta_add, meta_debug)
 
@@ -144,21 +157,25 @@ text_datagram = st.one_of(
     few.map(b"".join),
     few.map(b"".join),
     st.builds(spoil, few.map(b"".join), st.lists(edit, min_size=1, max_size=3)),
+    st.one_of(big_text, many_keys),
 ).map(lambda text: text[:MAX_REQUEST])
 
 # The same keys, and an id of the same kind, in eight bytes for `expand`.
 binary_key = st.one_of(st.sampled_from(PLAIN), st.sampled_from(PLAIN + [b"\0\r\n", b"kkk"]))
 binary_cas = st.sampled_from([0] * 6 + [1, 1 << 63, *(int.from_bytes(b"{bcas+%d}" % n, "big") for n in range(1, 9))])
 binary_value = st.one_of(words("", "x", "10", "0", "9", "99", "18446744073709551615", "-1", " 5", "5 ", "\r\n"),
-                         st.integers(0, 200).map(lambda n: b"v" * n))
+                         st.integers(0, 200).map(lambda n: b"v" * n), st.integers(0, 9000).map(lambda n: b"V" * n))
 u32 = st.sampled_from([0, 60, 100, 2592000, 2592001, 1 << 31, binary.NEVER])
 u64 = st.sampled_from([0, 1, 2, 10, 99, (1 << 64) - 1, 1 << 63])
 opaque_number = st.sampled_from([0, 1, 0xFFFFFFFF])
+# What a request has where an answer has its status, and its type of data: nobody looks at it.
+kind_and_vbucket = st.sampled_from([(0, 0)] * 8 + [(1, 0), (0xFF, 0), (0, 1), (0, 0xFFFF), (5, 6)])
 
 
 def binary_request(names, extras=st.just(b""), values=st.just(b""), keys=binary_key):
-    return st.builds(lambda name, key, extra, value, cas, mark: binary.request(name, key, extra, value, cas, mark),
-                     st.sampled_from(names), keys, extras, values, binary_cas, opaque_number)
+    return st.builds(lambda name, key, extra, value, cas, mark, more: binary.request(
+        name, key, extra, value, cas, mark, kind=more[0], vbucket=more[1]),
+                     st.sampled_from(names), keys, extras, values, binary_cas, opaque_number, kind_and_vbucket)
 
 
 binary_command = st.one_of(
@@ -173,6 +190,19 @@ binary_command = st.one_of(
     binary_request(("flush", "flushq"), st.sampled_from([b"", binary.seconds(0), binary.seconds(60)]), keys=st.just(b"")),
     binary_request(("stat",), keys=st.sampled_from([b"reset", b"sizes", b"foo", b"res"])),
 )
+binary_big = st.one_of(
+    st.builds(lambda name, n: binary.request(name, b"big", binary.flags_and_expiry() if name[0] == "s" else b"", b"B" * n),
+              st.sampled_from(("set", "setq", "append", "appendq")), st.integers(BIG, BIG + 5)),
+    st.sampled_from(("get", "getk", "delete")).map(lambda name: binary.request(name, b"big")))
+# Quiet ones, and a no-op that tells where their answers end.
+quiet = st.lists(st.one_of(
+    binary_request(("getq", "getkq"), keys=st.sampled_from([b"a", b"b", b"no"])),
+    binary_request(("setq", "addq", "replaceq"), st.builds(binary.flags_and_expiry, u32, u32), words("", "x", "10")),
+    binary_request(("appendq", "prependq"), values=words("", "1", "x")),
+    binary_request(("deleteq",)),
+    binary_request(("incrq", "decrq"), st.builds(binary.delta, u64, u64, u32)),
+    binary_request(("gatq", "gatkq"), st.builds(binary.seconds, u32), keys=st.sampled_from([b"a", b"b", b"no"])),
+), min_size=5, max_size=40).map(lambda requests: b"".join(requests) + binary.request("noop"))
 # What its opcode, or what it tells of itself, forbids.
 spoilt_request = st.one_of(
     binary_request(sorted(binary.OPCODES.keys() - {"verbosity"}), st.sampled_from([b"", b"e" * 4, b"e" * 8, b"e" * 20, b"e" * 21]),
@@ -180,7 +210,20 @@ spoilt_request = st.one_of(
     st.builds(lambda name, length: binary.request(name, b"abc", body_len=length),
               st.sampled_from(sorted(binary.OPCODES)), st.integers(0, 2)),
     st.sampled_from([0x25, 0x7F, 0xFF, "verbosity"]).map(binary.request),
+    # More than they take: memcached would take what touch, gat, stat and SASL's have for the next request.
+    st.builds(lambda name, more, value: binary.request(name, b"a", more, value),
+              st.sampled_from(sorted(binary.OPCODES.keys() - {*binary.TOUCHES, "stat", "sasl_auth", "sasl_step", "verbosity"})),
+              st.sampled_from([b"", b"e" * 4, b"e" * 8, b"e" * 20]), words("", "x", "value")),
+    st.builds(lambda name, length: binary.request(name, b"abc", body_len=length),
+              st.sampled_from(("get", "getkq", "delete", "incr", "noop", "flush", "version", "quit", "append", "touch")),
+              st.sampled_from([4, 27, 3000, 70000, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1])),
+    st.builds(lambda name, key: binary.request(name, key, binary.flags_and_expiry(), b"x"),
+              st.sampled_from(binary.STORES), st.sampled_from([b"k" * 251, b"k" * 300, b"k" * 65000])),
 )
+# By its first byte a line of text. (Behind other requests it makes memcached forget their answers.)
+no_request = st.builds(lambda magic, name, end: binary.request(name, b"a", magic=magic) + end,
+                       st.sampled_from([0, 0x7F, 0x81, 0xFF]), st.sampled_from(("get", "set", "noop")),
+                       st.sampled_from([b"", b"\r\n", b"\nget a\r\n"]))
 # The beginning of one: its head and key aren't whole.
 cut_request = st.builds(lambda text, length: text[: length % len(text)],
                         st.sampled_from([binary.request("get", b"abc"), binary.request("noop"), b"get a\r\n"]),
@@ -190,6 +233,7 @@ binary_datagram = st.one_of(
     binary_few,
     binary_few,
     binary_few,
+    st.one_of(quiet, quiet, quiet, binary_big, binary_big, no_request),
     st.builds(lambda *parts: b"".join(parts), binary_few, cut_request),
     st.builds(lambda *parts: b"".join(parts), st.one_of(st.just(b""), binary_few), spoilt_request),
     # All of it is text, where an id, whose bytes differ, could be the end of a line.
@@ -201,6 +245,8 @@ sequence = st.lists(datagram, min_size=1, max_size=12)
 
 def may_wait(request):
     """Does a data block in it seem to be cut? Then little time is spent on waiting for memcached."""
+    if request[:1] == b"\x80":
+        return binary.waits(request)
     at = 0
     while (end := request.find(b"\n", at)) >= 0:
         line, at = request[at:end].split(), end + 1
@@ -241,11 +287,18 @@ def split_times(answer, cas_base):
     return re.sub(rb"(?:VA|HD|NS|EX|NF|ME)[^\r]*\r\n", line, answer), times
 
 
-def is_delayed_flush(request):
+def with_short_end(request):
+    """The request, of whose last line, if it has no end, no more than memcached bears."""
+    return request if request[:1] == b"\x80" else request[: request.rfind(b"\n") + 1 + MAX_CUT_LINE]
+
+
+def end_of_delayed_flush(request):
+    """Where the first flush_all with a delay ends, behind which memcached has again what was flushed; or None."""
     if request[:1] != b"\x80":
-        return DELAYED_FLUSH.search(request)
+        found = DELAYED_FLUSH.search(request)
+        return found and (request.find(b"\n", found.end()) + 1 or len(request))
     flushes = (binary.OPCODES["flush"], binary.OPCODES["flushq"])
-    return any(opcode in flushes and any(extras) for opcode, extras in binary.requests(request))
+    return next((end for opcode, extras, end in binary.requests(request) if opcode in flushes and any(extras)), None)
 
 
 def closes(request, answer):
@@ -253,7 +306,12 @@ def closes(request, answer):
     quits = (binary.OPCODES["quit"], binary.OPCODES["quitq"])
     return request[:1] == b"\x80" and (
         any(a.status in (0x04, 0x81) for a in binary.answers(answer)[0])
-        or any(opcode in quits for opcode, _ in binary.requests(request)))
+        or any(opcode in quits for opcode, _, _ in binary.requests(request)))
+
+
+def too_long(answer):
+    """Does udpkv refuse to send that much? It has run the commands up to there."""
+    return answer.endswith(TOO_LONG) or answer.endswith(TOO_LONG + b"\r\n")
 
 
 class Difference(AssertionError):
@@ -274,6 +332,7 @@ class Comparison:
         self.counts = {"sequences": 0, "requests": 0, "ended as memcached waits for data": 0,
                        "ended by flush_all with a delay": 0,
                        "ended as memcached is to close the connection": 0,
+                       "ended by an answer too long for udpkv": 0,
                        "answers before a get with too long a key": 0, "left out: quit": 0}
         self.start_memcached()
 
@@ -301,13 +360,13 @@ class Comparison:
     def answers(self, request):
         ours = self.udpkv.ask(expand(request, self.udpkv))
         patience_s = self.memcached.marker_timeout_s
-        if request[:1] != b"\x80" and may_wait(request):
+        if may_wait(request):
             self.memcached.marker_timeout_s = 0.1
         try:
             theirs = self.memcached.ask(expand(request, self.memcached))
         except AssertionError as error:
             self.start_memcached()
-            if STORES.search(request):
+            if STORES.search(request) or binary.waits(request):
                 raise Silence from error
             raise
         finally:
@@ -361,17 +420,22 @@ class Comparison:
                 self.counts["left out: quit"] += 1
                 continue
             self.counts["requests"] += 1
+            flush_end = end_of_delayed_flush(request)
+            request = with_short_end(request[:flush_end])
             try:
                 theirs, ours = self.answers(request)
             except Silence:
                 self.counts["ended as memcached waits for data"] += 1
+                return
+            if too_long(body(ours)) and len(body(theirs)) > MAX_ANSWER:
+                self.counts["ended by an answer too long for udpkv"] += 1
                 return
             self.check(request, theirs, ours, time.monotonic() - start + 2)
             if closes(request, body(theirs)):
                 self.counts["ended as memcached is to close the connection"] += 1
                 self.start_memcached()
                 return
-            if is_delayed_flush(request):
+            if flush_end:
                 self.counts["ended by flush_all with a delay"] += 1
                 return
         self.check_stats()

@@ -111,14 +111,19 @@ static uint8_t value_byte(uint32_t i, uint32_t seed)
     return (uint8_t)(i * 7 + i / 251 + seed);
 }
 
+static void put_value(uint8_t *to, uint32_t number, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++)
+        to[i] = value_byte(i, number);
+}
+
 /* A set of the key "k<number>" with so many bytes. */
 static void add_set(uint16_t id, uint32_t number, uint32_t value_len)
 {
     char *text = (char *)datagram + HEADERS;
     const uint32_t at = (uint32_t)format(text, 60, "set k%u 0 0 %u\r\n", number, value_len);
 
-    for (uint32_t i = 0; i < value_len; i++)
-        text[at + i] = (char)value_byte(i, number);
+    put_value(datagram + HEADERS + at, number, value_len);
     memcpy(text + at + value_len, "\r\n", 2);
     add_request(id, at + value_len + 2);
 }
@@ -197,7 +202,7 @@ static void check_all_is_back(void)
 
 TEST(server_stores_a_value_as_large_as_a_datagram)
 {
-    static const uint32_t lens[] = {1500, 4096, 4097, 8000, 60000, 65507 - 8 - 24};
+    static const uint32_t lens[] = {1500, 4096, 4097, 8000, 60000, 65507 - 8 - 20};
 
     start_large();
     for (uint32_t i = 0; i < ARRAY_LEN(lens); i++) {
@@ -205,6 +210,30 @@ TEST(server_stores_a_value_as_large_as_a_datagram)
         CHECK_STR(only_answer(1), "STORED\r\n");
         check_value(i, lens[i]);
     }
+    check_all_is_back();
+}
+
+TEST(server_stores_a_value_that_fills_a_datagram_of_the_other_protocols)
+{
+    enum { ROOM = 65507 - SERVER_HEADER_BYTES, META = 13, BINARY = REPLY_HEADER_BYTES + 8 + 2 };
+    uint8_t *text = datagram + HEADERS;
+
+    start_large();
+    CHECK_EQ(format((char *)text, 20, "ms k1 %u\r\n", ROOM - META - 2), META);
+    put_value(text + META, 1, ROOM - META - 2);
+    memcpy(text + ROOM - 2, "\r\n", 2);
+    add_request(1, ROOM);
+    CHECK_STR(only_answer(1), "HD\r\n");
+    check_value(1, ROOM - META - 2);
+
+    memcpy(text, "\x80\x01\0\2\x08", 5); /* a set with a key of 2 bytes and extras of 8 */
+    memset(text + 5, 0, BINARY - 5);
+    store_be32(text + 8, ROOM - REPLY_HEADER_BYTES);
+    memcpy(text + BINARY - 2, "k2", 2);
+    put_value(text + BINARY, 2, ROOM - BINARY);
+    add_request(2, ROOM);
+    CHECK(memcmp(only_answer(2), "\x81\x01\0\0\0\0\0\0\0\0\0\0", 12) == 0);
+    check_value(2, ROOM - BINARY);
     check_all_is_back();
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Random requests, good and broken, at a server whose store is full and whose room to answer is
  * short: the store must stay in order and every buffer come back. */
+#include "apps/udpkv/binary.h"
 #include "apps/udpkv/server.h"
 #include "apps/udpkv/store_test.h"
 #include "boot/test.h"
@@ -102,13 +103,51 @@ static size_t put_command(char *text, size_t room)
     return at + len + 2;
 }
 
+/* Likewise for a request of the binary protocol; one in sixteen has other extras than it needs, and
+ * one in sixteen lengths that lie. */
+static size_t put_binary(char *text, size_t room)
+{
+    static const uint8_t extras[0x26] = {
+        [0x01] = 8, [0x02] = 8, [0x03] = 8, [0x05] = 20, [0x06] = 20,
+        [0x11] = 8, [0x12] = 8, [0x13] = 8, [0x15] = 20, [0x16] = 20,
+        [0x1c] = 4, [0x1d] = 4, [0x1e] = 4, [0x23] = 4,  [0x24] = 4};
+    static const uint8_t stores[] = {0x01, 0x02, 0x03, 0x0e, 0x0f, 0x11, 0x12, 0x13, 0x19, 0x1a};
+    const bool is_store = below(2);
+    uint8_t *header = (uint8_t *)text;
+    uint8_t opcode = is_store ? stores[below(sizeof stores)] : (uint8_t)below(sizeof extras);
+    uint32_t value_len = !is_store ? 0 : below(2) ? below(40) : below(1300);
+
+    if (opcode == 0x08 || opcode == 0x18) /* a flush */
+        opcode = below(1000) ? 0x0d : opcode;
+    const uint32_t extras_len = below(16) ? extras[opcode] : below(22);
+    char key[20];
+    const size_t key_len = format(key, sizeof key, "key%u", below(keys));
+    const size_t body_len = extras_len + key_len + value_len;
+    if (REPLY_HEADER_BYTES + body_len > room)
+        return 0;
+    memset(header, 0, REPLY_HEADER_BYTES + extras_len);
+    header[0] = BINARY_REQUEST;
+    header[1] = opcode;
+    store_be16(header + 2, (uint16_t)key_len);
+    header[4] = (uint8_t)extras_len;
+    store_be32(header + 8, (uint32_t)body_len);
+    if (below(16) == 0)
+        header[2 + below(10)] = (uint8_t) "\0\1\x7f\x80\xff"[below(5)];
+    if (extras_len == 20 && below(2)) /* to add one, and then not to make the item */
+        memset(header + REPLY_HEADER_BYTES + 16, 0xff, 4);
+    memcpy(header + REPLY_HEADER_BYTES + extras_len, key, key_len);
+    memset(header + REPLY_HEADER_BYTES + extras_len + key_len, below(2) ? '7' : 'v', value_len);
+    return REPLY_HEADER_BYTES + body_len;
+}
+
 static struct netbuf *make_request(void)
 {
     char text[REQUEST_MAX] = {0, 1, 0, 0, 0, (char)(below(50) ? 1 : below(3)), 0, 0};
     size_t at = SERVER_HEADER_BYTES, len;
+    const bool is_binary = below(3) == 0;
 
     for (uint32_t n = 1 + below(6); n > 0; n--, at += len) {
-        len = put_command(text + at, sizeof text - at);
+        len = (is_binary ? put_binary : put_command)(text + at, sizeof text - at);
         if (len >= sizeof text - at || len == 0)
             break;
     }
@@ -138,6 +177,7 @@ static void random_requests(struct shards shards, uint32_t mtu_bytes)
 {
     struct netbuf *in[IN_MAX], *out[OUT_MAX];
     struct shards_sum sum;
+    uint32_t binary_answers = 0;
     struct server_conf conf = {.ip = {0x0a00020f, 24},
                                .port = 11211,
                                .part_bytes = server_part_bytes(mtu_bytes),
@@ -160,9 +200,11 @@ static void random_requests(struct shards shards, uint32_t mtu_bytes)
             in[i] = make_request();
         uint32_t sent = server_burst(&server, in, n, out, room, now_s);
         CHECK(sent <= room);
-        for (uint32_t i = 0; i < sent; i++)
+        for (uint32_t i = 0; i < sent; i++) {
             CHECK(!out[i]->next && out[i]->len > INET_UDP_HEADROOM + SERVER_HEADER_BYTES &&
                   out[i]->len <= INET_UDP_HEADROOM + conf.part_bytes);
+            binary_answers += out[i]->data[INET_UDP_HEADROOM + SERVER_HEADER_BYTES] == 0x81;
+        }
         netbuf_free_bulk(out, sent);
         CHECK(netbuf_pool_whole(pool));
         if (round % 64 == 0)
@@ -173,6 +215,7 @@ static void random_requests(struct shards shards, uint32_t mtu_bytes)
     shards_sum(&shards, &sum);
     CHECK(sum.stats.evictions > 0 && sum.stats.expired > 0);
     CHECK(text->get_hits > 0 && text->cas_badval > 0 && text->incr_hits > 0);
+    CHECK(binary_answers > ROUNDS / 4);
     CHECK(server.drops[SERVER_DROP_CUT] > 0 && server.drops[SERVER_DROP_NO_ROOM] > 0);
 }
 
