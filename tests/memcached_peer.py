@@ -117,10 +117,12 @@ touch_misses""".split()
 # - A request after which memcached waits for the rest of a data block: it takes the next datagrams
 #   for it. The sequence ends there, and memcached is started anew. udpkv answers at once.
 # - A flush_all with a delay ends the datagram and the sequence: memcached brings back what was flushed before.
+# - A number that gets shorter is padded with blanks. While memcached has an answer with the item to send, it
+#   stores a new one, without: incr and decr go into a datagram behind that of a get before them.
 # - A last line without its end of over 2048 bytes isn't asked: memcached loses the answers to the commands
 #   before it in the datagram, udpkv doesn't.
 # - An answer too long for udpkv, where memcached's is that long, ends the sequence: the commands behind it
-#   weren't run.
+#   weren't run. So does a value that grew too long for it.
 # - A get with a key of over 250 bytes: memcached loses the answers to the commands before it in the
 #   datagram, udpkv doesn't. The sequence goes on.
 # - quit isn't asked: over UDP memcached never forgets it. A binary request behind which it would close a

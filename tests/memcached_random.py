@@ -34,10 +34,15 @@ MAX_REQUEST = 65507 - 8  # bytes of commands in a datagram
 MAX_ANSWER = 64 * 1392  # bytes of an answer of udpkv
 MAX_CUT_LINE = 2048  # bytes of a last line without its end, behind which memcached forgets the datagram
 TOO_LONG = b"answer too long for UDP"
+TOO_LARGE = (b"SERVER_ERROR object too large for cache\r\n", b"Too large.")
 MANY = 1 << 31  # a TTL over it is one that is negative, written without its sign
 
 MAX_NAMED_ID = 99  # small numbers in requests are nobody's id, as ids begin behind them
 STORES = re.compile(rb"(?:^|\n) *(?:set|add|replace|append|prepend|cas|ms) ")
+READS = re.compile(rb"(?:^|\n) *(?:get|gets|gat|gats|mg) ")
+ADDS = re.compile(rb"(?<=\n) *(?:incr|decr|ma) ")
+READS_BINARY = {binary.OPCODES[name] for name in ("get", "getq", "getk", "getkq", *binary.TOUCHES)}
+ADDS_BINARY = {binary.OPCODES[name] for name in binary.ARITHMETIC}
 LENGTH_WORD = {b"ms": 2, **dict.fromkeys((b"set", b"add", b"replace", b"append", b"prepend"), 4),
                b"cas": 4}
 
@@ -292,6 +297,26 @@ def with_short_end(request):
     return request if request[:1] == b"\x80" else request[: request.rfind(b"\n") + 1 + MAX_CUT_LINE]
 
 
+def parts(request):
+    """The request, cut before what adds to a number if a number may have been read before it: until memcached
+    has sent the answer, it holds the item, and then stores a new one in place of padding a shorter number."""
+    if request[:1] == b"\x80":
+        last = 0
+        held = False
+        for opcode, _, end in binary.requests(request):
+            if held and opcode in ADDS_BINARY:
+                yield request[:last]
+                yield from parts(request[last:])
+                return
+            held = held or opcode in READS_BINARY
+            last = end
+    elif (read := READS.search(request)) and (add := ADDS.search(request, read.end())):
+        yield request[: add.start()]
+        yield from parts(request[add.start() :])
+        return
+    yield request
+
+
 def end_of_delayed_flush(request):
     """Where the first flush_all with a delay ends, behind which memcached has again what was flushed; or None."""
     if request[:1] != b"\x80":
@@ -309,9 +334,11 @@ def closes(request, answer):
         or any(opcode in quits for opcode, _, _ in binary.requests(request)))
 
 
-def too_long(answer):
-    """Does udpkv refuse to send that much? It has run the commands up to there."""
-    return answer.endswith(TOO_LONG) or answer.endswith(TOO_LONG + b"\r\n")
+def too_much(theirs, ours):
+    """Does udpkv refuse to send that much, having run the commands up to there, or to keep that much?"""
+    if len(theirs) > MAX_ANSWER and (ours.endswith(TOO_LONG) or ours.endswith(TOO_LONG + b"\r\n")):
+        return True
+    return any(words in ours and words not in theirs for words in TOO_LARGE)
 
 
 class Difference(AssertionError):
@@ -332,7 +359,7 @@ class Comparison:
         self.counts = {"sequences": 0, "requests": 0, "ended as memcached waits for data": 0,
                        "ended by flush_all with a delay": 0,
                        "ended as memcached is to close the connection": 0,
-                       "ended by an answer too long for udpkv": 0,
+                       "ended by an answer or a value too long for udpkv": 0,
                        "answers before a get with too long a key": 0, "left out: quit": 0}
         self.start_memcached()
 
@@ -415,7 +442,7 @@ class Comparison:
             print(f"{self.counts['sequences']} sequences", file=sys.stderr, flush=True)
         start = time.monotonic()
         self.begin()
-        for request in requests:
+        for request in (part for request in requests for part in parts(request)):
             if QUIT.search(request):
                 self.counts["left out: quit"] += 1
                 continue
@@ -427,8 +454,8 @@ class Comparison:
             except Silence:
                 self.counts["ended as memcached waits for data"] += 1
                 return
-            if too_long(body(ours)) and len(body(theirs)) > MAX_ANSWER:
-                self.counts["ended by an answer too long for udpkv"] += 1
+            if too_much(body(theirs), body(ours)):
+                self.counts["ended by an answer or a value too long for udpkv"] += 1
                 return
             self.check(request, theirs, ours, time.monotonic() - start + 2)
             if closes(request, body(theirs)):

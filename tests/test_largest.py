@@ -82,37 +82,46 @@ def test_a_value_that_goes_beyond_the_datagram(ask):
     assert ask(b"get big\r\n") == b"VALUE big 0 1\r\nx\r\nEND\r\n"
 
 
-def text_get(value):
-    return b"get full\r\n", b"VALUE full 0 %d\r\n%s\r\nEND\r\n" % (len(value), value), TOO_LONG
+def text_get(*values):
+    found = (b"VALUE full%d 0 %d\r\n%s\r\n" % (i, len(value), value) for i, value in enumerate(values))
+    return b"get full0 full1\r\n", b"".join(found) + b"END\r\n", TOO_LONG
 
 
-def meta_get(value):
-    return b"mg full v\r\n", b"VA %d\r\n%s\r\n" % (len(value), value), TOO_LONG
+def meta_get(*values):
+    found = (b"VA %d\r\n%s\r\n" % (len(value), value) for value in values)
+    return b"mg full0 v\r\nmg full1 v\r\n", b"".join(found), TOO_LONG
 
 
-def binary_get(value):
-    def answer(status, extras, value, cas):
+def binary_get(*values):
+    def answer(status, extras, value):
         return binary.HEADER.pack(binary.ANSWER, binary.OPCODES["get"], 0, len(extras), 0, status,
-                                  len(extras) + len(value), binary.OPAQUE, cas) + extras + value
-    return binary.request("get", b"full"), answer(0, bytes(4), value, 0), answer(3, b"", b"answer too long for UDP", 0)
+                                  len(extras) + len(value), binary.OPAQUE, 0) + extras + value
+    return (binary.request("get", b"full0") + binary.request("get", b"full1"),
+            b"".join(answer(0, bytes(4), value) for value in values), answer(3, b"", b"answer too long for UDP"))
+
+
+def without_cas(answer):
+    """Binary answers, in which no id is told."""
+    return b"".join(
+        binary.HEADER.pack(binary.ANSWER, a.opcode, len(a.key), len(a.extras), 0, a.status,
+                           len(a.extras) + len(a.key) + len(a.value), a.opaque, 0) + a.extras + a.key + a.value
+        for a in binary.answers(answer)[0])
 
 
 @pytest.mark.parametrize("get", [text_get, meta_get, binary_get])
 def test_an_answer_of_all_datagrams_and_one_byte_more(server, ask, get):
-    def without_cas(answer):
-        return answer[:16] + bytes(8) + answer[24:] if get == binary_get else answer
-
     _, client = server
     before = client.stats()
-    value = bytes_of(MAX_ANSWER - (len(get(bytes(80000))[1]) - 80000))
-    half = len(value) // 2
-    for name, part in (b"set", value[:half]), (b"append", value[half:]):
-        assert ask(b"%s full 0 0 %d\r\n%s\r\n" % (name, len(part), part)) == b"STORED\r\n"
-    request, wanted, _ = get(value)
-    assert len(wanted) == MAX_ANSWER and without_cas(ask(request)) == wanted
+    sizes = [60000, 10000]
+    sizes[1] += MAX_ANSWER - len(get(*map(bytes_of, sizes))[1])
+    for i, size in enumerate(sizes):
+        assert ask(b"set full%d 0 0 %d\r\n%s\r\n" % (i, size, bytes_of(size))) == b"STORED\r\n"
+    request, wanted, refused = get(*map(bytes_of, sizes))
+    told = ask(request)
+    assert len(told) == MAX_ANSWER and (without_cas(told) if get == binary_get else told) == wanted
     assert counted(client, before, "answers_too_long") == 0
-    assert ask(b"append full 0 0 1\r\nx\r\n") == b"STORED\r\n"
-    assert ask(request) == get(value)[2]
+    assert ask(b"append full1 0 0 1\r\nx\r\n") == b"STORED\r\n"
+    assert ask(request) == refused
     assert counted(client, before, "answers_too_long") == 1
 
 
