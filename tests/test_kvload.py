@@ -15,11 +15,12 @@ import pytest
 from memcached_peer import HOST, Memcached
 from testpmd import eal_memory
 from udpkv_client import HEADER, Client
-from vm import DEADLINE_S, ROOT, Vm, free_udp_port, image
+from vm import DEADLINE_S, ROOT, Vm, free_udp_port, image, qemu_command, user_netdev
 
 FOLDER = ROOT / "bench/kvload"
 PROTOCOLS = pytest.mark.parametrize("protocol", ["-Pmemcache_text", "-Pmemcache_binary"])
-SIZES = ("--data-size=0", "--data-size=1300", "--data-size-range=10-900", "--data-size-list=1:1,64:8,1000:1")
+SIZES = ("--data-size=0", "--data-size=1300", "--data-size-range=10-900", "--data-size-list=1:1,64:8,1000:1",
+         "--data-size=1400", "--data-size=65400", "--data-size-range=0-65400", "--data-size-list=1:8,1301:1,65400:1")
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,11 @@ def run(kvload, port, *options, json_file=None):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * DEADLINE_S)
 
 
-@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4), ("protocol", 5)])
+@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4), ("protocol", 5), ("parts", 4)])
 def test_its_units(tmp_path, what, count):
     program = tmp_path / what
-    sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c", "load.c",
-                                          "protocol_text.c", "protocol_binary.c")]
+    sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c", "parts.c", "load.c",
+                                          "wrong.c", "protocol_text.c", "protocol_binary.c")]
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-fsanitize=address,undefined", "-o", program, *sources, "-lm"],
                    check=True)
     done = subprocess.run([program], env={"ASAN_OPTIONS": "detect_leaks=0"}, stdout=subprocess.PIPE,
@@ -66,6 +67,8 @@ def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path, protocol):
     assert (gets["Hits"], gets["Misses"]) == (stats["get_hits"], stats["get_misses"])
     assert (deletes["Hits"], deletes["Misses"]) == (stats["delete_hits"], stats["delete_misses"])
     assert told["server stats"]["cmd_get"] == stats["cmd_get"]
+    assert told["server gauges"]["curr_items"] == stats["curr_items"] > 0
+    assert not told["server stats"].keys() & {"curr_items", "bytes", "uptime", "time", "pid", "limit_maxbytes", "threads"}
     seconds = told["kvload"]["seconds"]
     assert totals["Ops/sec"] == pytest.approx(20000 / seconds, rel=0.001)
     latencies = gets["Percentile Latencies"]
@@ -109,15 +112,27 @@ def test_the_table_is_memtiers(kvload):
         assert re.search(rf"^{name} +[0-9.]+ ", done.stdout, re.M), done.stdout
 
 
+@contextlib.contextmanager
+def udpkv_image():
+    """udpkv behind QEMU's user network, which cuts what is larger than its MTU into fragments; its port."""
+    port = free_udp_port()
+    command = qemu_command(image("udpkv"), "udpkv.mem=96M", "microvm", "tcg", "160M", netdev=user_netdev(port))
+    with Vm(command) as udpkv:
+        udpkv.expect("^udpkv: serves")
+        yield port
+
+
 @PROTOCOLS
-@pytest.mark.parametrize("size", SIZES)
-def test_values_of_every_size_come_back(kvload, tmp_path, size, protocol):
-    with Memcached() as port:
-        done = run(kvload, port, protocol, "--populate", "--clients=2", "--pipeline=4", "--requests=1000", "--ratio=1:1",
-                   "--key-minimum=1", "--key-maximum=500", size, json_file=tmp_path / "json")
-    assert done.returncode == 0, done.stdout
-    told = json.loads((tmp_path / "json").read_text())
-    assert told["ALL STATS"]["Gets"]["Misses"] == 0
+@pytest.mark.parametrize("server", [Memcached, udpkv_image])
+def test_values_of_every_size_come_back(kvload, tmp_path, server, protocol):
+    """Sets in one datagram, answers in up to 47."""
+    with server() as port:
+        for size in SIZES:
+            done = run(kvload, port, protocol, "--flush", "--populate", "--clients=2", "--requests=300", "--ratio=1:1",
+                       "--key-minimum=1", "--key-maximum=200", size, "--timeout-ms=20000", json_file=tmp_path / "json")
+            assert done.returncode == 0, f"{size}: {done.stdout}"
+            told = json.loads((tmp_path / "json").read_text())
+            assert told["kvload"]["timeouts"] == 0 == told["ALL STATS"]["Gets"]["Misses"], f"{size}: {done.stdout}"
 
 
 def test_what_one_protocol_stores_the_other_finds(kvload, tmp_path):
@@ -179,7 +194,7 @@ class Liar:
         while not self._stop.is_set():
             if not select.select([self._socket], [], [], 0.05)[0]:
                 continue
-            data, sender = self._socket.recvfrom(2048)
+            data, sender = self._socket.recvfrom(65536)
             ident = data[: HEADER.size]
             words = data[HEADER.size :].split(b"\r\n", 1)[0].split()
             if words[0] == b"set":
@@ -222,8 +237,70 @@ LIES = {
     "no end": lambda i, k, f, v: [value(i, k, f, v)[:-5]],
     "an error": lambda i, k, f, v: [i + b"SERVER_ERROR out of memory\r\n"],
     "answered twice": lambda i, k, f, v: [value(i, k, f, v)] * 2,
-    "a part of two": lambda i, k, f, v: [i[:4] + b"\0\2\0\0" + value(i, k, f, v)[8:]],
 }
+
+
+def parts(ident, key, flags, bytes_, size=1400):
+    """An answer in several datagrams."""
+    text = value(b"", key, flags, bytes_)
+    total = -(-len(text) // size)
+    number = HEADER.unpack(ident)[0]
+    return [HEADER.pack(number, i, total, 0) + text[i * size : (i + 1) * size] for i in range(total)]
+
+
+def numbered(part, number, total):
+    return HEADER.pack(HEADER.unpack_from(part)[0], number, total, 0) + part[HEADER.size :]
+
+
+# Of values that come in three datagrams; `p` are these.
+LIES_IN_PARTS = {
+    "another byte": lambda p: [p[0], p[1][:-1] + bytes([p[1][-1] ^ 1]), p[2]],
+    "parts that have changed places": lambda p: [numbered(p[1], 0, 3), numbered(p[0], 1, 3), p[2]],
+    "a number beyond the total": lambda p: [p[0], numbered(p[1], 3, 3), p[2]],
+    "a number far beyond the total": lambda p: [p[0], numbered(p[1], 65535, 3), p[2]],
+    "a total that changes": lambda p: [p[0], p[1], numbered(p[2], 2, 4)],
+    "a total of 0": lambda p: [p[0], numbered(p[1], 1, 0), p[2]],
+    "a total of 65535": lambda p: [numbered(p[0], 0, 65535)],
+    "a part twice": lambda p: [p[0], p[0], p[1], p[2]],
+    "all twice": lambda p: p * 2,
+    "a part that is empty": lambda p: [p[0], p[1][: HEADER.size], p[2]],
+    "a part more": lambda p: [numbered(part, i, 4) for i, part in enumerate(p + [p[0]])],
+    "parts without an end": lambda p: [numbered(p[0], i, 64) for i in range(63)],
+}
+
+
+@pytest.mark.parametrize("lie", LIES_IN_PARTS)
+def test_a_wrong_answer_in_parts_fails_the_run(kvload, lie):
+    options = ("--clients=1", "--requests=40", "--ratio=1:1", "--populate", "--data-size=3000", "--key-maximum=20",
+               "--timeout-ms=20000")
+    for honest in (lambda p: p, lambda p: p[::-1], lambda p: [p[1], p[2], p[0]]):
+        with Liar(lambda i, k, f, v, h=honest: h(parts(i, k, f, v))) as server:
+            assert run(kvload, server.port, *options).returncode == 0
+    with Liar(lambda i, k, f, v: LIES_IN_PARTS[lie](parts(i, k, f, v))) as liar:
+        done = run(kvload, liar.port, *options)
+    assert done.returncode == 1, done.stdout
+    assert "wrong answer to get" in done.stdout or "or twice" in done.stdout
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_a_part_that_is_lost_is_a_timeout(kvload, tmp_path, missing):
+    lost = []
+
+    def forgetful(ident, key, flags, bytes_):
+        came = parts(ident, key, flags, bytes_)
+        if len(lost) < 3:
+            lost.append(came)
+            del came[missing]
+        return came
+
+    with Liar(forgetful) as liar:
+        done = run(kvload, liar.port, "--clients=1", "--pipeline=4", "--requests=100", "--ratio=1:1", "--populate",
+                   "--key-minimum=1", "--key-maximum=20", "--data-size=3000", "--timeout-ms=500",
+                   json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())
+    assert told["kvload"]["timeouts"] == 3
+    assert told["ALL STATS"]["Totals"]["Count"] == 97
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -297,8 +374,9 @@ def test_loss_is_a_timeout_and_counted_apart(kvload, tmp_path):
     assert told["ALL STATS"]["Totals"]["Count"] == 97
 
 
-def test_values_of_an_earlier_run_are_told_as_that(kvload):
-    options = ("--clients=1", "--requests=100", "--ratio=1:1", "--key-maximum=20")
+@PROTOCOLS
+def test_values_of_an_earlier_run_are_told_as_that(kvload, protocol):
+    options = (protocol, "--clients=1", "--requests=100", "--ratio=1:1", "--key-maximum=20")
     with Memcached() as port:
         assert run(kvload, port, *options, "--populate", "--data-size=40").returncode == 0
         assert run(kvload, port, *options, "--key-pattern=S:R").returncode == 1
@@ -307,6 +385,17 @@ def test_values_of_an_earlier_run_are_told_as_that(kvload):
         assert "It is what a run with another --data-size stores. --flush empties" in done.stdout
         assert run(kvload, port, *options, "--flush", "--data-size=50").returncode == 0
         assert run(kvload, port, *options, "--key-prefix=other-", "--data-size=60").returncode == 0
+        with Client(HOST, port) as client:
+            for number in range(21):
+                assert client.ask(b"set memtier-%d 0 0 32\r\n%s\r\n" % (number, b"x" * 32)) == b"STORED\r\n"
+        done = run(kvload, port, *options, "--ratio=0:1")
+        assert done.returncode == 1, done.stdout
+        assert "It is what another program stores, by its flags. --flush empties" in done.stdout
+        assert run(kvload, port, *options, "--populate", "--data-size=65400", "--flush").returncode == 0
+        for size in (50, 9000):  # the answer is longer than any that can be right
+            done = run(kvload, port, *options, "--ratio=0:1", f"--data-size={size}")
+            assert done.returncode == 1, done.stdout
+            assert "It is what a run with another --data-size stores. --flush empties" in done.stdout
 
 
 @pytest.mark.parametrize("listens, server", [(HOST, "localhost"), ("::1", "::1")])
@@ -361,6 +450,14 @@ def test_what_a_memtier_user_types(kvload):
         assert run(kvload, port, "-P", "redis").returncode == 2
 
 
+@pytest.mark.parametrize("size", ["--data-size=1301", "--data-size-range=5-1301", "--data-size-list=5:9,1301:1"])
+@pytest.mark.parametrize("way", ["--vhost=/nowhere/socket", "-- --no-pci"])
+def test_what_fits_in_no_frame_is_refused_over_dpdk(kvload, size, way):
+    done = subprocess.run([kvload, size, *way.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 2
+    assert "A value of 1301 bytes" in done.stdout and "at most 1300 bytes" in done.stdout and "sockets" in done.stdout
+
+
 def test_a_file_that_cant_be_written_is_told_before_the_run(kvload, tmp_path):
     done = run(kvload, 1, f"--out-file={tmp_path}/none/out")
     assert done.returncode == 2 and "can't be written" in done.stdout
@@ -372,7 +469,7 @@ def test_without_a_server_it_says_so(kvload):
     assert "doesn't answer" in done.stdout
 
 
-@pytest.mark.parametrize("option", ["--ratio=1", "--data-size=1301", "--key-pattern=X:R", "--clients=0",
+@pytest.mark.parametrize("option", ["--ratio=1", "--data-size=65401", "--key-pattern=X:R", "--clients=0",
                                     "--nonsense", "--key-maximum=1 --key-minimum=2", "word", "--data-size-list=1",
                                     "--key-pattern=G:G --key-maximum=9 --key-median=10",
                                     "--key-pattern=G:G --key-minimum=5 --key-maximum=9 --key-median=0",

@@ -186,8 +186,30 @@ def test_no_answer_to_stats_does_harm(kvload):
         assert run_with_stats(load, server, lines(b""), *never)["server stats"] == {}
         restarted = run_with_stats(load, server, lines(b"STAT cycles_total 9\r\nSTAT cycles_busy 9\r\n"),
                                    lines(b"STAT cycles_total 10\r\nSTAT cycles_busy 1\r\n"))
-        assert restarted["server stats"] == {"cycles_total": 1, "cycles_busy": -8}
+        assert restarted["server stats"] == {} and restarted["server began anew"] == "cycles_busy"
         assert "server_idle_share" not in restarted["kvload"]
+        load.process.stdin.close()
+        assert load.status() == 0, load.console()
+
+
+def test_only_what_counts_up_is_told_as_a_difference(kvload):
+    """Values of the moment are told as they are after the run. A server that began anew meanwhile, or whose counters
+    somebody set to 0, tells no differences, even where a counter is by now above what it was."""
+    def stats(pid, uptime, curr_items, cmd_get, cmd_set):
+        return lines(b"STAT pid %d\r\nSTAT uptime %d\r\nSTAT curr_items %d\r\nSTAT cmd_get %d\r\nSTAT cmd_set %d\r\n" %
+                     (pid, uptime, curr_items, cmd_get, cmd_set))
+
+    with Hostile() as server, Vm(command(kvload, server, "--control")) as load:
+        load.expect("ready")
+        for after, counters, anew in (
+            ((1, 9, 3, 110, 107), {"cmd_get": 10, "cmd_set": 7}, None),
+            ((2, 9, 3, 110, 107), {}, "pid"),
+            ((1, 1, 3, 110, 107), {}, "uptime"),
+            ((1, 9, 3, 110, 99), {}, "cmd_set"),
+        ):
+            told = run_with_stats(load, server, stats(1, 8, 40, 100, 100), stats(*after))
+            assert told["server stats"] == counters and told.get("server began anew") == anew
+            assert told["server gauges"] == dict(zip(("pid", "uptime", "curr_items"), after))
         load.process.stdin.close()
         assert load.status() == 0, load.console()
 

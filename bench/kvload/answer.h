@@ -7,21 +7,6 @@
 
 enum answer { ANSWER_RIGHT, ANSWER_GOES_ON, ANSWER_WRONG };
 
-/* Is it a value of the key, but one that no run with these sizes has stored? Not for the loop. */
-static inline bool answer_is_of_other_sizes(const struct load *load, const struct load_key *key,
-                                            const uint8_t *bytes, uint32_t len)
-{
-    const uint64_t number = load_key_number(load, key->number);
-    struct protocol_value value;
-
-    if (!load->options->protocol->any_value(bytes, len, &value))
-        return false;
-    const uint32_t version = value.flags - VALUE_FLAGS_FIRST;
-    return version > 0 && version <= VERSION_LAST && value.len > 0 &&
-           value.len != value_len(&load->options->sizes, number, (uint16_t)version) &&
-           value_matches(value.bytes, number, (uint16_t)version, value.len);
-}
-
 /* The keys that are left, but for the last `but`, have no value. */
 static inline void answer_missed(struct load *load, struct load_slot *slot, uint32_t but)
 {

@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "memory.h"
 #include "text.h"
+#include "wrong.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -12,7 +13,11 @@
 /* A write that is given up may still be done for so many times --timeout-ms: no datagram is on its
  * way that long. */
 enum { PATIENCE_TIMEOUTS = 10 };
-enum { HEADER = 8, LOOK_CYCLES = 1 << 21, SHOWN_WRONG = 5 };
+enum { HEADER = PARTS_HEADER, LOOK_CYCLES = 1 << 21 };
+
+/* What an answer has around a value, with a key of 35 bytes: in text VALUE, flags, a length and
+ * END, 28 bytes, in binary a header and flags, as many. */
+enum { ANSWER_AROUND_VALUE = 64 };
 
 volatile sig_atomic_t load_stop;
 
@@ -64,9 +69,15 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     load->rng.state = 0x6b766c6f6164 + number;
     load_ask(load);
     load->ns_per_cycle_32 = (uint64_t)(1e9 * 4294967296. / (double)cycles_hz);
-    for (uint32_t len = 0; len <= VALUE_MAX; len++) {
+    load->parts = take(load->slot_count, sizeof *load->parts);
+    load->parts_room = o->multi_key_get * (ANSWER_AROUND_VALUE + o->sizes.max);
+    if (load->parts_room > PARTS_MAX * PARTS_PAYLOAD)
+        load->parts_room = PARTS_MAX * PARTS_PAYLOAD;
+    load->whole = take(1, HEADER + load->parts_room);
+    load->lengths = take(o->sizes.max + 1, sizeof *load->lengths);
+    for (uint32_t len = 0; len <= o->sizes.max; len++) {
         char text[16];
-        load->lengths[len].text_len = (uint8_t)snprintf(text, sizeof text, " %u\r\n", len);
+        load->lengths[len].text_len = (uint32_t)snprintf(text, sizeof text, " %u\r\n", len);
         memcpy(load->lengths[len].text, text, LOAD_LENGTH_TEXT);
     }
 }
@@ -211,33 +222,6 @@ static void give_up(struct load *load, struct load_slot *slot, uint64_t now)
     }
 }
 
-/* `about`: the key of the request that the answer should be about. */
-static void show_wrong(struct load *load, const struct load_slot *slot,
-                       const struct load_key *about, const struct datagram *in)
-{
-    static const char *const names[] = {"set", "get", "delete"};
-
-    if (++load->result.wrong > SHOWN_WRONG)
-        return;
-    const struct versions *key = &load->keys[about->number];
-    fprintf(stderr, "kvload: wrong answer to %s %.*s, ", names[slot->kind], about->text_len,
-            about->text);
-    if (key->proved == VERSION_OVERLAPS || about->version == VERSION_OVERLAPS)
-        fprintf(stderr, "whose writes overlap, so that no order of them explains it (sent %u)",
-                key->sent);
-    else
-        fprintf(stderr, "version %u (sent %u, proved %u)", about->version, key->sent, key->proved);
-    fprintf(stderr, ", %u bytes:\n  ", in->len);
-    for (uint32_t i = 0; i < in->len && i < 160; i++)
-        fprintf(stderr, in->bytes[i] >= ' ' && in->bytes[i] < 127 ? "%c" : "\\x%02x", in->bytes[i]);
-    fprintf(stderr, "\n");
-    if (in->len > HEADER &&
-        answer_is_of_other_sizes(load, about, in->bytes + HEADER, in->len - HEADER))
-        fprintf(stderr,
-                "It is what a run with another --data-size stores. --flush empties the server "
-                "first, and --key-prefix gives each run keys of its own.\n");
-}
-
 /* The slot, one of its client's, that may have the request. */
 static inline struct load_slot *slot_of(struct load *load, const struct datagram *in)
 {
@@ -258,11 +242,39 @@ static void take_stray(struct load *load)
         load->given_up--;
         return;
     }
-    if (++load->result.wrong <= SHOWN_WRONG)
+    if (++load->result.wrong <= WRONG_SHOWN)
         fprintf(stderr, "kvload: an answer came to no request, or twice\n");
 }
 
-static void take_answer(struct load *load, const struct datagram *in, uint64_t now)
+/* Takes a datagram that is one of several of the slot's answer, *in. When the last one is there *in
+ * becomes all of it, as if it had come in one. */
+static __attribute__((noinline)) enum parts_state
+put_together(struct load *load, const struct load_slot *slot, struct datagram *in)
+{
+    static const uint8_t only[] = {0, 0, 0, 1, 0, 0}; /* part 0 of 1 */
+    struct load_parts *own = &load->parts[slot - load->slots];
+
+    if (!own->parts)
+        own->parts = parts_create(load->parts_room);
+    if (own->sent != slot->sent)
+        parts_forget(own->parts);
+    own->sent = slot->sent;
+    enum parts_state state = parts_take(own->parts, in->bytes, in->len);
+    if (state == PARTS_WRONG && load->options->multi_key_get > 1) {
+        parts_forget(own->parts); /* memcached answers each key apart: a part of the one was lost */
+        state = parts_take(own->parts, in->bytes, in->len);
+    }
+    if (state == PARTS_WHOLE) {
+        memcpy(load->whole, in->bytes, 2);
+        memcpy(load->whole + 2, only, sizeof only);
+        in->bytes = load->whole;
+        in->len = HEADER + parts_join(own->parts, load->whole + HEADER);
+        parts_forget(own->parts);
+    }
+    return state;
+}
+
+static void take_answer(struct load *load, struct datagram *in, uint64_t now)
 {
     static const uint64_t one_part = (uint64_t)1 << 40; /* part 0 of 1, big endian, as loaded */
     struct load_slot *slot = in->len >= HEADER ? slot_of(load, in) : NULL;
@@ -282,15 +294,19 @@ static void take_answer(struct load *load, const struct datagram *in, uint64_t n
     struct load_tally *tally = &load->result.kinds[slot->kind];
     const struct load_key *about = load_key(load, slot, slot->left > 0 ? slot->left : 1);
     enum answer answer = ANSWER_WRONG;
-    if (likely(header >> 16 == one_part >> 16))
+    enum parts_state state = PARTS_WHOLE;
+    tally->bytes += in->len;
+    if (unlikely(header >> 16 != one_part >> 16))
+        state = put_together(load, slot, in);
+    if (state == PARTS_WHOLE)
         answer = slot->kind == LOAD_GET
                      ? answer_values(load, slot, in->bytes + HEADER, in->len - HEADER, now, &about)
                      : answer_done(load, slot, in->bytes + HEADER, in->len - HEADER, now);
-    tally->bytes += in->len;
-    if (unlikely(answer == ANSWER_GOES_ON))
+    if (unlikely(answer == ANSWER_GOES_ON || state == PARTS_MORE))
         return;
     if (unlikely(answer == ANSWER_WRONG)) {
-        show_wrong(load, slot, about, in);
+        load->result.wrong++;
+        wrong_show(load, slot, about, in);
         tally->misses += slot->left;
         give_up(load, slot, now);
     }

@@ -15,6 +15,7 @@
 #define KVLOAD_LOAD_H
 
 #include "histogram.h"
+#include "parts.h"
 #include "pattern.h"
 #include "port.h"
 #include "protocol.h"
@@ -25,7 +26,7 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-enum { LOAD_LENGTH_TEXT = 7 };
+enum { LOAD_LENGTH_TEXT = 8 };
 
 enum load_kind { LOAD_SET, LOAD_GET, LOAD_DELETE, LOAD_KINDS, LOAD_FREE = LOAD_KINDS };
 
@@ -72,12 +73,18 @@ struct load_plan {
 };
 
 /* " length\r\n", which ends the line before a value. */
-union load_length {
-    uint64_t word;
-    struct {
+struct load_length {
+    union {
+        uint64_t word;
         char text[LOAD_LENGTH_TEXT];
-        uint8_t text_len;
     };
+    uint32_t text_len;
+};
+
+/* An answer of several datagrams, as far as it came. */
+struct load_parts {
+    uint64_t sent; /* the slot's when it was begun: its request's, as no two are sent at once */
+    struct parts *parts;
 };
 
 struct load {
@@ -106,7 +113,10 @@ struct load {
     struct load_result result;
     struct load_second *seconds; /* second_count of them: the last may be shorter */
     uint32_t second_count;
-    union load_length lengths[VALUE_MAX + 1];
+    struct load_length *lengths; /* of values of 0 to options->sizes.max bytes */
+    struct load_parts *parts;    /* a slot's; memory is taken for those that need it */
+    uint32_t parts_room;         /* bytes of the longest answer that can be right */
+    uint8_t *whole;              /* the answer that was last put together, with a header */
 };
 
 /* What to do in a run. */

@@ -350,6 +350,12 @@ static void complete(struct options *o)
         refuse("--requests and --test-time exclude each other.");
     if (!o->requests && !(o->test_time_s > 0))
         o->requests = 10000;
+    if (o->dpdk && o->sizes.max > VALUE_MAX_FRAME)
+        refuse(
+            "A value of %u bytes fits in no Ethernet frame, and a DPDK port can't cut a datagram "
+            "into fragments: there values have at most %d bytes. Leave out --vhost and what is "
+            "behind -- to ask over sockets, whose values have up to %d.",
+            o->sizes.max, VALUE_MAX_FRAME, VALUE_MAX);
     if (o->dpdk && o->threads != 1)
         refuse("A DPDK port is served by one thread: --threads=1.");
     if (o->key_max < o->key_min || o->key_max - o->key_min + 1 < o->threads)

@@ -13,12 +13,12 @@
 
 enum {
     PORT_BURST = 64,
-    PORT_PAYLOAD = 1440, /* room in what prepare gives */
+    PORT_PAYLOAD = 1440, /* room for a request in a frame */
 };
 
 struct datagram {
     uint8_t *bytes;
-    uint16_t len;
+    uint32_t len;
     uint16_t client; /* 0 to options.clients - 1: of which UDP port of ours */
 };
 
@@ -26,7 +26,8 @@ struct port {
     /* What came, at most PORT_BURST; 0 at once if nothing did. Good until release. */
     uint32_t (*receive)(struct port *port, struct datagram *in);
     void (*release)(struct port *port);
-    /* Gives n buffers of PORT_PAYLOAD bytes, or 0 to say: not now. n is at most PORT_BURST. */
+    /* Gives n buffers with room for the options' largest request, or 0 to say: not now. n is at
+     * most PORT_BURST. */
     uint32_t (*prepare)(struct port *port, struct datagram *out, uint32_t n);
     /* Sends what prepare gave, with len and client set, wholly. What the way is too narrow for is
      * sent later, or lost. */

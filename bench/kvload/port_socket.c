@@ -2,6 +2,7 @@
 /* port_socket.c - a port of kernel UDP sockets, one a client; whole bursts by sendmmsg, recvmmsg.
  */
 #define _GNU_SOURCE
+#include "memory.h"
 #include "port.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SOCKET_BUFFER = 4 << 20 };
+/* What is around a value in a request, and what value_write writes behind it. */
+enum { SOCKET_BUFFER = 4 << 20, AROUND_VALUE = 128 };
 
 struct socket_port {
     struct port port;
@@ -21,7 +23,8 @@ struct socket_port {
     struct epoll_event ready[PORT_BURST];
     struct mmsghdr in[PORT_BURST], out[PORT_BURST];
     struct iovec in_pieces[PORT_BURST], out_pieces[PORT_BURST];
-    uint8_t in_bytes[PORT_BURST][2048], out_bytes[PORT_BURST][2048];
+    uint32_t room; /* of a request */
+    uint8_t *out_bytes, in_bytes[PORT_BURST][2048];
 };
 
 /* The next socket that has something, in turn. */
@@ -42,7 +45,7 @@ static uint32_t receive(struct port *port, struct datagram *in)
         if (n <= 0) /* no datagram, or the kernel reports an earlier error, such as a refusal */
             continue;
         for (int i = 0; i < n; i++)
-            in[i] = (struct datagram){p->in_bytes[i], (uint16_t)p->in[i].msg_len, (uint16_t)client};
+            in[i] = (struct datagram){p->in_bytes[i], p->in[i].msg_len, (uint16_t)client};
         return (uint32_t)n;
     }
 }
@@ -57,7 +60,7 @@ static uint32_t prepare(struct port *port, struct datagram *out, uint32_t n)
     struct socket_port *p = (struct socket_port *)port;
 
     for (uint32_t i = 0; i < n; i++)
-        out[i].bytes = p->out_bytes[i];
+        out[i].bytes = p->out_bytes + i * p->room;
     return n;
 }
 
@@ -125,6 +128,9 @@ struct port *port_open_socket(const struct options *options)
     p->port = (struct port){receive, release, prepare, send_all, wait_for_something, 0};
     p->ready_count = p->ready_next = 0;
     p->epoll = epoll_create1(0);
+    p->room = options->sizes.max + AROUND_VALUE;
+    p->room = p->room < PORT_PAYLOAD ? PORT_PAYLOAD : p->room;
+    p->out_bytes = memory_grow(NULL, (size_t)PORT_BURST * p->room);
     for (uint32_t i = 0; i < options->clients; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         p->sockets[i] = socket(to->ai_family, SOCK_DGRAM, 0);
@@ -138,7 +144,7 @@ struct port *port_open_socket(const struct options *options)
     freeaddrinfo(to);
     for (uint32_t i = 0; i < PORT_BURST; i++) {
         p->in_pieces[i] = (struct iovec){p->in_bytes[i], sizeof p->in_bytes[i]};
-        p->out_pieces[i] = (struct iovec){p->out_bytes[i], 0};
+        p->out_pieces[i] = (struct iovec){p->out_bytes + i * p->room, 0};
         p->in[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &p->in_pieces[i], .msg_iovlen = 1}};
         p->out[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &p->out_pieces[i], .msg_iovlen = 1}};
     }

@@ -42,7 +42,8 @@ struct protocol {
                              const uint8_t *bytes, uint32_t len);
     /* The answer to a set or a delete. */
     enum protocol_done (*done)(const struct load_slot *slot, const uint8_t *bytes, uint32_t len);
-    /* Do the bytes begin with a value, of whatever key and size? Not for the loop. */
+    /* Do the bytes begin as a value, of whatever key and size, which may end behind them? Not for
+     * the loop. */
     bool (*any_value)(const uint8_t *bytes, uint32_t len, struct protocol_value *value);
 };
 

@@ -29,7 +29,7 @@ struct header {
 
 _Static_assert(sizeof(struct header) == 24, "a header has 24 bytes");
 
-/* An answer whose lengths are right. */
+/* An answer whose lengths agree. */
 struct answer {
     struct header header; /* as it came but for the lengths */
     const uint8_t *extras, *key, *value;
@@ -97,8 +97,9 @@ static char *write_request(struct load *load, const struct load_slot *slot, char
 
 /* --- answers ------------------------------------------------------------------------------- */
 
-/* Takes the answer that the bytes begin with. False: they don't begin with a whole one. */
-static bool take(struct answer *a, const uint8_t *bytes, uint32_t len)
+/* Takes the answer that the bytes begin with, whose value may end behind them. False: they begin
+ * with none. */
+static bool take_front(struct answer *a, const uint8_t *bytes, uint32_t len)
 {
     struct header *h = &a->header;
 
@@ -108,7 +109,7 @@ static bool take(struct answer *a, const uint8_t *bytes, uint32_t len)
     h->key_len = ntohs(h->key_len);
     h->body_len = ntohl(h->body_len);
     const uint32_t front_len = (uint32_t)h->extras_len + h->key_len;
-    if (h->magic != RESPONSE || h->data_type != 0 || h->body_len > len - sizeof *h ||
+    if (h->magic != RESPONSE || h->data_type != 0 || front_len > len - sizeof *h ||
         front_len > h->body_len)
         return false;
     a->extras = bytes + sizeof *h;
@@ -117,6 +118,12 @@ static bool take(struct answer *a, const uint8_t *bytes, uint32_t len)
     a->value_len = h->body_len - front_len;
     a->len = (uint32_t)sizeof *h + h->body_len;
     return true;
+}
+
+/* The same for a whole one. */
+static bool take(struct answer *a, const uint8_t *bytes, uint32_t len)
+{
+    return take_front(a, bytes, len) && a->header.body_len <= len - sizeof a->header;
 }
 
 static bool answers(const struct answer *a, uint8_t opcode, uint32_t opaque, uint16_t status)
@@ -195,7 +202,7 @@ static bool any_value(const uint8_t *bytes, uint32_t len, struct protocol_value 
 {
     struct answer a;
 
-    if (!take(&a, bytes, len) || a.header.status != OK)
+    if (!take_front(&a, bytes, len) || a.header.status != OK)
         return false;
     *value = (struct protocol_value){flags_of(&a), a.value_len, a.value};
     return true;

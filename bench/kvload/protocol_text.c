@@ -68,7 +68,7 @@ static uint32_t take_value(const struct load *load, const struct load_slot *slot
     *version = (uint16_t)flags;
     uint64_t number = load_key_number(load, key->number);
     uint32_t bytes = value_len(&load->options->sizes, number, *version);
-    const union load_length *length = &load->lengths[bytes];
+    const struct load_length *length = &load->lengths[bytes];
     const uint32_t begin = head + length->text_len, before = 64 - 8 * length->text_len;
     if (len < begin + bytes + 2)
         return 0;
@@ -108,7 +108,7 @@ static bool any_value(const uint8_t *text, uint32_t len, struct protocol_value *
     if (sscanf(head, "VALUE %*s %u %u\r\n%n", &value->flags, &value->len, &end) != 2 || end == 0)
         return false;
     value->bytes += end;
-    return value->len <= len - (uint32_t)end;
+    return true;
 }
 
 const struct protocol protocol_text = {"memcache_text", get_len,   write_request, take_value,

@@ -122,13 +122,16 @@ static double busy_share(const struct report *report)
     return r->cycles ? (double)r->busy_cycles / (double)r->cycles : 0;
 }
 
+/* By how much a counter of the server grew; 0 if it began anew meanwhile. */
 static double grown(const struct report *report, const char *name)
 {
+    if (server_stats_began_anew(&report->before, &report->after))
+        return 0;
     return server_stats_get(&report->after, name) - server_stats_get(&report->before, name);
 }
 
 /* The share of time in which a polling server had no packets, from its stats; -1 if they don't
- * tell, or tell what can't be, as of a server that was restarted meanwhile. */
+ * tell, or tell what can't be. */
 static double server_idle_share(const struct report *report)
 {
     double all = grown(report, "cycles_total"), busy = grown(report, "cycles_busy");
@@ -197,6 +200,12 @@ void report_end(FILE *file, const struct report *report)
                 100 * server_idle_share(report),
                 grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
     fprintf(file, ".\n");
+    const char *anew = server_stats_began_anew(&report->before, &report->after);
+    if (anew)
+        fprintf(file,
+                "By its %s the server was started anew during the run, or its counters were set to "
+                "0: what it\ncounted tells nothing.\n",
+                anew);
 }
 
 void report_seconds(struct report *report, const struct load *const *loads)
@@ -359,6 +368,31 @@ static void json_configuration(FILE *file, const struct options *o)
     fprintf(file, ", \"Format version\": 2}");
 }
 
+/* Numbers of the moment as they are after the run; of the others, by how much they grew. */
+static void json_server(FILE *file, const struct report *report)
+{
+    const char *anew = server_stats_began_anew(&report->before, &report->after);
+
+    for (int gauges = 0; gauges < 2; gauges++) {
+        const char *comma = "";
+        fprintf(file, gauges ? "}, \"server gauges\": {" : ", \"server stats\": {");
+        for (uint32_t i = 0; i < report->after.count; i++) {
+            const char *name = report->after.entries[i].name;
+            if (server_stats_is_gauge(name) != gauges || (!gauges && anew))
+                continue;
+            fprintf(file, "%s", comma);
+            json_text(file, name);
+            fprintf(file, ": %.15g", gauges ? report->after.entries[i].value : grown(report, name));
+            comma = ", ";
+        }
+    }
+    fprintf(file, "}");
+    if (anew) {
+        fprintf(file, ", \"server began anew\": ");
+        json_text(file, anew);
+    }
+}
+
 void report_json(FILE *file, const struct report *report)
 {
     const struct load_result *r = &report->result;
@@ -389,12 +423,7 @@ void report_json(FILE *file, const struct report *report)
     if (idle >= 0)
         fprintf(file, ", \"server_idle_share\": %.4f, \"server_cycles_per_request\": %.2f", idle,
                 grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
-    fprintf(file, "}, \"server stats\": {");
-    for (uint32_t i = 0; i < report->after.count; i++) {
-        const char *name = report->after.entries[i].name;
-        fprintf(file, "%s", i ? ", " : "");
-        json_text(file, name);
-        fprintf(file, ": %.15g", grown(report, name));
-    }
-    fprintf(file, "}}\n");
+    fprintf(file, "}");
+    json_server(file, report);
+    fprintf(file, "}\n");
 }

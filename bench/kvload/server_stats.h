@@ -24,6 +24,14 @@ bool server_flush(struct port *port);
 /* The numbers that `stats` answers; false if the answer doesn't come, which is no tragedy. */
 bool server_stats_ask(struct port *port, struct server_stats *stats);
 
+/* Is it a number of the moment, such as curr_items? All others count up. */
+bool server_stats_is_gauge(const char *name);
+
+/* The name of a number by which the server was started anew between the two, or its counters were
+ * set to 0; NULL if there is none. Otherwise no difference of the two tells anything. */
+const char *server_stats_began_anew(const struct server_stats *before,
+                                    const struct server_stats *after);
+
 /* A number of it, or 0. */
 double server_stats_get(const struct server_stats *stats, const char *name);
 

@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum {
-    VALUE_MAX = 1300, /* so that request and answer are one datagram each */
+    VALUE_MAX = 65400,      /* so that a request is one datagram, of at most 65507 bytes */
+    VALUE_MAX_FRAME = 1300, /* so that it is one Ethernet frame */
     VALUE_MAX_SIZES = 16,
     VALUE_FLAGS_DIGITS = 5,
     VALUE_FLAGS_FIRST = 10000, /* the flags of version 0 */
