@@ -36,7 +36,7 @@ def run(kvload, port, *options, json_file=None):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * DEADLINE_S)
 
 
-@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4), ("protocol", 5), ("parts", 4)])
+@pytest.mark.parametrize("what, count", [("arithmetic", 8), ("versions", 4), ("protocol", 7), ("parts", 4)])
 def test_its_units(tmp_path, what, count):
     program = tmp_path / what
     sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c", "parts.c", "load.c",
@@ -76,15 +76,39 @@ def test_its_figures_agree_with_memcacheds_own(kvload, tmp_path, protocol):
     assert latencies["p99.90"] <= gets["Max Latency"] <= seconds * 1000
 
 
+@PROTOCOLS
+def test_a_get_of_several_keys_is_one_request(kvload, tmp_path, protocol):
+    """Of ten gets in a row, in requests of at most four keys: 4, 4 and 2. Half the keys are never stored. memcached makes
+    a message of each value, some of several datagrams."""
+    with Memcached() as port, Client(HOST, port) as client:
+        done = run(kvload, port, protocol, "--clients=4", "--pipeline=4", "--requests=1000", "--ratio=1:10",
+                   "--multi-key-get=4", "--key-maximum=999", "--data-size-range=0-1300", json_file=tmp_path / "json")
+        stats = client.stats()
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())
+    sets, gets, totals = (told["ALL STATS"][name] for name in ("Sets", "Gets", "Totals"))
+    assert told["kvload"]["timeouts"] == 0, "a machine this busy can't tell"
+    assert (sets["Count"], gets["Count"], totals["Count"]) == (1000, 3000, 4000)
+    assert told["kvload"]["get_keys"] == stats["cmd_get"] == 10000
+    assert (gets["Hits"], gets["Misses"]) == (stats["get_hits"], stats["get_misses"])
+    assert gets["Hits"] > 0 and gets["Misses"] > 0
+    assert gets["Ops/sec"] == pytest.approx(3000 / told["kvload"]["seconds"], rel=0.001)
+    assert told["kvload"]["get_keys_per_s"] == pytest.approx(10000 / told["kvload"]["seconds"], rel=0.001)
+    assert gets["Hits/sec"] + gets["Misses/sec"] == pytest.approx(told["kvload"]["get_keys_per_s"], rel=0.001)
+    assert "3000 gets asked for 10000 keys: " in done.stdout
+
+
 @pytest.mark.testpmd  # kvload over DPDK takes a whole core, too
 @PROTOCOLS
-def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path, protocol):
-    """Over vhost-user, where kvload speaks Ethernet itself: every key is stored, then read."""
+@pytest.mark.parametrize("size, keys", [(32, 1), (400, 9)])
+def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path, protocol, size, keys):
+    """Over vhost-user, where kvload speaks Ethernet itself: every key is stored, then read; one by one, or several by a
+    get, whose answer is one message of several datagrams."""
     sock = tmp_path / "vhost"
     with socket.socket(socket.AF_UNIX) as leftover:  # of an earlier run, which it removes
         leftover.bind(str(sock))
     load = [kvload, protocol, f"--vhost={sock}", "--clients=2", "--pipeline=16", "--requests=20000", "--ratio=1:9",
-            "--key-minimum=1", "--key-maximum=1000", "--populate", f"--json-out-file={tmp_path / 'json'}",
+            "--key-minimum=1", "--key-maximum=1000", "--populate", f"--data-size={size}", f"--multi-key-get={keys}", f"--json-out-file={tmp_path / 'json'}",
             f"--connect-timeout-ms={DEADLINE_S * 1000}", "--", "--lcores=0@0", "--no-telemetry", *eal_memory(False)]
     with Vm([str(word) for word in load]) as client:
         client.expect("binding succeeded")
@@ -97,7 +121,7 @@ def test_as_a_machines_back_end_its_figures_agree_with_udpkvs(kvload, tmp_path, 
     gets = told["ALL STATS"]["Gets"]
     assert told["kvload"]["timeouts"] == 0, "a machine this busy can't tell"
     assert told["ALL STATS"]["Totals"]["Count"] == 40000
-    assert (gets["Hits"], gets["Misses"]) == (int(summary[2]), int(summary[3])) == (gets["Count"], 0)
+    assert (gets["Hits"], gets["Misses"]) == (int(summary[2]), int(summary[3])) == (gets["Count"] * keys, 0)
     assert int(summary[4]) == 1000
 
 
@@ -148,6 +172,17 @@ def test_what_one_protocol_stores_the_other_finds(kvload, tmp_path):
             assert (told["ALL STATS"]["Gets"]["Hits"], told["ALL STATS"]["Gets"]["Misses"]) == (100, 0)
 
 
+@PROTOCOLS
+def test_items_expire_when_they_should(kvload, protocol):
+    """memcached tells how long they have: of a hundred some have a minute, some more, none beyond two."""
+    with Memcached() as port, Client(HOST, port) as client:
+        done = run(kvload, port, protocol, "--ratio=1:0", "--requests=allkeys", "--clients=1", "--key-maximum=99",
+                   "--key-pattern=S:S", "--expiry-range=60-120")
+        left = [int(client.ask(b"mg memtier-%d t\r\n" % number).split(b" t")[1]) for number in range(100)]
+    assert done.returncode == 0, done.stdout
+    assert max(left) <= 120 and max(left) - min(left) > 20
+
+
 def test_a_run_may_have_a_ratio_of_its_own(kvload):
     """Which stays for the runs after it."""
     with Memcached() as port, Vm([str(kvload), f"--port={port}", "--threads=2", "--ratio=1:1", "--key-maximum=99",
@@ -176,11 +211,13 @@ def test_a_rate_is_kept_and_latency_counts_from_when_it_was_due(kvload, tmp_path
 
 
 class Liar:
-    """A server that answers every get with what `answer` makes of (id, key); sets are stored, but for
-    the one whose number is `lost`."""
+    """A server that answers every get with what `answer` makes of (id, key, flags, value), one of several keys with what
+    `answer_many` makes of the id and a list of (key, flags, value); sets are stored, but for the one whose number is
+    `lost`."""
 
-    def __init__(self, answer, lost=None):
+    def __init__(self, answer=None, lost=None, answer_many=None):
         self._answer = answer
+        self._answer_many = answer_many
         self._lost = lost
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((HOST, 0))
@@ -203,8 +240,8 @@ class Liar:
                     self.values[words[1]] = words[2], data[HEADER.size :].split(b"\r\n", 1)[1][: int(words[4])]
                 answers = [ident + b"STORED\r\n"]
             elif words[0] == b"get":
-                flags, value = self.values[words[1]]
-                answers = self._answer(ident, words[1], flags, value)
+                items = [(key, *self.values[key]) for key in words[1:]]
+                answers = self._answer_many(ident, items) if self._answer_many else self._answer(ident, *items[0])
             else:
                 answers = [ident + {b"version": b"VERSION 0\r\n", b"stats": b"STAT pid 1\r\nEND\r\n"}[words[0]]]
             for answer in answers:
@@ -221,7 +258,18 @@ class Liar:
 
 
 def value(ident, key, flags, bytes_):
-    return ident + b"VALUE %s %s %d\r\n%s\r\nEND\r\n" % (key, flags, len(bytes_), bytes_)
+    return values(ident, [(key, flags, bytes_)])
+
+
+def values(ident, items, end=b"END\r\n"):
+    """A message with a value of each item."""
+    return ident + b"".join(b"VALUE %s %s %d\r\n%s\r\n" % (key, flags, len(bytes_), bytes_)
+                            for key, flags, bytes_ in items) + end
+
+
+def one_by_one(ident, items):
+    """As memcached does."""
+    return [values(ident, [item], b"") for item in items[:-1]] + [values(ident, items[-1:])]
 
 
 def older(flags):
@@ -237,6 +285,21 @@ LIES = {
     "no end": lambda i, k, f, v: [value(i, k, f, v)[:-5]],
     "an error": lambda i, k, f, v: [i + b"SERVER_ERROR out of memory\r\n"],
     "answered twice": lambda i, k, f, v: [value(i, k, f, v)] * 2,
+}
+MANY = ("--clients=1", "--requests=40", "--ratio=4:4", "--populate", "--key-minimum=1", "--key-maximum=20",
+        "--key-pattern=S:S", "--multi-key-get=4", "--timeout-ms=20000")
+MANY_LIES = {
+    "another byte of the third": lambda i, v: [values(i, [*v[:2], (*v[2][:2], v[2][2][:-1] + b"!"), v[3]])],
+    "an older version of the last": lambda i, v: [values(i, [*v[:3], (v[3][0], older(v[3][1]), v[3][2])])],
+    "another key's value": lambda i, v: [values(i, [v[0], (v[1][0], *v[2][1:]), *v[2:]])],
+    "two swapped": lambda i, v: [values(i, [v[1], v[0], *v[2:]])],
+    "one twice": lambda i, v: [values(i, [v[0], v[0], *v[1:]])],
+    "one that wasn't asked for": lambda i, v: [values(i, [*v, (b"memtier-0", *v[0][1:])])],
+    "no end": lambda i, v: [values(i, v, b"")],
+    "more behind the end": lambda i, v: [values(i, v) + b"END\r\n"],
+    "a message again": lambda i, v: one_by_one(i, v)[:1] * 2 + one_by_one(i, v)[1:],
+    "a message behind the last": lambda i, v: one_by_one(i, v) + [i + b"END\r\n"],
+    "an error after two": lambda i, v: [values(i, v[:2], b"SERVER_ERROR out of memory\r\n")],
 }
 
 
@@ -329,16 +392,47 @@ def test_a_value_of_before_fails_the_run(kvload):
     assert "wrong answer to get" in done.stdout
 
 
+def test_an_answer_to_several_keys_may_come_in_one_message_or_more(kvload):
+    for honest in (one_by_one, lambda i, v: [values(i, v)], lambda i, v: [values(i, v[:3], b""), values(i, v[3:])]):
+        with Liar(answer_many=honest) as server:
+            done = run(kvload, server.port, *MANY)
+        assert done.returncode == 0 and "0 timeouts, 0 late" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("lie", MANY_LIES)
+def test_one_wrong_value_of_several_fails_the_run(kvload, lie):
+    with Liar(answer_many=MANY_LIES[lie]) as liar:
+        done = run(kvload, liar.port, *MANY)
+    assert done.returncode == 1, done.stdout
+    assert "wrong answer to get" in done.stdout or "or twice" in done.stdout
+
+
+def test_late_messages_of_one_answer_are_late_and_not_wrong(kvload, tmp_path):
+    """They come when the request was given up and the next one is answered."""
+    held = []
+
+    def late(ident, items):
+        held.append(one_by_one(ident, items))
+        return [] if len(held) == 1 else held[0] + held[1] if len(held) == 2 else held[-1]
+
+    with Liar(answer_many=late) as server:
+        done = run(kvload, server.port, *MANY, "--timeout-ms=500", json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "json").read_text())["kvload"]
+    assert (told["timeouts"], told["late"]) == (1, 4)
+
+
+@pytest.mark.parametrize("keys", [1, 5])
 @pytest.mark.parametrize("pipeline", [1, 16])
-def test_one_lost_set_is_found(kvload, pipeline):
+def test_one_lost_set_is_found(kvload, pipeline, keys):
     """Of some 2000 that four clients have on the way beside each other; each key is set anew after some
-    ten gets of it. REQUESTS=500000 in the environment for as many a client."""
+    ten gets of it, or one of five. REQUESTS=500000 in the environment for as many a client."""
     options = ("--clients=4", f"--pipeline={pipeline}", "--ratio=1:10", "--key-pattern=S:R", "--populate",
-               "--key-maximum=99", f"--requests={os.environ.get('REQUESTS', '5000')}")
-    with Liar(lambda i, k, f, v: [value(i, k, f, v)]) as honest:
+               "--key-maximum=99", f"--requests={os.environ.get('REQUESTS', '5000')}", f"--multi-key-get={keys}")
+    with Liar(answer_many=one_by_one) as honest:
         done = run(kvload, honest.port, *options)
         assert done.returncode == 0, done.stdout
-    with Liar(lambda i, k, f, v: [value(i, k, f, v)], lost=1000) as liar:
+    with Liar(answer_many=one_by_one, lost=1000) as liar:
         done = run(kvload, liar.port, *options)
     assert done.returncode == 1, done.stdout
     assert "wrong answer to get" in done.stdout
@@ -469,7 +563,32 @@ def test_without_a_server_it_says_so(kvload):
     assert "doesn't answer" in done.stdout
 
 
+def test_the_table_of_memtiers_options_is_true(kvload):
+    """In docs/clients.md: --help tells those that kvload has, and no others."""
+    told = subprocess.run([kvload, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    table = (ROOT / "docs/clients.md").read_text().split("| memtier_benchmark | kvload |")[1]
+    rows = re.findall(r"^\| (`.*) \| (.*) \|$", table, re.M)
+    assert len(rows) > 20
+    for names, what in rows:
+        options = re.findall(r"`(?:-. )?(-[-\w]+)", names)
+        have = 0 if re.match("no\\b|always", what) else 1 if what.startswith("the first") else len(options)
+        for number, option in enumerate(options):
+            assert bool(re.search(rf"(^|[ /]){option}\b(?!-)", told, re.M)) == (number < have), option
+
+
+@pytest.mark.parametrize("options, told", [
+    ("--multi-key-get=84", "84: a request has at most 1432 bytes, which is 83 keys of 16 bytes in memcache_text"),
+    ("--multi-key-get=36 -P memcache_binary", "is 35 keys of 16 bytes in memcache_binary"),
+    ("--multi-key-get=256", "--multi-key-get is a number from 0 to 255, not '256'"),
+    ("--multi-key-get=50 --clients=1000 --pipeline=8", "--multi-key-get is more than 262144 keys"),
+])
+def test_a_get_of_too_many_keys_is_refused(kvload, options, told):
+    done = run(kvload, 11211, *options.split())
+    assert done.returncode == 2 and told in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize("option", ["--ratio=1", "--data-size=65401", "--key-pattern=X:R", "--clients=0",
+                                    "--key-prefix=seventeen-letters", "--expiry-range=2-1",
                                     "--nonsense", "--key-maximum=1 --key-minimum=2", "word", "--data-size-list=1",
                                     "--key-pattern=G:G --key-maximum=9 --key-median=10",
                                     "--key-pattern=G:G --key-minimum=5 --key-maximum=9 --key-median=0",

@@ -214,7 +214,8 @@ def test_only_what_counts_up_is_told_as_a_difference(kvload):
         assert load.status() == 0, load.console()
 
 
-def test_no_answer_to_a_get_does_harm(kvload, tmp_path):
+@pytest.mark.parametrize("keys", [1, 5])
+def test_no_answer_to_a_get_does_harm(kvload, tmp_path, keys):
     """Headers that are right, nearly right and wrong, before up to 65000 random bytes."""
     draw = random.Random(1)
     starts = (b"", b"END\r\n", b"VALUE ", b"VALUE memtier-1 10001 32\r\n", b"VALUE memtier-1 99999 4294967295\r\n",
@@ -229,6 +230,7 @@ def test_no_answer_to_a_get_does_harm(kvload, tmp_path):
 
     path = tmp_path / "json"
     with Hostile(get=lie) as server, Vm(command(kvload, server, "--pipeline=64", "--test-time=1", "--timeout-ms=20",
+                                                f"--ratio=0:{keys}", f"--multi-key-get={keys}",
                                                 f"--json-out-file={path}")) as load:
         assert load.status() == 1, load.console()
     told = strictly(path.read_text())["kvload"]
@@ -313,7 +315,8 @@ def test_a_set_that_is_refused_is_wrong(kvload, status, text):
     assert ended == 1 and "3 answered, 3 wrong" in console and text.decode() in console, console
 
 
-def test_no_bytes_that_answer_a_binary_get_do_harm(kvload):
+@pytest.mark.parametrize("keys", [1, 5])
+def test_no_bytes_that_answer_a_binary_get_do_harm(kvload, keys):
     """Right answers with some bytes changed, cut or made longer."""
     draw = random.Random(2)
 
@@ -324,7 +327,8 @@ def test_no_bytes_that_answer_a_binary_get_do_harm(kvload):
         answer += draw.randbytes(draw.choice((0, 0, 1, 2000)))
         return [part(ident, 0, 1, bytes(answer[: draw.choice((len(answer), draw.randrange(len(answer))))]))]
 
-    status, console = binary_run(kvload, spoil, "--pipeline=64", "--test-time=1", "--timeout-ms=20")
+    status, console = binary_run(kvload, spoil, "--pipeline=64", "--test-time=1", "--timeout-ms=20",
+                                 f"--ratio=0:{keys}", f"--multi-key-get={keys}")
     assert status == 1 and "wrong answer to get" in console, console
 
 

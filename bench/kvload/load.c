@@ -233,8 +233,15 @@ static inline struct load_slot *slot_of(struct load *load, const struct datagram
                : NULL;
 }
 
-/* Counts an answer that belongs to no request. It is right if a request was given up whose late
- * answer it may be: each has one. */
+/* How many datagrams a request's answer has at most, each with some 512 bytes or more of a value.
+ */
+static uint64_t most_datagrams(const struct options *o)
+{
+    return o->multi_key_get * (1 + o->sizes.max / 512);
+}
+
+/* Counts a datagram that belongs to no request. It is right if a request was given up whose late
+ * answer it may be of. */
 static void take_stray(struct load *load)
 {
     load->result.strays++;
@@ -285,12 +292,12 @@ static void take_answer(struct load *load, struct datagram *in, uint64_t now)
         return;
     }
     memcpy(&header, in->bytes, HEADER);
+    if (unlikely(in->len == HEADER && header >> 16 == 0))
+        return; /* memcached sends an empty datagram of 0 parts before it says END */
     if (unlikely((header & 0xffff) != htons(slot->id) || slot->kind == LOAD_FREE)) {
         take_stray(load);
         return;
     }
-    if (unlikely(in->len == HEADER && header >> 16 == 0))
-        return; /* memcached sends an empty datagram of 0 parts before it says END */
     struct load_tally *tally = &load->result.kinds[slot->kind];
     const struct load_key *about = load_key(load, slot, slot->left > 0 ? slot->left : 1);
     enum answer answer = ANSWER_WRONG;
@@ -355,7 +362,7 @@ static void look_over(struct load *load, uint64_t now)
         slot->kind = LOAD_FREE;
         load->free[load->free_count++] = i;
         load->result.timeouts++;
-        load->given_up++;
+        load->given_up += most_datagrams(load->options);
     }
     history_look(load->history, oldest);
 }

@@ -102,7 +102,7 @@ struct load {
     struct rng rng;
     char prefix[OPTIONS_MAX_PREFIX];
     uint32_t prefix_len, ratio_at;
-    uint64_t given_up; /* requests given up whose answers may still come */
+    uint64_t given_up; /* datagrams that may still come for requests given up */
     bool populating;
     uint64_t left;                     /* requests still to be planned */
     struct load_plan plan[PORT_BURST]; /* the next requests, whose keys are being fetched: a ring */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* options.c - kvload's command line, by getopt_long; see options.h. */
 #include "options.h"
+#include "parts.h"
+#include "port.h"
 #include "protocol.h"
 
 #include <getopt.h>
@@ -25,6 +27,7 @@ enum {
     OPT_STDDEV,
     OPT_MEDIAN,
     OPT_ZIPF,
+    OPT_MULTI_KEY_GET,
     OPT_PERCENTILES,
     OPT_JSON,
     OPT_HIDE,
@@ -63,6 +66,7 @@ static const struct option table[] = {
     {"key-stddev", 1, NULL, OPT_STDDEV},
     {"key-median", 1, NULL, OPT_MEDIAN},
     {"key-zipf-exp", 1, NULL, OPT_ZIPF},
+    {"multi-key-get", 1, NULL, OPT_MULTI_KEY_GET},
     {"print-percentiles", 1, NULL, OPT_PERCENTILES},
     {"json-out-file", 1, NULL, OPT_JSON},
     {"hide-histogram", 0, NULL, OPT_HIDE},
@@ -271,6 +275,10 @@ static bool read_more(struct options *o, int option, const char *name)
         o->key_median = real(name, optarg, -1);
         o->has_median = true;
         return true;
+    case OPT_MULTI_KEY_GET: /* 0: as 1 */
+        o->multi_key_get = (uint32_t)whole(name, optarg, 0, OPTIONS_MAX_KEYS);
+        o->multi_key_get += o->multi_key_get == 0;
+        return true;
     case OPT_ZIPF:
         o->zipf_exponent = real(name, optarg, 0);
         return true;
@@ -338,6 +346,26 @@ static void read_rest(struct options *o, int option, const char *name)
     }
 }
 
+/* Refuses gets of more keys than a request or the window has room for. */
+static void check_keys(const struct options *o)
+{
+    const uint32_t room = PORT_PAYLOAD - PARTS_HEADER;
+    const uint32_t key_len =
+        (uint32_t)(strlen(o->key_prefix) +
+                   (size_t)snprintf(NULL, 0, "%llu", (unsigned long long)o->key_max));
+    uint32_t fit = o->multi_key_get;
+
+    while (o->protocol->get_len(fit, key_len) > room)
+        fit--;
+    if (fit < o->multi_key_get)
+        refuse("--multi-key-get=%u: a request has at most %u bytes, which is %u keys of %u bytes "
+               "in %s.",
+               o->multi_key_get, room, fit, key_len, o->protocol->name);
+    if (o->clients * o->pipeline * o->multi_key_get > OPTIONS_MAX_WINDOW_KEYS)
+        refuse("--clients times --pipeline times --multi-key-get is more than %d keys.",
+               OPTIONS_MAX_WINDOW_KEYS);
+}
+
 /* Sets options that depend on others, and refuses those that contradict each other. */
 static void complete(struct options *o)
 {
@@ -374,6 +402,7 @@ static void complete(struct options *o)
         refuse("--key-prefix has 1 to %d bytes.", OPTIONS_MAX_PREFIX);
     if (strpbrk(o->key_prefix, " \t\r\n"))
         refuse("--key-prefix has no white space.");
+    check_keys(o);
     if (o->requests == UINT64_MAX) {
         uint64_t clients = (uint64_t)o->threads * o->clients;
         o->requests = (o->key_max - o->key_min + clients) / clients;

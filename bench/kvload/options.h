@@ -11,6 +11,8 @@
 enum {
     OPTIONS_MAX_PREFIX = 16,
     OPTIONS_MAX_WINDOW = 8192, /* requests unanswered in one thread: ids have 16 bits */
+    OPTIONS_MAX_KEYS = 255,    /* of a get */
+    OPTIONS_MAX_WINDOW_KEYS = 1 << 18,
     OPTIONS_MAX_CLIENTS = 1024,
     OPTIONS_MAX_THREADS = 64,
     OPTIONS_MAX_PERCENTILES = 16,

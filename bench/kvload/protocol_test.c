@@ -3,6 +3,7 @@
  * protocol_test.c - tests what kvload's two protocols write and what they take for an answer.
  * Prints `ok NAME` for each, ends with 1 at the first that fails.
  */
+#include "answer.h"
 #include "check.h"
 #include "load.h"
 
@@ -291,6 +292,86 @@ static void a_write_is_done_as_its_protocol_says(void)
     }
 }
 
+/* --- answers of several values and messages ------------------------------------- */
+
+/* Makes a message of words: a digit is the value of that key, E the end, M that key 7 is missed. */
+static uint32_t message(const struct protocol *protocol, uint8_t *to, const char *words)
+{
+    uint32_t len = 0;
+
+    for (; *words; words++) {
+        char line[64], key[8];
+        snprintf(key, sizeof key, "key-%c", *words);
+        snprintf(line, sizeof line, "VALUE %s 10005 11\r\n", key);
+        if (*words == 'E')
+            len += (uint32_t)sprintf((char *)to + len, "END\r\n");
+        else if (*words == 'M')
+            len += binary(to + len, 0x81, OPCODE_GETK, 1, 1, "", 0, "key-7", "", 0);
+        else if (protocol == &protocol_text)
+            len += text((char *)to + len, line, (uint32_t)*words - '0', "\r\n");
+        else
+            len += binary_value(to + len, (uint32_t)*words - '0' - KEY + 1, key);
+    }
+    return len;
+}
+
+/* A get of key-9, key-8 and key-7 is answered by messages, between which there are blanks. How many
+ * keys were found by then, or -1 if it was told to be wrong, or -2 if more should come. */
+static int hits(const struct protocol *protocol, const char *messages)
+{
+    struct load_slot *slot = make_slot(LOAD_GET, 3);
+    struct load_tally *gets = &load.result.kinds[LOAD_GET];
+    const struct load_key *about = NULL;
+    enum answer answer = ANSWER_GOES_ON;
+    char copy[32];
+
+    options.protocol = protocol;
+    gets->hits = gets->misses = 0;
+    snprintf(copy, sizeof copy, "%s", messages);
+    for (char *words = strtok(copy, " "); words; words = strtok(NULL, " ")) {
+        uint8_t bytes[ROOM];
+        const uint32_t len = message(protocol, bytes, words);
+        CHECK(answer == ANSWER_GOES_ON);
+        answer = answer_values(&load, slot, bytes, len, 10, &about);
+    }
+    CHECK(gets->hits + gets->misses + slot->left == 3);
+    CHECK(answer != ANSWER_RIGHT || slot->left == 0);
+    CHECK(answer != ANSWER_WRONG || about);
+    return answer == ANSWER_RIGHT ? (int)gets->hits : answer == ANSWER_WRONG ? -1 : -2;
+}
+
+static void a_get_of_several_keys_finds_them_in_order(void)
+{
+    static const struct {
+        const char *messages;
+        int hits;
+    } texts[] = {{"987E", 3}, {"9 8 7E", 3}, {"97E", 2},   {"8E", 1},   {"9 8 E", 2},
+                 {"E", 0},    {"7E", 1},     {"98", -2},   {"9", -2},   {"9 8", -2},
+                 {"987", -1}, {"9 8 7", -1}, {"789E", -1}, {"99E", -1}, {"6E", -1},
+                 {"9E7", -1}, {"EE", -1},    {"96E", -1},  {"M", -1}},
+      binaries[] = {{"987", 3}, {"9 8 7", 3}, {"97", 2},  {"8 M", 1},   {"98M", 2}, {"M", 0},
+                    {"7", 1},   {"98", -2},   {"9", -2},  {"987M", -1}, {"79", -1}, {"99", -1},
+                    {"6", -1},  {"M9", -1},   {"MM", -1}, {"9M8", -1},  {"E", -1},  {"98E", -1}};
+
+    for (uint32_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        CHECK(hits(&protocol_text, texts[i].messages) == texts[i].hits);
+    for (uint32_t i = 0; i < sizeof binaries / sizeof *binaries; i++)
+        CHECK(hits(&protocol_binary, binaries[i].messages) == binaries[i].hits);
+}
+
+static void of_several_values_the_stale_one_is_told(void)
+{
+    const struct load_key *about = NULL;
+    struct load_slot *slot = make_slot(LOAD_GET, 3);
+    const uint32_t len = message(&protocol_text, answer, "987E");
+
+    options.protocol = &protocol_text;
+    load_key(&load, slot, 2)->version = VERSION + 1; /* written by the time that it was asked for */
+    CHECK(answer_values(&load, slot, answer, len, 10, &about) == ANSWER_WRONG);
+    CHECK(about == load_key(&load, slot, 2));
+    CHECK(slot->left == 1);
+}
+
 int main(void)
 {
     load_init(&load, &options, NULL, 0, 1000000000);
@@ -299,5 +380,7 @@ int main(void)
     RUN(lengths_that_lie_are_refused);
     RUN(a_get_ends_as_its_protocol_says);
     RUN(a_write_is_done_as_its_protocol_says);
+    RUN(a_get_of_several_keys_finds_them_in_order);
+    RUN(of_several_values_the_stale_one_is_told);
     return 0;
 }

@@ -187,6 +187,13 @@ void report_end(FILE *file, const struct report *report)
             (unsigned long long)r->sent, (unsigned long long)totals.count,
             (unsigned long long)r->wrong, (unsigned long long)r->timeouts,
             (unsigned long long)r->strays);
+    const struct load_tally *gets = &r->kinds[LOAD_GET];
+    const uint64_t keys = gets->hits + gets->misses;
+    if (report->options->multi_key_get > 1)
+        fprintf(file,
+                "%llu gets asked for %llu keys: %.2f keys a second. Ops/sec and latency are of "
+                "requests, hits and misses of keys.\n",
+                (unsigned long long)gets->count, (unsigned long long)keys, a_second(report, keys));
     if (r->timeouts > 0)
         fprintf(
             file,
@@ -354,6 +361,7 @@ static void json_configuration(FILE *file, const struct options *o)
             o->clients, o->pipeline, (unsigned long long)o->requests, o->test_time_s);
     fprintf(file, ", \"rate_limiting\": %g, \"ratio\": \"%u:%u:%u\"", o->rate, o->sets, o->gets,
             o->deletes);
+    fprintf(file, ", \"multi_key_get\": %u", o->multi_key_get);
     fprintf(file, ", \"data_size_range\": \"%u-%u\", \"key_prefix\": ", o->sizes.min, o->sizes.max);
     json_text(file, o->key_prefix);
     fprintf(file, ", \"key_minimum\": %llu, \"key_maximum\": %llu, \"key_pattern\": \"%c:%c\"}",
@@ -415,6 +423,10 @@ void report_json(FILE *file, const struct report *report)
             "}, \"kvload\": {\"sent\": %llu, \"wrong\": %llu, \"timeouts\": %llu, \"late\": %llu",
             (unsigned long long)r->sent, (unsigned long long)r->wrong,
             (unsigned long long)r->timeouts, (unsigned long long)r->strays);
+    const struct load_tally *gets = &r->kinds[LOAD_GET];
+    fprintf(file, ", \"get_keys\": %llu, \"get_keys_per_s\": %.2f",
+            (unsigned long long)(gets->hits + gets->misses),
+            a_second(report, gets->hits + gets->misses));
     fprintf(file, ", \"foreign\": %llu, \"seconds\": %.6f, \"busy_share\": %.4f",
             (unsigned long long)report->foreign, r->seconds, busy_share(report));
     fprintf(file, ", \"cycles_hz\": %.0f, \"first_answer_unix_ms\": %.3f", report->cycles_hz,
