@@ -28,7 +28,7 @@ import sys
 import time
 
 import memcached_binary as binary
-from memcached_peer import MUST_DIFFER, SAME_AFTER, STATS_COMMON, STATS_EQUAL, UDPKV_ONLY
+from memcached_peer import MUST_DIFFER, SAME_AFTER, STATS_COMMON, STATS_EQUAL, STATS_EQUAL_RECORDED, UDPKV_ONLY
 from udpkv_client import connected_socket
 
 HEADER = struct.Struct(">HHHH")  # request id, sequence number, total, reserved
@@ -194,7 +194,7 @@ class Comparison:
         for name in STATS_COMMON:
             if name not in a or name not in b:
                 self.error(where, f"stats: {name} is missing on one side")
-        for name in STATS_EQUAL:
+        for name in STATS_EQUAL + STATS_EQUAL_RECORDED:
             if a.get(name) != b.get(name):
                 self.error(where, f"stats: {name} is {a.get(name)} for memcached, {b.get(name)} "
                                   "for udpkv")

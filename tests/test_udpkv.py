@@ -189,6 +189,23 @@ def test_answers_are_memcacheds_to_the_byte(machine):
     assert result.headers_compared > 300
 
 
+def test_bytes_are_counted_as_by_memcached():
+    """Where both send the same datagrams: memcached's answers to other requests are several messages."""
+    value = b"v" * 4000
+    store = b"set a 0 0 %d\r\n%s\r\n" % (len(value), value)
+    with Memcached() as memcached, udpkv(machine="microvm") as (vm, port):
+        counted = []
+        for host_port in memcached, port:
+            with Client(HOST, host_port) as client:
+                client.send(b"stats reset\r\n")
+                for request in (store, b"get a\r\n", b"incr x 1\r\n", b"mg a s\r\n", b"foo\r\n"):
+                    client.ask(request)
+                stats = client.stats()
+                counted.append({name: stats[name] for name in ("bytes_read", "bytes_written")})
+    assert counted[0] == counted[1]
+    assert counted[1]["bytes_read"] > len(value) and counted[1]["bytes_written"] > len(value)
+
+
 def test_random_requests_are_answered_as_by_memcached():
     """SEQUENCES=10000 in the environment for as many; ./test does a hundred."""
     with udpkv(machine="microvm", accel="tcg" if kvm_problem() else "kvm") as (vm, port):

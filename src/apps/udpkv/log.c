@@ -145,7 +145,7 @@ static bool reclaim_tail(struct store *store, size_t *budget, bool may_evict)
     }
     if (log_stale(store, item)) {
         *budget -= MIN(len, *budget);
-        store->stats.expired++;
+        store->stats.reclaimed++;
         remove_at_tail(store, item, len);
         return true;
     }

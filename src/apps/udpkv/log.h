@@ -49,10 +49,15 @@ static inline size_t log_footprint(uint32_t key_len, uint32_t value_len)
     return ALIGN_UP(sizeof(struct item) + key_len + (size_t)value_len, STORE_LOG_UNIT);
 }
 
+static inline bool log_flushed(const struct store *store, const struct item *item)
+{
+    return item->cas <= store->flush_cas;
+}
+
 /* Is it expired or flushed? It is in the index still, but clients don't get it any more. */
 static inline bool log_stale(const struct store *store, const struct item *item)
 {
-    return (item->expire_s != 0 && item->expire_s <= store->now_s) || item->cas <= store->flush_cas;
+    return (item->expire_s != 0 && item->expire_s <= store->now_s) || log_flushed(store, item);
 }
 
 /* Returns room for an item of `len` bytes (a footprint) at the head, in one piece, which there

@@ -129,10 +129,10 @@ static RUNS_SELDOM void replace_answer(struct answer *answer)
 static void finish_answer(struct answer *answer, uint16_t request_id, const struct inet_peer *peer)
 {
     struct server *server = answer->server;
+    uint32_t len = answer->part_bytes;
 
     for (uint32_t i = 0; i < answer->count; i++) {
         uint8_t *header = part_header(answer, answer->parts[i]);
-        uint32_t len = answer->part_bytes;
         if (i + 1 == answer->count)
             len = (uint32_t)(answer->reply.at - header);
         store_be16(header, request_id);
@@ -143,6 +143,7 @@ static void finish_answer(struct answer *answer, uint16_t request_id, const stru
     }
     server->answers++;
     server->datagrams += answer->count;
+    server->text.stats.bytes_written += (uint64_t)(answer->count - 1) * answer->part_bytes + len;
 }
 
 static inline bool allows(const struct server *server, const struct inet_peer *client)
@@ -298,6 +299,7 @@ static uint32_t serve_request(struct server *server, struct netbuf *nb,
     answer.hit = LIMIT_NONE;
     add_part(&answer, nb);
     server->requests++;
+    server->text.stats.bytes_read += udp->payload_len;
     enum text_end end =
         text_run(&server->text, udp->payload + SERVER_HEADER_BYTES,
                  udp->payload_len - SERVER_HEADER_BYTES, &pending->line, &answer.reply);

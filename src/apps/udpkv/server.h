@@ -126,7 +126,7 @@ struct server {
     uint64_t datagrams; /* that the answers took */
     uint64_t too_long;  /* answers replaced by an error: over SERVER_MAX_PARTS */
     uint64_t drops[SERVER_DROP_REASONS];
-    struct text_counter counters[11 + SERVER_DROP_REASONS]; /* the above, for stats */
+    struct text_counter counters[12 + SERVER_DROP_REASONS]; /* the above, for stats */
     struct text_part parts[2];
     struct server_pending pending[SERVER_BATCH];
     uint8_t aside[TEXT_MAX_REQUEST]; /* the rest of a request that its answer has reached */

@@ -25,8 +25,8 @@ RUNS_SELDOM void server_show_settings(const void *whose, struct reply *reply)
     server_show_allowed(server, reply);
 }
 
-/* What an operator looks for when requests in fragments go unanswered. Of fragments_ it is
- * datagrams that are counted, of fragment_ packets. */
+/* What an operator looks for when requests go unanswered, those in fragments above all. Of
+ * fragments_ it is datagrams that are counted, of fragment_ packets. */
 static RUNS_SELDOM uint32_t inet_counters(struct text_counter *counters, const struct inet *inet)
 {
     const struct text_counter those[] = {
@@ -35,6 +35,7 @@ static RUNS_SELDOM uint32_t inet_counters(struct text_counter *counters, const s
         {"drop_fragments_crowded", &inet->drops[INET_DROP_FRAGMENTS_CROWDED]},
         {"drop_fragments_share", &inet->drops[INET_DROP_FRAGMENTS_SHARE]},
         {"drop_fragment_no_room", &inet->drops[INET_DROP_FRAGMENT_NO_ROOM]},
+        {"drop_udp_checksum", &inet->drops[INET_DROP_UDP_CHECKSUM]},
     };
 
     memcpy(counters, those, sizeof those);

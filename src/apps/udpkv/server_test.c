@@ -130,6 +130,21 @@ TEST(server_answers_in_place)
     CHECK(netbuf_pool_whole(pool));
 }
 
+TEST(server_counts_bytes)
+{
+    fresh_server();
+    make_large_item(10); /* a set, and ten requests without an answer */
+    const struct text_stats *stats = &server.text.stats;
+    CHECK_EQ(stats->bytes_read, 8 + 15 + 10 * (8 + 27 + 1002));
+    CHECK_EQ(stats->bytes_written, 8 + 8);
+    ask_server(1, "get z\r\n");
+    CHECK_EQ(stats->bytes_read, 8 + 15 + 10 * (8 + 27 + 1002) + 8 + 7);
+    CHECK_EQ(stats->bytes_written, 8 + 8 + 8 * 8 + 10024);
+    ask_server(1, "stats reset\r\n");
+    CHECK_EQ(text_sum_stats(&server.text).bytes_read, 0);
+    CHECK_EQ(text_sum_stats(&server.text).bytes_written, 8 + 7);
+}
+
 TEST(server_says_nothing_to_noreply)
 {
     fresh_server();

@@ -104,7 +104,9 @@ RUNS_SELDOM void shards_sum(struct shards *shards, struct shards_sum *sum)
         sum->stats.bytes += store->stats.bytes;
         sum->stats.total_items += store->stats.total_items;
         sum->stats.evictions += store->stats.evictions;
-        sum->stats.expired += store->stats.expired;
+        sum->stats.reclaimed += store->stats.reclaimed;
+        sum->stats.get_expired += store->stats.get_expired;
+        sum->stats.get_flushed += store->stats.get_flushed;
         sum->stats.moved_bytes += store->stats.moved_bytes;
         sum->stats.touched += store->stats.touched;
         sum->log_bytes += store->log_bytes;

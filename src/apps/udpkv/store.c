@@ -79,7 +79,7 @@ static inline struct item *find_item(struct store *store, struct store_key key,
             continue;
         if (!log_stale(store, item))
             return item;
-        store->stats.expired++;
+        *(log_flushed(store, item) ? &store->stats.get_flushed : &store->stats.get_expired) += 1;
         index_remove(&store->index, key.hash, walk);
         log_kill(store, item);
         return NULL;
@@ -188,7 +188,7 @@ static void free_slot(struct store *store, uint64_t hash)
     struct index_walk walk = {.bucket = home, .slot = victim};
     struct item *item = log_item(store, home->refs[victim]);
     if (log_stale(store, item))
-        store->stats.expired++;
+        store->stats.reclaimed++;
     else
         store->stats.evictions++;
     index_remove(&store->index, hash, &walk);

@@ -51,9 +51,10 @@ struct store_stats {
     uint64_t items, bytes; /* alive now; bytes with header and rounding */
     uint64_t total_items;  /* stored since the start */
     uint64_t evictions;    /* alive, but removed for their space or their slot */
-    uint64_t expired;      /* found expired or flushed: by a lookup, at the tail, or for the slot */
-    uint64_t moved_bytes;  /* from tail to head */
-    uint64_t touched;      /* items examined at the tail */
+    uint64_t reclaimed;    /* expired or flushed, and removed for their space or their slot */
+    uint64_t get_expired, get_flushed; /* removed as a lookup, of any command, found them so */
+    uint64_t moved_bytes;              /* from tail to head */
+    uint64_t touched;                  /* items examined at the tail */
 };
 
 struct store {

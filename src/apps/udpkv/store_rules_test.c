@@ -34,7 +34,9 @@ TEST(store_expires)
     store_tick(store, TEST_NOW_S + 10);
     CHECK(!test_has(store, "a", "x"));
     CHECK_EQ(store->stats.items, 0);
-    CHECK_EQ(store->stats.expired, 1);
+    CHECK(!test_has(store, "a", "x"));
+    CHECK_EQ(store->stats.get_expired, 1);
+    CHECK_EQ(store->stats.get_flushed, 0);
     v.expire_s = STORE_EXPIRED;
     CHECK_EQ(store_put(store, STORE_ADD, test_key("a"), &v), STORE_OK);
     CHECK(!test_has(store, "a", "x"));
@@ -59,6 +61,13 @@ TEST(store_flushes_now_and_later)
     store_flush_at(store, TEST_NOW_S); /* past: nothing */
     store_tick(store, TEST_NOW_S + 100);
     CHECK(test_has(store, "a", "z"));
+    CHECK_EQ(store->stats.get_flushed, 3);
+    store_peek(store, test_key("a"))->expire_s = STORE_EXPIRED;
+    store_flush(store); /* both: counted as memcached does */
+    CHECK_EQ(store_put(store, STORE_REPLACE, test_key("a"), &(struct store_value){0}),
+             STORE_NOT_STORED);
+    CHECK_EQ(store->stats.get_flushed, 4);
+    CHECK_EQ(store->stats.get_expired, 0);
     test_check_store(store);
 }
 
@@ -107,11 +116,12 @@ TEST(store_expired_items_give_their_slots_before_others)
     put_small(store, 0, 6000, TEST_NOW_S + 10);
     uint64_t evictions = store->stats.evictions;
     CHECK(evictions > 0 && store->used_bytes < store->log_bytes);
-    CHECK_EQ(store->stats.expired, 0);
+    CHECK_EQ(store->stats.reclaimed, 0);
     store_tick(store, TEST_NOW_S + 10);
     put_small(store, 6000, 500, 0);
     CHECK_EQ(store->stats.evictions, evictions);
-    CHECK(store->stats.expired > 0);
+    CHECK(store->stats.reclaimed > 0);
+    CHECK_EQ(store->stats.get_expired, 0);
     for (uint32_t i = 6000; i < 6500; i++) {
         char key[8];
         format(key, sizeof key, "%u", i);

@@ -31,6 +31,7 @@ struct text_stats {
     uint64_t cas_misses, cas_hits, cas_badval;
     uint64_t touch_hits, touch_misses;
     uint64_t store_too_large;
+    uint64_t bytes_read, bytes_written; /* of UDP payloads: with the 8 bytes of the frame header */
 };
 
 /* A counter that isn't in struct text_stats and that stats shows as well. */

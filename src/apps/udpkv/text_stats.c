@@ -46,7 +46,7 @@ enum { STATS = sizeof(struct text_stats) / sizeof(uint64_t) };
 
 _Static_assert(sizeof(struct text_stats) == STATS * sizeof(uint64_t) &&
                    offsetof(struct text_stats, cmd_get) == 0 &&
-                   offsetof(struct text_stats, store_too_large) == (STATS - 1) * sizeof(uint64_t),
+                   offsetof(struct text_stats, bytes_written) == (STATS - 1) * sizeof(uint64_t),
                "struct text_stats has numbers of 64 bits and nothing else");
 
 RUNS_SELDOM struct text_stats text_sum_stats(const struct text *text)
@@ -96,14 +96,14 @@ static RUNS_SELDOM void show_numbers(struct reply *reply, const char *names, con
 static const char command_names[] =
     "cmd_get\0cmd_set\0cmd_flush\0cmd_touch\0get_hits\0get_misses\0delete_misses\0delete_hits\0"
     "incr_misses\0incr_hits\0decr_misses\0decr_hits\0cas_misses\0cas_hits\0cas_badval\0"
-    "touch_hits\0touch_misses\0store_too_large\0";
+    "touch_hits\0touch_misses\0store_too_large\0bytes_read\0bytes_written\0";
 static const char item_names[] =
-    "curr_items\0bytes\0total_items\0evictions\0expired_found\0moved_bytes\0";
+    "curr_items\0bytes\0total_items\0evictions\0reclaimed\0get_expired\0get_flushed\0moved_bytes\0";
 
-_Static_assert(offsetof(struct text_stats, store_too_large) == 17 * sizeof(uint64_t) &&
-                   sizeof(struct text_stats) == 18 * sizeof(uint64_t),
+_Static_assert(offsetof(struct text_stats, bytes_written) == 19 * sizeof(uint64_t) &&
+                   sizeof(struct text_stats) == 20 * sizeof(uint64_t),
                "command_names has all");
-_Static_assert(offsetof(struct store_stats, moved_bytes) == 5 * sizeof(uint64_t),
+_Static_assert(offsetof(struct store_stats, moved_bytes) == 7 * sizeof(uint64_t),
                "item_names has what stands before it");
 
 static RUNS_SELDOM void show_general(struct text *text, struct reply *reply)
