@@ -25,6 +25,8 @@ Q := $(if $(V),,@)
 APPS  := $(sort $(notdir $(patsubst %/,%,$(wildcard src/apps/*/))))
 PLATS := $(sort $(patsubst src/boot/%/plat.mk,%,$(wildcard src/boot/*/plat.mk)))
 include $(PLATS:%=src/boot/%/plat.mk)
+# An app may have an app.mk that sets APP.small: its files that are made small, not fast.
+include $(wildcard $(APPS:%=src/apps/%/app.mk))
 
 # APP may be the path of a folder anywhere: what has a slash in it. The app's name is the folder's.
 app_path := $(if $(findstring /,$(APP)),$(patsubst %/,%,$(APP)))
@@ -91,8 +93,8 @@ endif
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wold-style-definition
 CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -fno-common -fno-omit-frame-pointer \
-	-fstack-protector-strong -ffunction-sections -fdata-sections -fno-pie \
-	-ffile-prefix-map=$(CURDIR)=. -Isrc
+	-fstack-protector-strong -falign-jumps=1 -falign-labels=1 -ffunction-sections -fdata-sections \
+	-fno-pie -ffile-prefix-map=$(CURDIR)=. -Isrc
 LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 
 # --- sources --------------------------------------------------------------------------------------
@@ -117,17 +119,20 @@ objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(if $(app_path),$(patsubst \
 	$(app_path)/%,src/elsewhere/$(app_name)/%,$(2)),$(2)))
 
 # --- rules for each platform ----------------------------------------------------------------------
-# Apps are made for speed. Of what lies below them only the files through which packets go are: memcpy
-# and its kin, bursts and checksums, a packet's way through the IP layer, the end of a loop's turn.
-# All else is made small; -Oz isn't for that, as it starts in more instructions.
+# Apps are made for speed, but for what an app.mk names. Of what lies below them only the files through
+# which packets go are: memcpy and its kin, bursts and checksums, a packet's way through the IP layer,
+# the end of a loop's turn. All else is made small; -Oz isn't for that, as it starts in more instructions.
 fast := src/boot/pvh/string.c $(addprefix src/netbuf/,checksum.c inet.c inet_frame.c ipv6.c pool.c) \
 	$(addprefix src/netdev/,idle.c loop.c netdev_app.c) $(filter src/netbuf/inet6% src/netdev/tap/% \
 	%_burst.c %_intr.c %_rx.c %_tx.c %/netfront_csum.c,$(lib_files))
-small := $(filter-out $(fast),$(lib_files))
+small := $(filter-out $(fast),$(lib_files)) $(foreach a,$(APPS),$(addprefix src/apps/$(a)/,$($(a).small)))
 # P.general_regs names the files that run in ring 0 before the processor is set up, which may use
 # general registers only.
+# All stacks are guarded, strongly where strangers' packets are read. Below that -fstack-protector
+# guards functions with arrays of bytes, and none that only has a number's address taken.
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
-	$(if $(filter $(small) $(test_names),$(2)),-Os)
+	$(if $(filter $(small) $(test_names),$(2)),-Os) \
+	$(if $(filter src/boot/% src/netdev/%,$(2)),-fstack-protector)
 
 # Writes the text $(2) to the file $(1) if it has another one, so that what depends on it is made
 # again whenever it changes.

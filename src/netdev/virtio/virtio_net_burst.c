@@ -134,8 +134,8 @@ static bool merge(struct virtio_net_queue *q, struct netbuf *first, uint32_t cou
 /* Drops a packet whose first length can't be, with the other buffers that belong to it: those its
  * header counts, if the device wrote one. A first piece too short for an Ethernet header is
  * dropped, too, however long the packet is: apps rely on that header being in one piece. */
-static __attribute__((noinline)) void drop_bad_len(struct virtio_net_queue *q, struct netbuf *nb,
-                                                   uint32_t len, struct batch *b)
+static RUNS_SELDOM void drop_bad_len(struct virtio_net_queue *q, struct netbuf *nb, uint32_t len,
+                                     struct batch *b)
 {
     nb->len = 0;
     if (q->mergeable && len >= VIRTIO_NET_HEADER) {
@@ -208,9 +208,9 @@ INLINE void refill(struct virtio_net_queue *q, enum vring_kind kind)
         publish(q, kind);
 }
 
-/* Looks at the batch's buffers, which were prefetched by reap. */
-INLINE uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b, struct netbuf **bufs,
-                         uint64_t *bytes)
+/* Looks at the batch's buffers, which were prefetched by reap. One for both kinds of ring. */
+static __attribute__((noinline)) uint32_t rx_batch(struct virtio_net_queue *q, struct batch *b,
+                                                   struct netbuf **bufs, uint64_t *bytes)
 {
     uint32_t got = 0;
 
@@ -314,7 +314,7 @@ static uint32_t chain_pieces(const struct virtio_net_queue *q, const struct netb
  * else with it. */
 
 /* Posts a packet of several pieces. False if the ring has no room for it as yet. */
-static __attribute__((noinline)) bool post_chain(struct virtio_net_queue *q, struct netbuf *packet)
+static RUNS_SELDOM bool post_chain(struct virtio_net_queue *q, struct netbuf *packet)
 {
     struct vring_piece pieces[VIRTIO_NET_PIECES_MAX];
     uint32_t frame_bytes, count = chain_pieces(q, packet, pieces, &frame_bytes);
