@@ -40,7 +40,7 @@ def run(kvload, port, *options, json_file=None):
 def test_its_units(tmp_path, what, count):
     program = tmp_path / what
     sources = [FOLDER / name for name in (f"{what}_test.c", "histogram.c", "pattern.c", "versions.c", "parts.c", "load.c",
-                                          "wrong.c", "protocol_text.c", "protocol_binary.c")]
+                                          "late.c", "wrong.c", "protocol_text.c", "protocol_binary.c")]
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-fsanitize=address,undefined", "-o", program, *sources, "-lm"],
                    check=True)
     done = subprocess.run([program], env={"ASAN_OPTIONS": "detect_leaks=0"}, stdout=subprocess.PIPE,
@@ -246,6 +246,10 @@ class Liar:
                 answers = [ident + {b"version": b"VERSION 0\r\n", b"stats": b"STAT pid 1\r\nEND\r\n"}[words[0]]]
             for answer in answers:
                 self._socket.sendto(answer, sender)
+
+    def shrink_buffer(self):
+        """To the least that the kernel allows, which is a datagram or two."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
 
     def __enter__(self):
         self._thread.start()
@@ -466,6 +470,73 @@ def test_loss_is_a_timeout_and_counted_apart(kvload, tmp_path):
     told = json.loads((tmp_path / "json").read_text())
     assert told["kvload"]["timeouts"] == 3
     assert told["ALL STATS"]["Totals"]["Count"] == 97
+
+
+def losses(path):
+    """What is told of a run's timeouts."""
+    told = json.loads(path.read_text())["kvload"]
+    return told["timeouts"], told["late"], told["no_room"]["server_socket"], told["socket_errors"]
+
+
+def test_what_found_no_room_in_the_servers_socket_is_told(kvload, tmp_path):
+    with Liar(lambda i, k, f, v: [value(i, k, f, v)]) as liar:
+        liar.shrink_buffer()
+        done = run(kvload, liar.port, "--clients=1", "--pipeline=64", "--requests=100", "--ratio=1:0", "--key-maximum=99",
+                   "--timeout-ms=300", json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    timeouts, late, no_room, _ = losses(tmp_path / "json")
+    assert timeouts - late <= no_room <= timeouts + 1 and no_room > 0, done.stdout  # one may be of stats
+    assert f"{timeouts} requests timed out: no answer came within 300 ms" in done.stdout
+    assert f"port {liar.port} of this machine, had no room for {no_room} datagrams" in done.stdout
+
+
+def test_late_answers_are_told(kvload, tmp_path):
+    """The first answer to a get comes when the next request does: the first one was given up by then."""
+    held = []
+
+    def late(ident, key, flags, bytes_):
+        held.append(value(ident, key, flags, bytes_))
+        return [] if len(held) == 1 else held if len(held) == 2 else held[-1:]
+
+    with Liar(late) as liar:
+        done = run(kvload, liar.port, "--clients=1", "--requests=30", "--ratio=1:1", "--populate", "--key-maximum=9",
+                   "--timeout-ms=300", json_file=tmp_path / "json")
+    assert done.returncode == 0, done.stdout
+    assert losses(tmp_path / "json")[:2] == (1, 1), done.stdout
+    latest = json.loads((tmp_path / "json").read_text())["kvload"]["latest_answer_ms"]
+    assert latest >= 300
+    assert f"Late answers came to some, 1 in all, the last one after {latest:.0f} ms." in done.stdout
+
+
+def test_a_server_that_is_gone_is_told(kvload, tmp_path):
+    """By ICMP, which the kernel reports."""
+    memcached = Memcached()
+    with memcached as port:
+        command = [kvload, f"--port={port}", "--threads=1", "--clients=2", "--test-time=1000", "--timeout-ms=300",
+                   f"--json-out-file={tmp_path / 'json'}"]
+        with Vm([str(word) for word in command]) as load:
+            load.expect("[1-9] answered")
+            memcached.process.kill()
+            load.expect("[1-9] timeouts")
+            load.interrupt()
+            load.expect("sockets reported [0-9]+ errors, the last one: Connection refused")
+            assert load.status() == 130, load.console()
+    assert losses(tmp_path / "json")[3] > 0
+
+
+@pytest.mark.parametrize("server", [Memcached, udpkv_image])
+def test_the_default_run_loses_nothing(kvload, tmp_path, server):
+    """Its window fits in the server's socket, of memcached or of QEMU's user network."""
+    with server() as port:
+        for size, window in ((32, (4, 32)), (1400, (4, 10)), (65400, (1, 1))):
+            path = tmp_path / f"{size}"
+            done = subprocess.run([kvload, f"--port={port}", "--requests=100", "--ratio=1:1", f"--data-size={size}",
+                                   "--flush", f"--json-out-file={path}"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=4 * DEADLINE_S)
+            assert done.returncode == 0, done.stdout
+            assert losses(path) == (0, 0, 0, 0), done.stdout
+            told = json.loads(path.read_text())["run information"]
+            assert (told["Threads"], told["Connections per thread"]) == window
 
 
 @PROTOCOLS

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -212,6 +213,30 @@ def test_only_what_counts_up_is_told_as_a_difference(kvload):
             assert told["server gauges"] == dict(zip(("pid", "uptime", "curr_items"), after))
         load.process.stdin.close()
         assert load.status() == 0, load.console()
+
+
+def test_what_the_server_dropped_is_told(kvload):
+    counts = (b"STAT drop_no_buf %d\r\nSTAT drop_loop 5\r\nSTAT response_obj_oom %d\r\nSTAT drops 5\r\nSTAT cmd_get %d\r\n")
+    with Hostile(get=lambda ident: []) as server, Vm(
+            command(kvload, server, "--requests=3", "--timeout-ms=50", "--hide-histogram")) as load:
+        server.stats = [lines(counts % (1, 2, 3)), lines(counts % (4, 9, 30))]
+        load.expect("3 requests timed out")
+        load.expect(r"The server counted drop_no_buf 3, response_obj_oom 7\.")
+        assert load.status() == 0, load.console()
+
+
+def test_answers_that_find_no_room_are_told(kvload, tmp_path):
+    """kvload stands still while more answers come than its socket holds."""
+    def flood(ident):
+        load.process.send_signal(signal.SIGSTOP)
+        for _ in range(20000):
+            yield part(ident, 1, 2, b"x" * 1400)
+        load.process.send_signal(signal.SIGCONT)
+
+    path = tmp_path / "json"
+    with Hostile(get=flood) as server, Vm(command(kvload, server, "--requests=1", f"--json-out-file={path}")) as load:
+        assert load.status() == 1, load.console()
+    assert strictly(path.read_text())["kvload"]["no_room"]["own_sockets"] > 0
 
 
 @pytest.mark.parametrize("keys", [1, 5])

@@ -69,6 +69,7 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     load->rng.state = 0x6b766c6f6164 + number;
     load_ask(load);
     load->ns_per_cycle_32 = (uint64_t)(1e9 * 4294967296. / (double)cycles_hz);
+    load->late = take(UINT16_MAX + 1, sizeof *load->late);
     load->parts = take(load->slot_count, sizeof *load->parts);
     load->parts_room = o->multi_key_get * (ANSWER_AROUND_VALUE + o->sizes.max);
     if (load->parts_room > PARTS_MAX * PARTS_PAYLOAD)
@@ -165,6 +166,8 @@ static void write_request(struct load *load, struct load_slot *slot, uint32_t at
     const uint32_t *keys = load->plan_keys + at * load->options->multi_key_get;
 
     slot->id = (uint16_t)(slot->id + (1u << load->slot_bits));
+    if (unlikely(load->gave_up))
+        load->late[slot->id].sent = 0;
     slot->kind = plan->kind;
     slot->left = plan->keys;
     for (uint32_t i = 0; i < plan->keys; i++) {
@@ -233,23 +236,10 @@ static inline struct load_slot *slot_of(struct load *load, const struct datagram
                : NULL;
 }
 
-/* How many datagrams a request's answer has at most, each with some 512 bytes or more of a value.
- */
-static uint64_t most_datagrams(const struct options *o)
+/* A datagram that belongs to no request: is it at least a late answer? */
+static void take_stray(struct load *load, const struct datagram *in, uint64_t now)
 {
-    return o->multi_key_get * (1 + o->sizes.max / 512);
-}
-
-/* Counts a datagram that belongs to no request. It is right if a request was given up whose late
- * answer it may be of. */
-static void take_stray(struct load *load)
-{
-    load->result.strays++;
-    if (load->given_up > 0) {
-        load->given_up--;
-        return;
-    }
-    if (++load->result.wrong <= WRONG_SHOWN)
+    if (!late_take(load, in, now) && ++load->result.wrong <= WRONG_SHOWN)
         fprintf(stderr, "kvload: an answer came to no request, or twice\n");
 }
 
@@ -288,14 +278,14 @@ static void take_answer(struct load *load, struct datagram *in, uint64_t now)
     uint64_t header;
 
     if (unlikely(!slot)) {
-        take_stray(load);
+        take_stray(load, in, now);
         return;
     }
     memcpy(&header, in->bytes, HEADER);
     if (unlikely(in->len == HEADER && header >> 16 == 0))
         return; /* memcached sends an empty datagram of 0 parts before it says END */
     if (unlikely((header & 0xffff) != htons(slot->id) || slot->kind == LOAD_FREE)) {
-        take_stray(load);
+        take_stray(load, in, now);
         return;
     }
     struct load_tally *tally = &load->result.kinds[slot->kind];
@@ -312,6 +302,8 @@ static void take_answer(struct load *load, struct datagram *in, uint64_t now)
     if (unlikely(answer == ANSWER_GOES_ON || state == PARTS_MORE))
         return;
     if (unlikely(answer == ANSWER_WRONG)) {
+        if (state == PARTS_WRONG)
+            late_expect(load, slot);
         load->result.wrong++;
         wrong_show(load, slot, about, in);
         tally->misses += slot->left;
@@ -358,11 +350,11 @@ static void look_over(struct load *load, uint64_t now)
             oldest = slot->sent < oldest ? slot->sent : oldest;
             continue;
         }
+        late_expect(load, slot);
         give_up(load, slot, now);
         slot->kind = LOAD_FREE;
         load->free[load->free_count++] = i;
         load->result.timeouts++;
-        load->given_up += most_datagrams(load->options);
     }
     history_look(load->history, oldest);
 }

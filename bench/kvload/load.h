@@ -15,6 +15,7 @@
 #define KVLOAD_LOAD_H
 
 #include "histogram.h"
+#include "late.h"
 #include "parts.h"
 #include "pattern.h"
 #include "port.h"
@@ -38,9 +39,10 @@ struct load_tally {
 struct load_result {
     struct load_tally kinds[LOAD_KINDS];
     uint64_t sent;
-    uint64_t timeouts; /* requests without an answer in time */
-    uint64_t strays;   /* answers to no request that waits: late ones, or answered twice */
-    uint64_t wrong;    /* answers that aren't right, and those to nothing, not even late */
+    uint64_t timeouts;      /* requests without an answer in time */
+    uint64_t late;          /* answers to requests that were given up */
+    uint64_t latest_cycles; /* after so long the last of these came */
+    uint64_t wrong;         /* answers that aren't right, and those to nothing, not even late */
     uint64_t busy_cycles, cycles; /* turns of the loop that moved something, and all */
     double seconds;               /* from the first request to the last answer */
 };
@@ -102,8 +104,8 @@ struct load {
     struct rng rng;
     char prefix[OPTIONS_MAX_PREFIX];
     uint32_t prefix_len, ratio_at;
-    uint64_t given_up; /* datagrams that may still come for requests given up */
-    bool populating;
+    struct late *late;                 /* 2^16: by id */
+    bool populating, gave_up;          /* gave_up: late isn't empty */
     uint64_t left;                     /* requests still to be planned */
     struct load_plan plan[PORT_BURST]; /* the next requests, whose keys are being fetched: a ring */
     uint32_t *plan_keys;               /* multi_key_get of each */

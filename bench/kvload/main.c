@@ -89,9 +89,11 @@ static void run_all(struct thread *threads, const struct load_run *run, struct r
         server_stats_ask(port, &report->after);
     memset(&report->result, 0, sizeof report->result);
     report->foreign = 0;
+    report->losses = (struct losses){0};
     for (uint32_t i = 0; i < options.threads; i++) {
         report_add(&report->result, &threads[i].load.result);
         report->foreign += threads[i].load.port->foreign;
+        losses_add(&report->losses, &options, threads[i].load.port);
     }
     report_seconds(report, loads);
 }
@@ -210,6 +212,7 @@ int main(int argc, char **argv)
                 options.server, options.port);
         return 3;
     }
+    losses_begin(&options, threads[0].load.port);
     first = (struct report){
         .options = &options, .cycles_hz = (double)hz, .first_answer_unix_ms = unix_ms()};
     if (options.flush && !server_flush(threads[0].load.port)) {
@@ -221,6 +224,10 @@ int main(int argc, char **argv)
         struct load_run run = {.populate = true};
         run_all(threads, &run, &first);
         right = first.result.wrong == 0;
+        if (first.result.timeouts > 0) {
+            fprintf(stderr, "kvload: --populate didn't store all keys.\n");
+            losses_tell(stderr, &first);
+        }
     }
     if (options.control)
         return !run_controlled(threads, &first) || !right ? 1 : load_stop ? 130 : 0;

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* options.c - kvload's command line, by getopt_long; see options.h. */
 #include "options.h"
-#include "parts.h"
-#include "port.h"
 #include "protocol.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,27 +84,14 @@ static const struct option table[] = {
     {NULL, 0, NULL, 0},
 };
 
-static _Noreturn void refuse(const char *text, ...) __attribute__((format(printf, 1, 2)));
-static _Noreturn void refuse(const char *text, ...)
-{
-    va_list args;
-
-    va_start(args, text);
-    fprintf(stderr, "kvload: ");
-    vfprintf(stderr, text, args);
-    fprintf(stderr, "\n");
-    va_end(args);
-    exit(2);
-}
-
 static uint64_t whole(const char *name, const char *text, uint64_t min, uint64_t max)
 {
     char *end;
     unsigned long long number = strtoull(text, &end, 10);
 
     if (*text < '0' || *text > '9' || *end || number < min || number > max)
-        refuse("--%s is a number from %llu to %llu, not '%s'.", name, (unsigned long long)min,
-               (unsigned long long)max, text);
+        options_refuse("--%s is a number from %llu to %llu, not '%s'.", name,
+                       (unsigned long long)min, (unsigned long long)max, text);
     return number;
 }
 
@@ -117,7 +101,7 @@ static double real(const char *name, const char *text, double above)
     double number = strtod(text, &end);
 
     if (end == text || *end || !(number > above) || number > 1e15)
-        refuse("--%s is a number above %g, not '%s'.", name, above, text);
+        options_refuse("--%s is a number above %g, not '%s'.", name, above, text);
     return number;
 }
 
@@ -127,8 +111,8 @@ static void read_range(const char *name, const char *text, uint32_t max, uint32_
     int end = 0;
 
     if (sscanf(text, "%u-%u%n", from, to, &end) != 2 || text[end] || *from > *to || *to > max)
-        refuse("--%s is two numbers such as 10-20, the second at most %u, not '%s'.", name, max,
-               text);
+        options_refuse("--%s is two numbers such as 10-20, the second at most %u, not '%s'.", name,
+                       max, text);
 }
 
 static void read_size_list(struct value_sizes *sizes, const char *text)
@@ -143,8 +127,9 @@ static void read_size_list(struct value_sizes *sizes, const char *text)
         if (n == VALUE_MAX_SIZES ||
             sscanf(text, "%u:%u%n", &len, &weights[n < VALUE_MAX_SIZES ? n : 0], &end) != 2 ||
             (text[end] != ',' && text[end]) || len > VALUE_MAX || weights[n] == 0)
-            refuse("--data-size-list is up to %d sizes of at most %d with weights: 32:70,1024:30.",
-                   VALUE_MAX_SIZES, VALUE_MAX);
+            options_refuse(
+                "--data-size-list is up to %d sizes of at most %d with weights: 32:70,1024:30.",
+                VALUE_MAX_SIZES, VALUE_MAX);
         sizes->entries[sizes->count++].len = len;
         sizes->min = len < sizes->min ? len : sizes->min;
         sizes->max = len > sizes->max ? len : sizes->max;
@@ -166,8 +151,9 @@ static void read_percentiles(struct options *o, const char *text)
         double percent = strtod(text, &end);
         if (end == text || (*end && *end != ',') || !(percent > 0 && percent <= 100) ||
             o->percentile_count == OPTIONS_MAX_PERCENTILES)
-            refuse("--print-percentiles is up to %d numbers above 0, at most 100: 50,99,99.9.",
-                   OPTIONS_MAX_PERCENTILES);
+            options_refuse(
+                "--print-percentiles is up to %d numbers above 0, at most 100: 50,99,99.9.",
+                OPTIONS_MAX_PERCENTILES);
         o->percentiles[o->percentile_count++] = percent;
         text = end + 1;
     } while (*end);
@@ -181,14 +167,14 @@ void options_ratio(struct options *o, const char *text)
     if (sscanf(text, "%u:%u%n:%u%n", &o->sets, &o->gets, &end, &o->deletes, &more) < 2 ||
         text[more ? more : end] || o->sets > 1000000 || o->gets > 1000000 || o->deletes > 1000000 ||
         o->sets + o->gets + o->deletes == 0)
-        refuse("--ratio is sets to gets, such as 1:10, or to deletes, too: 10:89:1.");
+        options_refuse("--ratio is sets to gets, such as 1:10, or to deletes, too: 10:89:1.");
 }
 
 void options_key_pattern(struct options *o, const char *text)
 {
     if (strlen(text) != 3 || text[1] != ':' || !strchr("RSGZP", text[0]) ||
         !strchr("RSGZP", text[2]))
-        refuse("--key-pattern is two letters of R, S, G, Z, P, such as R:R.");
+        options_refuse("--key-pattern is two letters of R, S, G, Z, P, such as R:R.");
     o->set_pattern = text[0];
     o->get_pattern = text[2];
 }
@@ -302,8 +288,8 @@ static void read_rest(struct options *o, int option, const char *name)
     case 'P':
         o->protocol = strcmp(optarg, protocol_binary.name) ? &protocol_text : &protocol_binary;
         if (strcmp(optarg, o->protocol->name) != 0)
-            refuse("--protocol is %s or %s, either asked over UDP, not '%s'.", protocol_text.name,
-                   protocol_binary.name, optarg);
+            options_refuse("--protocol is %s or %s, either asked over UDP, not '%s'.",
+                           protocol_text.name, protocol_binary.name, optarg);
         break;
     case OPT_NOTHING: /* what memtier is told by it is so in any case */
         break;
@@ -346,75 +332,11 @@ static void read_rest(struct options *o, int option, const char *name)
     }
 }
 
-/* Refuses gets of more keys than a request or the window has room for. */
-static void check_keys(const struct options *o)
-{
-    const uint32_t room = PORT_PAYLOAD - PARTS_HEADER;
-    const uint32_t key_len =
-        (uint32_t)(strlen(o->key_prefix) +
-                   (size_t)snprintf(NULL, 0, "%llu", (unsigned long long)o->key_max));
-    uint32_t fit = o->multi_key_get;
-
-    while (o->protocol->get_len(fit, key_len) > room)
-        fit--;
-    if (fit < o->multi_key_get)
-        refuse("--multi-key-get=%u: a request has at most %u bytes, which is %u keys of %u bytes "
-               "in %s.",
-               o->multi_key_get, room, fit, key_len, o->protocol->name);
-    if (o->clients * o->pipeline * o->multi_key_get > OPTIONS_MAX_WINDOW_KEYS)
-        refuse("--clients times --pipeline times --multi-key-get is more than %d keys.",
-               OPTIONS_MAX_WINDOW_KEYS);
-}
-
-/* Sets options that depend on others, and refuses those that contradict each other. */
-static void complete(struct options *o)
-{
-    o->dpdk = o->vhost || o->eal_count > 0;
-    if (!o->threads)
-        o->threads = o->dpdk ? 1 : 4;
-    if (!o->server)
-        o->server = o->dpdk ? "10.0.2.15" : "127.0.0.1";
-    if (o->requests && o->test_time_s > 0)
-        refuse("--requests and --test-time exclude each other.");
-    if (!o->requests && !(o->test_time_s > 0))
-        o->requests = 10000;
-    if (o->dpdk && o->sizes.max > VALUE_MAX_FRAME)
-        refuse(
-            "A value of %u bytes fits in no Ethernet frame, and a DPDK port can't cut a datagram "
-            "into fragments: there values have at most %d bytes. Leave out --vhost and what is "
-            "behind -- to ask over sockets, whose values have up to %d.",
-            o->sizes.max, VALUE_MAX_FRAME, VALUE_MAX);
-    if (o->dpdk && o->threads != 1)
-        refuse("A DPDK port is served by one thread: --threads=1.");
-    if (o->key_max < o->key_min || o->key_max - o->key_min + 1 < o->threads)
-        refuse("--key-maximum is below --key-minimum, or there are fewer keys than threads.");
-    if (o->key_max - o->key_min >= UINT32_MAX)
-        refuse("There are more than 2^32 keys; raise --key-minimum or lower --key-maximum.");
-    if (o->has_median && (o->key_median < (double)o->key_min || o->key_median > (double)o->key_max))
-        refuse("--key-median=%g is none of the keys, which are %llu to %llu.", o->key_median,
-               (unsigned long long)o->key_min, (unsigned long long)o->key_max);
-    if (o->key_stddev > (double)(o->key_max - o->key_min + 1))
-        refuse("--key-stddev=%g is more than there are keys, %llu: say R for keys all alike.",
-               o->key_stddev, (unsigned long long)(o->key_max - o->key_min + 1));
-    if (o->clients * o->pipeline > OPTIONS_MAX_WINDOW)
-        refuse("--clients times --pipeline is more than %d.", OPTIONS_MAX_WINDOW);
-    if (strlen(o->key_prefix) < 1 || strlen(o->key_prefix) > OPTIONS_MAX_PREFIX)
-        refuse("--key-prefix has 1 to %d bytes.", OPTIONS_MAX_PREFIX);
-    if (strpbrk(o->key_prefix, " \t\r\n"))
-        refuse("--key-prefix has no white space.");
-    check_keys(o);
-    if (o->requests == UINT64_MAX) {
-        uint64_t clients = (uint64_t)o->threads * o->clients;
-        o->requests = (o->key_max - o->key_min + clients) / clients;
-    }
-}
-
 void options_read(struct options *o, int argc, char **argv)
 {
     int option, index;
 
     *o = (struct options){.port = 11211,
-                          .clients = 50,
                           .pipeline = 1,
                           .runs = 1,
                           .protocol = &protocol_text,
@@ -429,7 +351,7 @@ void options_read(struct options *o, int argc, char **argv)
                           .zipf_exponent = 1,
                           .percentiles = {50, 99, 99.9},
                           .percentile_count = 3,
-                          .timeout_ms = 1000,
+                          .timeout_ms = 5000,
                           .connect_timeout_ms = 10000};
     for (;;) {
         index = -1;
@@ -441,8 +363,8 @@ void options_read(struct options *o, int argc, char **argv)
             read_rest(o, option, name);
     }
     if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
-        refuse("'%s' is no option; kvload --help tells them.", argv[optind]);
+        options_refuse("'%s' is no option; kvload --help tells them.", argv[optind]);
     o->eal = argv + optind;
     o->eal_count = argc - optind;
-    complete(o);
+    options_complete(o);
 }

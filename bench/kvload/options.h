@@ -56,4 +56,10 @@ void options_read(struct options *options, int argc, char **argv);
 void options_ratio(struct options *options, const char *text);
 void options_key_pattern(struct options *options, const char *text);
 
+/* Sets options that depend on others, and refuses those that contradict each other. */
+void options_complete(struct options *options);
+
+/* Ends the program with 2 and a sentence. */
+_Noreturn void options_refuse(const char *text, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

@@ -34,7 +34,12 @@ struct port {
     void (*send)(struct port *port, struct datagram *out, uint32_t n);
     /* Sleeps until something comes, or for about a millisecond. NULL: doesn't. */
     void (*wait)(struct port *port);
-    uint64_t foreign; /* datagrams that came and are none of ours */
+    /* How many datagrams have found no room in our sockets. NULL: that isn't known. */
+    uint64_t (*no_room)(struct port *port);
+    uint64_t foreign;    /* datagrams that came and are none of ours */
+    uint64_t errors;     /* that the sockets reported, such as ICMP's */
+    int error;           /* the last of them, as errno has it */
+    bool server_is_here; /* on this machine: its sockets can be asked, too */
 };
 
 /* Each ends the program with 3 and a sentence if it can't be opened. */

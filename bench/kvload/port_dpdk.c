@@ -351,7 +351,8 @@ struct port *port_open_dpdk(const struct options *o)
         local.s_addr = htonl((ntohl(server.s_addr) & 0xffffff00) | 3);
     if (o->local_ip && inet_pton(AF_INET, o->local_ip, &local) != 1)
         die("--local-ip is no IPv4 address.");
-    p->port = (struct port){receive, release, prepare, send_all, NULL, 0};
+    p->port =
+        (struct port){.receive = receive, .release = release, .prepare = prepare, .send = send_all};
     p->clients = o->clients;
     p->server_ip = server.s_addr;
     p->local_ip = local.s_addr;

@@ -5,8 +5,11 @@
 #include "memory.h"
 #include "port.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -19,6 +22,7 @@ enum { SOCKET_BUFFER = 4 << 20, AROUND_VALUE = 128 };
 struct socket_port {
     struct port port;
     int epoll, *sockets;
+    uint32_t count; /* of sockets */
     uint32_t ready_count, ready_next;
     struct epoll_event ready[PORT_BURST];
     struct mmsghdr in[PORT_BURST], out[PORT_BURST];
@@ -26,6 +30,15 @@ struct socket_port {
     uint32_t room; /* of a request */
     uint8_t *out_bytes, in_bytes[PORT_BURST][2048];
 };
+
+/* The kernel reports an error that isn't that nothing came. */
+static void note_error(struct port *port)
+{
+    if (errno == EAGAIN || errno == EINTR)
+        return;
+    port->errors++;
+    port->error = errno;
+}
 
 /* The next socket that has something, in turn. */
 static uint32_t receive(struct port *port, struct datagram *in)
@@ -42,7 +55,9 @@ static uint32_t receive(struct port *port, struct datagram *in)
         }
         uint32_t client = p->ready[p->ready_next++].data.u32;
         int n = recvmmsg(p->sockets[client], p->in, PORT_BURST, MSG_DONTWAIT, NULL);
-        if (n <= 0) /* no datagram, or the kernel reports an earlier error, such as a refusal */
+        if (n < 0)
+            note_error(port);
+        if (n <= 0)
             continue;
         for (int i = 0; i < n; i++)
             in[i] = (struct datagram){p->in_bytes[i], p->in[i].msg_len, (uint16_t)client};
@@ -78,6 +93,8 @@ static void send_all(struct port *port, struct datagram *out, uint32_t n)
             int sent = sendmmsg(p->sockets[out[first].client], p->out + at, end - at, 0);
             /* An error is that of the first datagram, or of an earlier one: the first one is given
              * up. */
+            if (sent < 0)
+                note_error(port);
             at += sent > 0 ? (uint32_t)sent : 1;
         }
     }
@@ -93,6 +110,20 @@ static void wait_for_something(struct port *port)
     n = epoll_wait(p->epoll, p->ready, PORT_BURST, 1);
     p->ready_next = 0;
     p->ready_count = n > 0 ? (uint32_t)n : 0;
+}
+
+static uint64_t no_room(struct port *port)
+{
+    struct socket_port *p = (struct socket_port *)port;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint32_t counts[SK_MEMINFO_VARS] = {0};
+        socklen_t len = sizeof counts;
+        getsockopt(p->sockets[i], SOL_SOCKET, SO_MEMINFO, counts, &len);
+        sum += counts[SK_MEMINFO_DROPS];
+    }
+    return sum;
 }
 
 static _Noreturn void die(const char *what)
@@ -117,6 +148,22 @@ static struct addrinfo *find_server(const struct options *options)
     return found;
 }
 
+/* Has the server an address of this machine? Then our own is the same, or it is of the loopback. */
+static bool is_here(int socket, const struct addrinfo *to)
+{
+    struct sockaddr_in6 own; /* the longer one */
+    socklen_t len = sizeof own;
+
+    if (getsockname(socket, (struct sockaddr *)&own, &len))
+        return false;
+    if (to->ai_family == AF_INET6)
+        return memcmp(&own.sin6_addr, &((struct sockaddr_in6 *)to->ai_addr)->sin6_addr,
+                      sizeof own.sin6_addr) == 0;
+    const struct in_addr from = ((struct sockaddr_in *)&own)->sin_addr;
+    const struct in_addr server = ((struct sockaddr_in *)to->ai_addr)->sin_addr;
+    return server.s_addr == from.s_addr || ntohl(server.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 struct port *port_open_socket(const struct options *options)
 {
     struct socket_port *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
@@ -125,7 +172,13 @@ struct port *port_open_socket(const struct options *options)
     if (!p || !(p->sockets = calloc(options->clients, sizeof *p->sockets)))
         die("no memory");
     struct addrinfo *to = find_server(options);
-    p->port = (struct port){receive, release, prepare, send_all, wait_for_something, 0};
+    p->count = options->clients;
+    p->port = (struct port){.receive = receive,
+                            .release = release,
+                            .prepare = prepare,
+                            .send = send_all,
+                            .wait = wait_for_something,
+                            .no_room = no_room};
     p->ready_count = p->ready_next = 0;
     p->epoll = epoll_create1(0);
     p->room = options->sizes.max + AROUND_VALUE;
@@ -141,6 +194,7 @@ struct port *port_open_socket(const struct options *options)
         setsockopt(p->sockets[i], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
         setsockopt(p->sockets[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
+    p->port.server_is_here = is_here(p->sockets[0], to);
     freeaddrinfo(to);
     for (uint32_t i = 0; i < PORT_BURST; i++) {
         p->in_pieces[i] = (struct iovec){p->in_bytes[i], sizeof p->in_bytes[i]};

@@ -20,7 +20,9 @@ void report_add(struct load_result *total, const struct load_result *one)
     }
     total->sent += one->sent;
     total->timeouts += one->timeouts;
-    total->strays += one->strays;
+    total->late += one->late;
+    if (one->latest_cycles > total->latest_cycles)
+        total->latest_cycles = one->latest_cycles;
     total->wrong += one->wrong;
     total->busy_cycles += one->busy_cycles;
     total->cycles += one->cycles;
@@ -122,8 +124,7 @@ static double busy_share(const struct report *report)
     return r->cycles ? (double)r->busy_cycles / (double)r->cycles : 0;
 }
 
-/* By how much a counter of the server grew; 0 if it began anew meanwhile. */
-static double grown(const struct report *report, const char *name)
+double report_grown(const struct report *report, const char *name)
 {
     if (server_stats_began_anew(&report->before, &report->after))
         return 0;
@@ -134,7 +135,7 @@ static double grown(const struct report *report, const char *name)
  * tell, or tell what can't be. */
 static double server_idle_share(const struct report *report)
 {
-    double all = grown(report, "cycles_total"), busy = grown(report, "cycles_busy");
+    double all = report_grown(report, "cycles_total"), busy = report_grown(report, "cycles_busy");
     return all > 0 && busy >= 0 && busy <= all ? 1 - busy / all : -1;
 }
 
@@ -186,7 +187,7 @@ void report_end(FILE *file, const struct report *report)
             "\n%llu requests sent, %llu answered, %llu wrong, %llu timeouts, %llu late answers.\n",
             (unsigned long long)r->sent, (unsigned long long)totals.count,
             (unsigned long long)r->wrong, (unsigned long long)r->timeouts,
-            (unsigned long long)r->strays);
+            (unsigned long long)r->late);
     const struct load_tally *gets = &r->kinds[LOAD_GET];
     const uint64_t keys = gets->hits + gets->misses;
     if (report->options->multi_key_get > 1)
@@ -195,17 +196,12 @@ void report_end(FILE *file, const struct report *report)
                 "requests, hits and misses of keys.\n",
                 (unsigned long long)gets->count, (unsigned long long)keys, a_second(report, keys));
     if (r->timeouts > 0)
-        fprintf(
-            file,
-            "A timeout is a request whose answer didn't come within %u ms. UDP loses what a "
-            "buffer on the way\nhas no room for: fewer requests at a time (--threads, --clients, "
-            "--pipeline) need less.\n",
-            report->options->timeout_ms);
+        losses_tell(file, report);
     fprintf(file, "kvload was busy %.1f %% of the time", 100 * busy_share(report));
     if (server_idle_share(report) >= 0)
         fprintf(file, "; the server was idle %.1f %%, and used %.1f cycles a request",
                 100 * server_idle_share(report),
-                grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
+                report_grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
     fprintf(file, ".\n");
     const char *anew = server_stats_began_anew(&report->before, &report->after);
     if (anew)
@@ -390,7 +386,8 @@ static void json_server(FILE *file, const struct report *report)
                 continue;
             fprintf(file, "%s", comma);
             json_text(file, name);
-            fprintf(file, ": %.15g", gauges ? report->after.entries[i].value : grown(report, name));
+            fprintf(file, ": %.15g",
+                    gauges ? report->after.entries[i].value : report_grown(report, name));
             comma = ", ";
         }
     }
@@ -422,7 +419,7 @@ void report_json(FILE *file, const struct report *report)
     fprintf(file,
             "}, \"kvload\": {\"sent\": %llu, \"wrong\": %llu, \"timeouts\": %llu, \"late\": %llu",
             (unsigned long long)r->sent, (unsigned long long)r->wrong,
-            (unsigned long long)r->timeouts, (unsigned long long)r->strays);
+            (unsigned long long)r->timeouts, (unsigned long long)r->late);
     const struct load_tally *gets = &r->kinds[LOAD_GET];
     fprintf(file, ", \"get_keys\": %llu, \"get_keys_per_s\": %.2f",
             (unsigned long long)(gets->hits + gets->misses),
@@ -431,10 +428,11 @@ void report_json(FILE *file, const struct report *report)
             (unsigned long long)report->foreign, r->seconds, busy_share(report));
     fprintf(file, ", \"cycles_hz\": %.0f, \"first_answer_unix_ms\": %.3f", report->cycles_hz,
             report->first_answer_unix_ms);
+    losses_json(file, report);
     double idle = server_idle_share(report);
     if (idle >= 0)
         fprintf(file, ", \"server_idle_share\": %.4f, \"server_cycles_per_request\": %.2f", idle,
-                grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
+                report_grown(report, "cycles_busy") / (double)(totals.count ? totals.count : 1));
     fprintf(file, "}");
     json_server(file, report);
     fprintf(file, "}\n");

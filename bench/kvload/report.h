@@ -4,6 +4,7 @@
 #define KVLOAD_REPORT_H
 
 #include "load.h"
+#include "losses.h"
 #include "server_stats.h"
 
 #include <stdio.h>
@@ -14,10 +15,14 @@ struct report {
     struct load_second *seconds; /* of all threads: second_count of them; NULL: none */
     uint32_t second_count;
     uint64_t foreign;
+    struct losses losses;
     double start_unix_ms, finish_unix_ms, first_answer_unix_ms;
     double cycles_hz;
     struct server_stats before, after; /* what the server counted; empty if it didn't tell */
 };
+
+/* By how much a counter of the server grew; 0 if it began anew meanwhile. */
+double report_grown(const struct report *report, const char *name);
 
 /* Adds a thread's result to that of all, whose seconds become those of the longest. */
 void report_add(struct load_result *total, const struct load_result *one);
