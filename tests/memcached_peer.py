@@ -121,6 +121,8 @@ STATS_EQUAL_RECORDED = ["get_expired"]
 # - A request after which memcached waits for the rest of a data block: it takes the next datagrams
 #   for it. The sequence ends there, and memcached is started anew. udpkv answers at once.
 # - A flush_all with a delay ends the datagram and the sequence: memcached brings back what was flushed before.
+# - A value of white space alone isn't stored: for incr and decr memcached reads on behind it, what other items
+#   have left there.
 # - A number that gets shorter is padded with blanks. While memcached has an answer with the item to send, it
 #   stores a new one, without: incr and decr go into a datagram behind that of a get before them.
 # - A last line without its end of over 2048 bytes isn't asked: memcached loses the answers to the commands

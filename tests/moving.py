@@ -13,7 +13,7 @@ import threading
 import time
 
 from tap import Tap
-from vhost_port import OUR_MAC, frame
+from vhost_port import OUR_MAC, frames
 from vm import DEADLINE_S, HOST, Link, Vm, image, mac, qemu_command
 from xen.qmp import Qmp
 
@@ -70,7 +70,8 @@ class Relay:
                 self._full = True
                 return
             data, (_, port) = self._udp.recvfrom(2048)
-            cable.send(frame(GUEST_MAC, port, data))
+            for frame in frames(GUEST_MAC, port, 0, data):
+                cable.send(frame)
 
     def _to_clients(self, cable):
         while answer := cable.recv(0):

@@ -27,6 +27,7 @@ SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE = 8, 9, 10, 11
 SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR = 12, 13, 14
 GET_PROTOCOL_FEATURES, GET_QUEUE_NUM = 15, 17
 REPLY, NEED_REPLY, NO_DESCRIPTOR = 4, 8, 1 << 8
+FRAGMENT, MORE_FRAGMENTS = 1480, 0x2000  # bytes of a datagram that a frame holds; a bit of an IP header
 HEADER = 12  # bytes of the virtio header before a frame
 
 
@@ -38,15 +39,18 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def frame(mac, port, payload):
-    """A datagram of ours, from that port, as an Ethernet frame."""
+def frames(mac, port, ident, payload):
+    """A datagram of ours, from that port, as Ethernet frames: fragments if it is larger than one. `ident` is IP's."""
     ips = socket.inet_aton(OUR_IP) + socket.inet_aton(GUEST_IP)
     udp = struct.pack("!HHHH", port, GUEST_PORT, 8 + len(payload), 0) + payload
     udp_sum = checksum(ips + struct.pack("!HH", 17, len(udp)) + udp) or 0xFFFF
     udp = udp[:6] + struct.pack("!H", udp_sum) + udp[8:]
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + ips
-    ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-    return mac + OUR_MAC + b"\x08\x00" + ip + udp
+    for at in range(0, len(udp), FRAGMENT):
+        part = udp[at : at + FRAGMENT]
+        more = MORE_FRAGMENTS if at + FRAGMENT < len(udp) else 0
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(part), ident, at // 8 | more, 64, 17, 0) + ips
+        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+        yield mac + OUR_MAC + b"\x08\x00" + ip + part
 
 
 class Ring:
@@ -261,11 +265,14 @@ class VhostPort:
             queue = self._queue_of.setdefault(port, len(self._queue_of)) % self.queues
         self._count += 1
         ring = self._rings[2 * queue]
-        chain = ring.take() if self.mac else None
-        if not chain:
-            return  # as a network does with what nobody takes
-        data = struct.pack("@10xH", 1) + frame(self.mac, port, payload)
-        memory, at = self._at_guest(chain[1][0][0])
-        memory[at : at + len(data)] = data
-        ring.give(chain[0], len(data))
+        if not self.mac:
+            return
+        for frame in frames(self.mac, port, self._count & 0xFFFF, payload):
+            chain = ring.take()
+            if not chain:
+                return  # as a network does with what nobody takes
+            data = struct.pack("@10xH", 1) + frame
+            memory, at = self._at_guest(chain[1][0][0])
+            memory[at : at + len(data)] = data
+            ring.give(chain[0], len(data))
         self.by_queue[queue] += 1
