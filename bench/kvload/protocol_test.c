@@ -144,6 +144,7 @@ static void requests_are_the_protocols(void)
 static void value_counts(const struct protocol *protocol, const struct load_slot *slot,
                          uint32_t left, uint32_t len, uint32_t from, uint32_t to)
 {
+    struct protocol_value any;
     uint16_t version = 0;
 
     CHECK(protocol->value(&load, slot, left, answer, len, &version) == len && version == VERSION);
@@ -155,6 +156,7 @@ static void value_counts(const struct protocol *protocol, const struct load_slot
         memcpy(copy, answer, short_len);
         CHECK(protocol->value(&load, slot, left, copy, short_len, &version) ==
               (short_len == len ? len : 0));
+        protocol->any_value(copy, short_len, &any);
         free(copy);
     }
     for (uint32_t bit = 0; bit < 8 * len; bit++) {
@@ -359,17 +361,22 @@ static void a_get_of_several_keys_finds_them_in_order(void)
         CHECK(hits(&protocol_binary, binaries[i].messages) == binaries[i].hits);
 }
 
-static void of_several_values_the_stale_one_is_told(void)
+static void of_several_values_the_wrong_one_is_told(void)
 {
     const struct load_key *about = NULL;
     struct load_slot *slot = make_slot(LOAD_GET, 3);
-    const uint32_t len = message(&protocol_text, answer, "987E");
+    uint32_t len = message(&protocol_text, answer, "987E");
 
     options.protocol = &protocol_text;
     load_key(&load, slot, 2)->version = VERSION + 1; /* written by the time that it was asked for */
     CHECK(answer_values(&load, slot, answer, len, 10, &about) == ANSWER_WRONG);
     CHECK(about == load_key(&load, slot, 2));
     CHECK(slot->left == 1);
+    slot = make_slot(LOAD_GET, 3);
+    len = message(&protocol_text, answer, "96E"); /* key-6 isn't asked for */
+    CHECK(answer_values(&load, slot, answer, len, 10, &about) == ANSWER_WRONG);
+    CHECK(about == load_key(&load, slot, 2));
+    CHECK(answer_values(&load, slot, answer, 0, 10, &about) == ANSWER_WRONG); /* no message */
 }
 
 int main(void)
@@ -381,6 +388,6 @@ int main(void)
     RUN(a_get_ends_as_its_protocol_says);
     RUN(a_write_is_done_as_its_protocol_says);
     RUN(a_get_of_several_keys_finds_them_in_order);
-    RUN(of_several_values_the_stale_one_is_told);
+    RUN(of_several_values_the_wrong_one_is_told);
     return 0;
 }
