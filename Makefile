@@ -126,12 +126,14 @@ fast := src/boot/pvh/string.c $(addprefix src/netbuf/,checksum.c inet.c inet_fra
 	$(addprefix src/netdev/,idle.c loop.c netdev_app.c) $(filter src/netbuf/inet6% src/netdev/tap/% \
 	%_burst.c %_intr.c %_rx.c %_tx.c %/netfront_csum.c,$(lib_files))
 small := $(filter-out $(fast),$(lib_files)) $(foreach a,$(APPS),$(addprefix src/apps/$(a)/,$($(a).small)))
+# Without jump tables, which take 8 bytes a case.
+small_cflags := -Os -fno-jump-tables
 # P.general_regs names the files that run in ring 0 before the processor is set up, which may use
 # general registers only.
 # All stacks are guarded, strongly where strangers' packets are read. Below that -fstack-protector
 # guards functions with arrays of bytes, and none that only has a number's address taken.
 file_cflags = $(if $(filter $($(1).general_regs),$(2)),-mgeneral-regs-only) \
-	$(if $(filter $(small) $(test_names),$(2)),-Os) \
+	$(if $(filter $(small) $(test_names),$(2)),$(small_cflags)) \
 	$(if $(filter src/boot/% src/netdev/%,$(2)),-fstack-protector)
 
 # Writes the text $(2) to the file $(1) if it has another one, so that what depends on it is made
@@ -141,7 +143,7 @@ written = mkdir -p $(dir $(1)); echo '$(2)' | cmp -s - $(1) || echo '$(2)' > $(1
 # main.c.unit.o: an app's main.c for its unit tests.
 define plat_rules
 $(BUILD)/obj-$(1)/flags: FORCE
-	@$$(call written,$$@,$(CC) $(CFLAGS) $($(1).cflags) $(small) $(LDFLAGS) $($(1).ldflags))
+	@$$(call written,$$@,$(CC) $(CFLAGS) $($(1).cflags) $(small_cflags) $(small) $(LDFLAGS) $($(1).ldflags))
 $(BUILD)/obj-$(1)/%.c.o: src/%.c $(BUILD)/obj-$(1)/flags
 	@mkdir -p $$(@D)
 	$(Q)$(CC) $(CFLAGS) $($(1).cflags) $$(call file_cflags,$(1),$$<) -MMD -MP -c -o $$@ $$<

@@ -223,7 +223,7 @@ static RUNS_SELDOM void text_quit(struct command *c)
 /* --- which command it is ------------------------------------------------------------------- */
 
 static const struct verb {
-    const char *name;
+    char name[10];
     uint8_t min, max; /* words that it may have, its name included; max 0: any number */
     uint8_t how;      /* for run, in command.how */
     void (*run)(struct command *c);
