@@ -96,6 +96,8 @@ UDPKV_ONLY = [
      "as long as what some clients of IPv6 couldn't read; memcached takes 1 MiB"),
     (b"append a 0 0 2000000\r\nx\r\n", b"SERVER_ERROR object too large for cache\r\n", "likewise"),
     (b"ms a 5\r\nx\r\n", b"CLIENT_ERROR bad data chunk\r\n", "data block not in the datagram"),
+    (b"ms newer 1 MA N60 s\r\nx\r\n", b"HD s1\r\n", "newer memcacheds take N and s; 1.6.18 passes over them"),
+    (b"ms newer 2 MA N60 s\r\nyz\r\n", b"HD s3\r\n", "likewise"),
     (b"stats conns\r\n", b"ERROR\r\n", "there are no connections"),
     (b"cache_memlimit 64\r\n", b"ERROR\r\n", "the memory is fixed"),
     (b"watch\r\n", b"ERROR\r\n", "there is no log"),

@@ -244,7 +244,17 @@ static RUNS_SELDOM bool mode_of_set(const struct meta *m, enum store_mode *mode)
     return true;
 }
 
-static void answer_set(struct command *c, const struct meta *m, enum store_result result)
+/* How long the value is: after an append, of all that is stored. */
+static RUNS_SELDOM uint32_t len_of_set(struct command *c, const struct meta *m,
+                                       enum store_result result, uint32_t len)
+{
+    const struct item *item = result == STORE_OK ? store_peek(c->store, m->key) : NULL;
+
+    return item ? item->value_len : len;
+}
+
+static void answer_set(struct command *c, const struct meta *m, enum store_result result,
+                       uint32_t len)
 {
     static const char codes[][3] = {[STORE_OK] = "HD",
                                     [STORE_NOT_STORED] = "NS",
@@ -262,6 +272,8 @@ static void answer_set(struct command *c, const struct meta *m, enum store_resul
         struct word flag = c->words[i];
         if (flag.bytes[0] == 'c')
             meta_put_number(c->reply, 'c', result == STORE_OK ? c->store->last_cas : 0);
+        else if (flag.bytes[0] == 's')
+            meta_put_number(c->reply, 's', len_of_set(c, m, result, len));
         else
             answer_echo_flag(c->reply, m, flag);
     }
@@ -304,7 +316,13 @@ void meta_set(struct command *c)
     value.binary = m.binary;
     if (value.len <= command_max_value(c) && !command_take_data(c, value.len, &value))
         return;
-    answer_set(c, &m, command_put(c, mode, m.key, &value));
+    enum store_result result = command_put(c, mode, m.key, &value);
+    if (result == STORE_NOT_STORED && m.has_vivify &&
+        (mode == STORE_APPEND || mode == STORE_PREPEND)) {
+        value.expire_s = m.vivify_s;
+        result = store_put(c->store, STORE_SET, m.key, &value);
+    }
+    answer_set(c, &m, result, value.len);
 }
 
 /* --- md ------------------------------------------------------------------------------------ */

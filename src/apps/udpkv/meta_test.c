@@ -51,6 +51,21 @@ TEST(meta_set_has_modes_and_compares_ids)
         {"ms a 2147483645\r\nx\r\n", "SERVER_ERROR object too large for cache\r\n"});
 }
 
+/* What newer memcacheds take and 1.6.18 passes over: N, which lets append and prepend create
+ * an item, and s, the length of what is stored. */
+TEST(meta_set_has_what_is_newer)
+{
+    test_fresh();
+    RUN({"ms a 2 MA s\r\nxy\r\n", "NS s2\r\n"}, {"ms a 2 MA N60 s F7 c\r\nxy\r\n", "HD s2 c1\r\n"},
+        {"mg a v t f\r\n", "VA 2 t60 f7\r\nxy\r\n"}, {"ms a 1 MA N90 T90 s\r\nz\r\n", "HD s3\r\n"},
+        {"ms a 1 MP s q\r\nw\r\n", ""}, {"ms a 1 MP s k\r\nv\r\n", "HD s5 ka\r\n"},
+        {"mg a v t\r\n", "VA 5 t60\r\nvwxyz\r\n"}, {"ms a 3 s T-1\r\nabc\r\n", "HD s3\r\n"},
+        {"mg a\r\n", "EN\r\n"}, {"ms p 1 MP N0\r\nx\r\n", "HD\r\n"},
+        {"mg p t v\r\n", "VA 1 t-1\r\nx\r\n"}, {"ms r 1 MR N60\r\nx\r\n", "NS\r\n"},
+        {"ms p 1 MA N60 C99 s\r\nx\r\n", "EX s1\r\n"},
+        {"ms n 1 MA Nx\r\nx\r\n", "CLIENT_ERROR bad token in command line format\r\n"});
+}
+
 TEST(meta_delete_and_arithmetic)
 {
     test_fresh();
