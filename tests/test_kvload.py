@@ -623,6 +623,25 @@ def test_what_fits_in_no_frame_is_refused_over_dpdk(kvload, size, way):
     assert "A value of 1301 bytes" in done.stdout and "at most 1300 bytes" in done.stdout and "sockets" in done.stdout
 
 
+def test_runs_ask_in_the_same_order_unless_told_to_randomize(kvload):
+    def keys(*options):
+        with Liar(lambda i, k, f, v: [value(i, k, f, v)]) as server:
+            assert run(kvload, server.port, "--clients=1", "--requests=50", "--ratio=1:0", *options).returncode == 0
+            return list(server.values)
+
+    assert keys() == keys("--random-data", "--distinct-client-seed") != keys("--randomize")
+    assert keys("--randomize") != keys("-R", "--randomize")
+
+
+@pytest.mark.parametrize("listens, option, other", [(HOST, "-4", "--ipv6"), ("::1", "-6", "--ipv4")])
+def test_of_a_names_addresses_one_kind_is_taken(kvload, listens, option, other):
+    with Memcached(host=listens) as port:
+        done = run(kvload, port, "-h", listens, option, "--requests=10")
+        assert done.returncode == 0, done.stdout
+        done = run(kvload, port, f"--host={listens}", other, "--requests=10")
+    assert done.returncode == 2 and "family" in done.stdout, done.stdout
+
+
 def test_a_file_that_cant_be_written_is_told_before_the_run(kvload, tmp_path):
     done = run(kvload, 1, f"--out-file={tmp_path}/none/out")
     assert done.returncode == 2 and "can't be written" in done.stdout
@@ -666,6 +685,6 @@ def test_a_get_of_too_many_keys_is_refused(kvload, options, told):
                                     "--key-pattern=G:G --key-maximum=9 --key-stddev=11"])
 def test_wrong_usage_is_told(kvload, option):
     done = run(kvload, 11211, *option.split())
-    assert done.returncode == 2
+    assert done.returncode == 2, done.stdout
     assert "kvload" in done.stdout
     assert subprocess.run([kvload, "--help"], stdout=subprocess.DEVNULL).returncode == 0

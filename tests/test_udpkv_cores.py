@@ -3,8 +3,10 @@
 back end is a VhostPort, which decides on which queue, so for which core, a request comes."""
 
 import contextlib
+import functools
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -14,7 +16,7 @@ from memcached_compare import compare
 from memcached_peer import Memcached
 from udpkv_client import EVERY_COMMAND, Client, many_requests
 from vhost_port import VhostPort
-from vm import Vm, image, kvm_problem, qemu_command
+from vm import ROOT, Vm, image, kvm_problem, qemu_command
 
 HOST = "127.0.0.1"
 SYSTEMS = ["linux", "microvm", "q35"]
@@ -140,6 +142,46 @@ def test_every_key_has_a_linear_history(system, spread, tmp_path):
         counts = check((HOST, port.number), rounds=int(os.environ.get("ROUNDS", "20")))
     assert counts["overlapping"] > counts["operations"] // 4
     assert counts["cas stored"] > 0 and counts["cas too late"] > 0
+
+
+@pytest.fixture(scope="module")
+def kvload():
+    subprocess.run(["make", "-s", "-C", ROOT, "kvload"], check=True)
+    return ROOT / "build/bench/kvload"
+
+
+@contextlib.contextmanager
+def memcached_of_four_threads(folder):
+    with Memcached(threads=4) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def udpkv_of_two_cores(system, spread, folder):
+    with udpkv(system, folder, spread=spread) as (_, port):
+        yield port.number
+
+
+SERVERS = {
+    "memcached": memcached_of_four_threads,
+    **{f"{system}-{spread}": functools.partial(udpkv_of_two_cores, system, spread)
+       for system in ("linux", "microvm") for spread in (0, 1)},
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_answer_of_many_on_few_keys_is_wrong(server, kvload, tmp_path):
+    """Each thread's clients set and get the same few keys at the same time, on whichever core their requests come.
+    REQUESTS=100000 in the environment for the long one."""
+    with SERVERS[server](tmp_path) as port:
+        for threads, clients, pipeline in ((1, 4, 1), (1, 4, 8), (1, 4, 64), (2, 2, 8), (4, 2, 1)):
+            done = subprocess.run(
+                [kvload, f"--port={port}", f"--threads={threads}", f"--clients={clients}", f"--pipeline={pipeline}",
+                 "--ratio=1:1", "--key-maximum=19", f"--requests={os.environ.get('REQUESTS', '500')}", "--flush",
+                 "--timeout-ms=20000", "--hide-histogram"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert done.returncode == 0, f"{threads} {clients} {pipeline}: {done.stdout}"
+            assert " 0 wrong" in done.stdout, done.stdout
 
 
 def op(what, begin, end_, value=None, expected=None, result=None):

@@ -66,7 +66,7 @@ void load_init(struct load *load, const struct options *o, struct port *port, ui
     load->history = history_create(cycles_hz / 1000 * o->timeout_ms * PATIENCE_TIMEOUTS);
     load->prefix_len = (uint32_t)strlen(o->key_prefix);
     memcpy(load->prefix, o->key_prefix, load->prefix_len);
-    load->rng.state = 0x6b766c6f6164 + number;
+    load->rng.state = o->seed + number;
     load_ask(load);
     load->ns_per_cycle_32 = (uint64_t)(1e9 * 4294967296. / (double)cycles_hz);
     load->late = take(UINT16_MAX + 1, sizeof *load->late);

@@ -6,6 +6,9 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 enum {
     OPT_VHOST = 256,
@@ -30,6 +33,7 @@ enum {
     OPT_HIDE,
     OPT_ALL_RUNS,
     OPT_NOTHING,
+    OPT_RANDOMIZE,
     OPT_HDR,
     OPT_FLUSH,
     OPT_POPULATE,
@@ -42,6 +46,9 @@ enum {
 
 static const struct option table[] = {
     {"server", 1, NULL, 's'},
+    {"host", 1, NULL, 's'},
+    {"ipv4", 0, NULL, '4'},
+    {"ipv6", 0, NULL, '6'},
     {"port", 1, NULL, 'p'},
     {"threads", 1, NULL, 't'},
     {"clients", 1, NULL, 'c'},
@@ -68,7 +75,8 @@ static const struct option table[] = {
     {"json-out-file", 1, NULL, OPT_JSON},
     {"hide-histogram", 0, NULL, OPT_HIDE},
     {"protocol", 1, NULL, 'P'},
-    {"random-data", 0, NULL, OPT_NOTHING},
+    {"random-data", 0, NULL, 'R'},
+    {"randomize", 0, NULL, OPT_RANDOMIZE},
     {"distinct-client-seed", 0, NULL, OPT_NOTHING},
     {"run-count", 1, NULL, 'x'},
     {"print-all-runs", 0, NULL, OPT_ALL_RUNS},
@@ -186,7 +194,14 @@ static bool read_load(struct options *o, int option, const char *name)
 {
     switch (option) {
     case 's':
+    case 'h':
         o->server = optarg;
+        return true;
+    case '4':
+        o->family = AF_INET;
+        return true;
+    case '6':
+        o->family = AF_INET6;
         return true;
     case 'p':
         o->port = (uint16_t)whole("port", optarg, 1, UINT16_MAX);
@@ -291,6 +306,10 @@ static void read_rest(struct options *o, int option, const char *name)
             options_refuse("--protocol is %s or %s, either asked over UDP, not '%s'.",
                            protocol_text.name, protocol_binary.name, optarg);
         break;
+    case OPT_RANDOMIZE:
+        o->seed = (uint64_t)time(NULL) << 32 | (uint32_t)getpid();
+        break;
+    case 'R':
     case OPT_NOTHING: /* what memtier is told by it is so in any case */
         break;
     case 'x':
@@ -337,6 +356,7 @@ void options_read(struct options *o, int argc, char **argv)
     int option, index;
 
     *o = (struct options){.port = 11211,
+                          .seed = 0x6b766c6f6164,
                           .pipeline = 1,
                           .runs = 1,
                           .protocol = &protocol_text,
@@ -355,7 +375,7 @@ void options_read(struct options *o, int argc, char **argv)
                           .connect_timeout_ms = 10000};
     for (;;) {
         index = -1;
-        option = getopt_long(argc, argv, "s:p:P:t:c:n:d:x:o:", table, &index);
+        option = getopt_long(argc, argv, "s:h:p:P:t:c:n:d:x:o:46R", table, &index);
         if (option == -1)
             break;
         const char *name = index >= 0 ? table[index].name : "";

@@ -23,6 +23,8 @@ struct protocol;
 struct options {
     const char *server, *local_ip, *vhost;
     uint16_t port;
+    int family; /* AF_INET or AF_INET6, of which the server's address is; 0: either */
+    uint64_t seed;
     bool dpdk;
     char **eal; /* EAL's options, behind -- */
     int eal_count;

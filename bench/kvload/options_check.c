@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 void options_refuse(const char *text, ...)
 {
@@ -77,6 +78,8 @@ void options_complete(struct options *o)
             "into fragments: there values have at most %d bytes. Leave out --vhost and what is "
             "behind -- to ask over sockets, whose values have up to %d.",
             o->sizes.max, VALUE_MAX_FRAME, VALUE_MAX);
+    if (o->dpdk && o->family == AF_INET6)
+        options_refuse("Over a DPDK port the server has an IPv4 address: leave out --ipv6.");
     if (o->dpdk && o->threads != 1)
         options_refuse("A DPDK port is served by one thread: --threads=1.");
     if (o->key_max < o->key_min || o->key_max - o->key_min + 1 < o->threads)

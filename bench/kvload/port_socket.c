@@ -135,7 +135,7 @@ static _Noreturn void die(const char *what)
 /* The first address of the server's name: what a connection would be tried to first. */
 static struct addrinfo *find_server(const struct options *options)
 {
-    const struct addrinfo wanted = {.ai_socktype = SOCK_DGRAM};
+    const struct addrinfo wanted = {.ai_family = options->family, .ai_socktype = SOCK_DGRAM};
     struct addrinfo *found;
     char port[8];
 

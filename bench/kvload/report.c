@@ -357,7 +357,8 @@ static void json_configuration(FILE *file, const struct options *o)
             o->clients, o->pipeline, (unsigned long long)o->requests, o->test_time_s);
     fprintf(file, ", \"rate_limiting\": %g, \"ratio\": \"%u:%u:%u\"", o->rate, o->sets, o->gets,
             o->deletes);
-    fprintf(file, ", \"multi_key_get\": %u", o->multi_key_get);
+    fprintf(file, ", \"multi_key_get\": %u, \"seed\": %llu", o->multi_key_get,
+            (unsigned long long)o->seed);
     fprintf(file, ", \"data_size_range\": \"%u-%u\", \"key_prefix\": ", o->sizes.min, o->sizes.max);
     json_text(file, o->key_prefix);
     fprintf(file, ", \"key_minimum\": %llu, \"key_maximum\": %llu, \"key_pattern\": \"%c:%c\"}",
