@@ -13,6 +13,8 @@
  */
 #include "netbuf/reassembly.h"
 
+#include "netbuf/hash.h"
+
 enum { UNIT = 8, MAP_WORDS = REASSEMBLY_BYTES / UNIT / 64 };
 
 enum slot_state {
@@ -78,14 +80,6 @@ const struct reassembly_stats *reassembly_stats(const struct reassembly *r)
     return &r->stats;
 }
 
-/* The product of two words folded into one: each of its bits depends on all of theirs. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    const __uint128_t product = (__uint128_t)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /* Never 0. */
 static uint64_t hash_key(const struct reassembly *r, const struct reassembly_key *key)
 {
@@ -93,7 +87,7 @@ static uint64_t hash_key(const struct reassembly *r, const struct reassembly_key
 
     memcpy(words, key, sizeof words);
     for (uint32_t i = 0; i < ARRAY_LEN(words); i++)
-        hash = mix(hash ^ words[i], 0x9e3779b97f4a7c15);
+        hash = hash_mix(hash ^ words[i], HASH_ODD);
     return hash | 1;
 }
 
