@@ -15,6 +15,18 @@ static size_t piece_bytes(const struct item *item)
                                     : log_footprint(item->key_len, item->value_len);
 }
 
+RUNS_SELDOM bool log_in_flushed(const struct store *store, const struct item *item)
+{
+    const size_t at = log_offset(store, item), head = store->head;
+
+    return head - at + (at >= head ? store->log_bytes : 0) > store->fresh_bytes;
+}
+
+bool log_stale(const struct store *store, const struct item *item)
+{
+    return log_expired(store, item) || log_flushed(store, item);
+}
+
 void log_born(struct store *store, const struct item *item)
 {
     store->stats.items++;
@@ -40,6 +52,7 @@ static void advance_head(struct store *store, size_t len)
 {
     store->head += len;
     store->used_bytes += len;
+    store->fresh_bytes += len;
     if (store->head == store->log_bytes)
         store->head = 0;
 }
@@ -49,7 +62,7 @@ _Static_assert(offsetof(struct item, flags) == STORE_LOG_UNIT,
 
 /* Fills the ring up to its end with a pad, so that the next item starts at the ring's beginning. A
  * pad may be as short as STORE_LOG_UNIT, so only the first fields of its header are written. */
-static void pad_head(struct store *store, size_t len)
+static RUNS_SELDOM __attribute__((noinline)) void pad_head(struct store *store, size_t len)
 {
     struct item *pad = piece_at(store, store->head);
 

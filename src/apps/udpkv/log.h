@@ -49,16 +49,24 @@ static inline size_t log_footprint(uint32_t key_len, uint32_t value_len)
     return ALIGN_UP(sizeof(struct item) + key_len + (size_t)value_len, STORE_LOG_UNIT);
 }
 
+/* Was it there when a flush came? All that lies in the log then is flushed, and nothing gets in
+ * between it later: what is written or moved goes to the head, and what is written in its place
+ * wasn't flushed. So the place tells, and ids may be any. log_in_flushed is for when something
+ * flushed may be left. */
+bool log_in_flushed(const struct store *store, const struct item *item);
+
 static inline bool log_flushed(const struct store *store, const struct item *item)
 {
-    return item->cas <= store->flush_cas;
+    return unlikely(store->fresh_bytes < store->used_bytes) && log_in_flushed(store, item);
+}
+
+static inline bool log_expired(const struct store *store, const struct item *item)
+{
+    return item->expire_s != 0 && item->expire_s <= store->now_s;
 }
 
 /* Is it expired or flushed? It is in the index still, but clients don't get it any more. */
-static inline bool log_stale(const struct store *store, const struct item *item)
-{
-    return (item->expire_s != 0 && item->expire_s <= store->now_s) || log_flushed(store, item);
-}
+bool log_stale(const struct store *store, const struct item *item);
 
 /* Returns room for an item of `len` bytes (a footprint) at the head, in one piece, which there
  * always is: other items are moved and evicted for it, so earlier pointers to items are invalid

@@ -27,14 +27,15 @@ void store_tick(struct store *store, uint32_t now_s)
     /* memcached's flush_all takes effect in the second before, and so does ours */
     if (store->flush_at_s && now_s >= store->flush_at_s - 1) {
         store->flush_at_s = 0;
-        store->flush_cas = store->last_cas;
+        store->fresh_bytes = 0;
     }
 }
 
 RUNS_SELDOM void store_flush(struct store *store)
 {
     store->flush_at_s = 0;
-    store->flush_cas = ++store->last_cas; /* memcached takes an id for it */
+    store->fresh_bytes = 0;
+    store->last_cas++; /* memcached takes an id for it */
 }
 
 RUNS_SELDOM void store_flush_at(struct store *store, uint32_t at_s)
@@ -77,9 +78,10 @@ static inline struct item *find_item(struct store *store, struct store_key key,
         struct item *item = log_item(store, *ref);
         if (item->key_len != key.len || !same_key(item->bytes, key.bytes, key.len))
             continue;
-        if (!log_stale(store, item))
+        const bool flushed = log_flushed(store, item);
+        if (likely(!flushed && !log_expired(store, item)))
             return item;
-        *(log_flushed(store, item) ? &store->stats.get_flushed : &store->stats.get_expired) += 1;
+        *(flushed ? &store->stats.get_flushed : &store->stats.get_expired) += 1;
         index_remove(&store->index, key.hash, walk);
         log_kill(store, item);
         return NULL;
@@ -187,7 +189,7 @@ static void free_slot(struct store *store, uint64_t hash)
     }
     struct index_walk walk = {.bucket = home, .slot = victim};
     struct item *item = log_item(store, home->refs[victim]);
-    if (log_stale(store, item))
+    if (best == 2) /* stale */
         store->stats.reclaimed++;
     else
         store->stats.evictions++;

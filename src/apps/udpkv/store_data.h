@@ -69,10 +69,10 @@ struct store {
     uint32_t lock __attribute__((aligned(CACHE_LINE))); /* of shards.h */
     uint32_t now_s;
     uint32_t flush_at_s; /* a flush to come; 0: none */
-    uint64_t flush_cas;  /* items up to this one are flushed */
-    uint64_t last_cas;   /* given to the item written last */
+    uint64_t last_cas;   /* the id given last, but for those that clients choose */
     size_t head, tail;   /* offsets into the log, both less than log_bytes */
     size_t used_bytes;   /* from tail to head, dead ones and pads included */
+    size_t fresh_bytes;  /* put at the head since the last flush; what lies behind is flushed */
     size_t pinned;       /* offset of an item that must not be evicted now, or SIZE_MAX */
     size_t credit;       /* bytes of large items that may still be moved: see log.h */
     struct store_stats stats;

@@ -71,6 +71,32 @@ TEST(store_flushes_now_and_later)
     test_check_store(store);
 }
 
+/* Where the head is at the tail, the oldest item is there, too. */
+TEST(store_flushes_a_full_log)
+{
+    const char value[] = "of 38 bytes, so that an item takes 64 ";
+    struct store *store = test_store(STORE_MIN_BYTES);
+    char key[4];
+
+    store->log_bytes = 32 * 64;
+    for (uint32_t i = 0; i < 32 + 16; i++) {
+        format(key, sizeof key, "%02u", i);
+        CHECK_EQ(test_set(store, key, value), STORE_OK);
+        if (i == 31) {
+            CHECK(store->head == store->tail && store->used_bytes == store->log_bytes);
+            CHECK(test_has(store, "00", value));
+            store_flush(store);
+            CHECK(!test_has(store, "00", value));
+        }
+    }
+    for (uint32_t i = 0; i < 32 + 16; i++) {
+        format(key, sizeof key, "%02u", i);
+        CHECK_EQ(test_has(store, key, value), i >= 32);
+    }
+    CHECK_EQ(store->stats.evictions, 0);
+    test_check_store(store);
+}
+
 TEST(store_adds_and_takes)
 {
     struct store *store = test_store(STORE_MIN_BYTES);

@@ -196,7 +196,7 @@ static void model_run(struct store *store, uint32_t steps, bool may_forget)
             store_tick(store, store->now_s + (r >> 20 & 1));
             break;
         case 11:
-            if (r >> 20 == 1) {
+            if ((r >> 20) % 256 == 1) {
                 store_flush(store);
                 for (uint32_t i = 0; i < MODEL_KEYS; i++)
                     model[i].there = false;
