@@ -66,7 +66,7 @@ def token(letter, strategy):
 
 opaque = token("O", st.sampled_from([b"", b"1", b"abc", b"o" * 31, b"o" * 32]))
 proxy = words("P", "Lx", "P/a")
-rare = words("Z", "x", "E5", "W", "\xff", "~", "1", "S2", "vv", "b", "F", "C", "T", "D", "MZ", "M")
+rare = words("Z", "y", "G5", "W", "\xff", "~", "1", "S2", "vv", "b", "F", "C", "T", "D", "MZ", "M")
 ttl_flag = token("T", exptime)
 cas_flag = token("C", cas)
 get_flags = flags_of("cfhklqstuvkvtcv", opaque, token("N", exptime), token("R", exptime), ttl_flag,

@@ -25,7 +25,7 @@ import memcached_binary as binary
 from memcached_compare import Endpoint, body, header_fault
 from memcached_draws import sequence
 from memcached_peer import (
-    DELAYED_FLUSH, HOST, LONG_GET, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
+    DELAYED_FLUSH, HOST, LONG_GET, NEWER_FLAG, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
 from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 PROGRESS = 500  # sequences between two signs of life
@@ -242,6 +242,9 @@ class Comparison:
         for request in (part for request in requests for part in parts(request)):
             if QUIT.search(request):
                 self.counts["left out: quit"] += 1
+                continue
+            if NEWER_FLAG.search(request):
+                self.counts["left out: a flag of newer memcacheds"] += 1
                 continue
             self.counts["requests"] += 1
             flush_end = end_of_delayed_flush(request)

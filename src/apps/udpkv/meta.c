@@ -23,51 +23,17 @@ static bool no_more_room(struct reply *reply)
     return false;
 }
 
-/* Does the line have a key of legal length, and not too many words? False, having answered, if it
- * doesn't. */
-static bool meta_line_fits(struct command *c, const char *too_many)
-{
-    if (c->words[1].len > STORE_MAX_KEY) {
-        command_say(c, command_bad_format);
-        return false;
-    }
-    if (c->word_count > META_MAX_WORDS) {
-        command_say(c, too_many);
-        return false;
-    }
-    return true;
-}
-
-static RUNS_SELDOM bool has_opaque_too_long(const struct command *c, const struct meta *m)
-{
-    for (uint32_t i = m->first; i < c->word_count; i++)
-        if (meta_opaque_too_long(c->words[i]))
-            return true;
-    return false;
-}
-
-/* Writes what the flags k and O give back of the request. */
-static void answer_echo_flag(struct reply *reply, const struct meta *m, struct word flag)
-{
-    if (flag.bytes[0] == 'k') {
-        meta_put_key(reply, m->key.bytes, m->key.len, m->binary);
-    } else if (flag.bytes[0] == 'O') {
-        reply_text(reply, " ");
-        reply_put(reply, flag.bytes, flag.len);
-    }
-}
-
 /* Answers without an item: a code, and what the flags k and O give back. */
 static RUNS_SELDOM void answer_without_item(struct command *c, const struct meta *m,
                                             const char *code)
 {
-    if (has_opaque_too_long(c, m)) {
+    if (meta_has_opaque_too_long(c, m)) {
         command_say(c, opaque_too_long);
         return;
     }
     reply_text(c->reply, code);
     for (uint32_t i = m->first; i < c->word_count; i++)
-        answer_echo_flag(c->reply, m, c->words[i]);
+        meta_put_echo(c->reply, m, c->words[i]);
     reply_text(c->reply, "\r\n");
 }
 
@@ -86,6 +52,21 @@ static void answer_with_item(struct command *c, const struct meta *m, struct ite
         reply_put(reply, item_value(item), item->value_len);
         reply_text(reply, "\r\n");
     }
+}
+
+/* Gives an item that was written the id that E chose. */
+static RUNS_SELDOM void choose_cas(const struct meta *m, struct item *item)
+{
+    if (m->has_new_cas)
+        item->cas = m->new_cas;
+}
+
+static RUNS_SELDOM struct item *create_empty(struct command *c, struct store_key key)
+{
+    struct store_value empty = {.bytes = key.bytes};
+
+    store_put(c->store, STORE_SET, key, &empty);
+    return store_peek(c->store, key);
 }
 
 /* --- mg ------------------------------------------------------------------------------------ */
@@ -132,7 +113,7 @@ static void answer_get_flag(const struct command *c, const struct meta *m, struc
         meta_put_key(line, item_key(item), item->key_len, item->binary);
         break;
     default:
-        answer_echo_flag(line, m, flag);
+        meta_put_echo(line, m, flag);
         break;
     }
 }
@@ -153,19 +134,11 @@ static void answer_win_flags(struct item *item, bool won, struct reply *line)
     }
 }
 
-static struct item *create_empty(struct command *c, struct store_key key)
-{
-    struct store_value empty = {.bytes = key.bytes};
-
-    store_put(c->store, STORE_SET, key, &empty);
-    return store_peek(c->store, key);
-}
-
 static void answer_get_miss(struct command *c, const struct meta *m)
 {
     c->text->stats.cmd_get++;
     c->text->stats.get_misses++;
-    if (!m->quiet || has_opaque_too_long(c, m))
+    if (!m->quiet || meta_has_opaque_too_long(c, m))
         answer_without_item(c, m, "EN");
 }
 
@@ -188,6 +161,7 @@ void meta_get(struct command *c)
     struct item *item = store_peek(c->store, m.key);
     if (!item && m.has_vivify) {
         item = create_empty(c, m.key);
+        choose_cas(&m, item);
         created = true;
     }
     if (!item) {
@@ -244,6 +218,17 @@ static RUNS_SELDOM bool mode_of_set(const struct meta *m, enum store_mode *mode)
     return true;
 }
 
+/* The id of what was stored, after giving it the one that E chose. */
+static RUNS_SELDOM uint64_t cas_of_set(struct command *c, const struct meta *m)
+{
+    if (!m->has_new_cas)
+        return c->store->last_cas;
+    struct item *item = store_peek(c->store, m->key);
+    if (item) /* it isn't expired already */
+        item->cas = m->new_cas;
+    return m->new_cas;
+}
+
 /* How long the value is: after an append, of all that is stored. */
 static RUNS_SELDOM uint32_t len_of_set(struct command *c, const struct meta *m,
                                        enum store_result result, uint32_t len)
@@ -265,17 +250,18 @@ static void answer_set(struct command *c, const struct meta *m, enum store_resul
         command_say(c, "SERVER_ERROR object too large for cache\r\n");
         return;
     }
+    const uint64_t cas = result == STORE_OK ? cas_of_set(c, m) : 0;
     if (result == STORE_OK && m->quiet)
         return;
     reply_text(c->reply, codes[result]);
     for (uint32_t i = m->first; i < c->word_count; i++) {
         struct word flag = c->words[i];
         if (flag.bytes[0] == 'c')
-            meta_put_number(c->reply, 'c', result == STORE_OK ? c->store->last_cas : 0);
+            meta_put_number(c->reply, 'c', cas);
         else if (flag.bytes[0] == 's')
             meta_put_number(c->reply, 's', len_of_set(c, m, result, len));
         else
-            answer_echo_flag(c->reply, m, flag);
+            meta_put_echo(c->reply, m, flag);
     }
     reply_text(c->reply, "\r\n");
 }
@@ -300,7 +286,7 @@ void meta_set(struct command *c)
     const char *error = meta_parse(c, 3, &m);
     if (!error && !mode_of_set(&m, &mode))
         error = "CLIENT_ERROR invalid mode for ms M token\r\n";
-    if (!error && has_opaque_too_long(c, &m))
+    if (!error && meta_has_opaque_too_long(c, &m))
         error = opaque_too_long;
     if (error || (uint32_t)len > command_max_value(c))
         c->rest += MIN((size_t)(c->end - c->rest), (size_t)len + 2);
@@ -327,6 +313,36 @@ void meta_set(struct command *c)
 
 /* --- md ------------------------------------------------------------------------------------ */
 
+/* The item anew, without a value, with its id. */
+static RUNS_SELDOM struct item *remove_value(struct command *c, const struct meta *m, uint64_t cas)
+{
+    struct item *item = create_empty(c, m->key);
+
+    item->flags = m->client_flags;
+    item->expire_s = m->ttl_s;
+    item->cas = cas;
+    item->binary = m->binary;
+    return item;
+}
+
+/* Deletes the item, or does what the flags say in place of that. */
+static RUNS_SELDOM void delete_item(struct command *c, const struct meta *m, struct item *item)
+{
+    c->text->stats.delete_hits += !m->invalidate;
+    if (!m->invalidate && !m->remove_value) {
+        store_delete(c->store, m->key);
+        return;
+    }
+    if (m->remove_value)
+        item = remove_value(c, m, item->cas);
+    if (m->invalidate) {
+        if (m->has_ttl)
+            item->expire_s = m->ttl_s;
+        store_invalidate(c->store, item);
+    }
+    choose_cas(m, item);
+}
+
 RUNS_SELDOM void meta_delete(struct command *c)
 {
     struct text_stats *stats = &c->text->stats;
@@ -338,7 +354,7 @@ RUNS_SELDOM void meta_delete(struct command *c)
         command_say(c, "CLIENT_ERROR invalid or duplicate flag\r\n");
         return;
     }
-    if (has_opaque_too_long(c, &m)) {
+    if (meta_has_opaque_too_long(c, &m)) {
         command_say(c, opaque_too_long);
         return;
     }
@@ -354,14 +370,7 @@ RUNS_SELDOM void meta_delete(struct command *c)
         answer_without_item(c, &m, "EX");
         return;
     }
-    if (m.invalidate) {
-        if (m.has_ttl)
-            item->expire_s = m.ttl_s;
-        store_invalidate(c->store, item);
-    } else {
-        store_delete(c->store, m.key);
-        stats->delete_hits++;
-    }
+    delete_item(c, &m, item);
     if (!m.quiet)
         answer_without_item(c, &m, "HD");
 }
@@ -375,6 +384,7 @@ static RUNS_SELDOM void answer_arithmetic(struct command *c, const struct meta *
     uint8_t text[META_MAX_TEXT];
     struct reply line = {.at = text, .end = text + sizeof text, .more = no_more_room};
 
+    choose_cas(m, item);
     for (uint32_t i = m->first; i < c->word_count; i++) {
         struct word flag = c->words[i];
         if (meta_opaque_too_long(flag)) { /* what was done before it stays done */
@@ -390,7 +400,7 @@ static RUNS_SELDOM void answer_arithmetic(struct command *c, const struct meta *
         else if (flag.bytes[0] == 'N' && created)
             item->expire_s = m->vivify_s;
         else
-            answer_echo_flag(&line, m, flag);
+            meta_put_echo(&line, m, flag);
     }
     assert(!line.broken);
     if (created || !m->quiet) /* a client is told in any case that an item was made */

@@ -57,6 +57,9 @@ static const char *read_flag_token(const struct command *c, struct meta *m, stru
     case 'C':
         m->has_cas = true;
         return read_flag_u64(flag, &m->cas, bad_token);
+    case 'E':
+        m->has_new_cas = true;
+        return read_flag_u64(flag, &m->new_cas, bad_token);
     case 'D':
         return read_flag_u64(flag, &m->delta, "CLIENT_ERROR invalid numeric delta value\r\n");
     case 'J':
@@ -89,13 +92,29 @@ static bool read_flag_letter(struct meta *m, uint8_t letter)
     case 'I':
         m->invalidate = true;
         return true;
+    case 'x':
+        m->remove_value = true;
+        return true;
     case 'h':
     case 'l':
         m->late = true;
         return true;
     default:
-        return strchr("bOPLksctfNTRCDJFM", letter) != NULL;
+        return strchr("bOPLksctfNTRCEDJFM", letter) != NULL;
     }
+}
+
+bool meta_line_fits(struct command *c, const char *too_many)
+{
+    if (c->words[1].len > STORE_MAX_KEY) {
+        command_say(c, command_bad_format);
+        return false;
+    }
+    if (c->word_count > META_MAX_WORDS) {
+        command_say(c, too_many);
+        return false;
+    }
+    return true;
 }
 
 const char *meta_parse(const struct command *c, uint32_t first, struct meta *m)
@@ -126,6 +145,14 @@ bool meta_opaque_too_long(struct word flag)
     return flag.bytes[0] == 'O' && flag.len > META_MAX_OPAQUE;
 }
 
+RUNS_SELDOM bool meta_has_opaque_too_long(const struct command *c, const struct meta *m)
+{
+    for (uint32_t i = m->first; i < c->word_count; i++)
+        if (meta_opaque_too_long(c->words[i]))
+            return true;
+    return false;
+}
+
 RUNS_SELDOM void meta_put_key(struct reply *reply, const uint8_t *key, uint32_t len, bool binary)
 {
     uint8_t text[BASE64_TEXT_BYTES(STORE_MAX_KEY)];
@@ -154,4 +181,14 @@ RUNS_SELDOM void meta_put_ttl(struct reply *reply, const struct store *store,
         reply_text(reply, " t-1");
     else
         meta_put_number(reply, 't', (uint32_t)(item->expire_s - store->now_s));
+}
+
+void meta_put_echo(struct reply *reply, const struct meta *m, struct word flag)
+{
+    if (flag.bytes[0] == 'k') {
+        meta_put_key(reply, m->key.bytes, m->key.len, m->binary);
+    } else if (flag.bytes[0] == 'O') {
+        reply_text(reply, " ");
+        reply_put(reply, flag.bytes, flag.len);
+    }
 }

@@ -66,6 +66,45 @@ TEST(meta_set_has_what_is_newer)
         {"ms n 1 MA Nx\r\nx\r\n", "CLIENT_ERROR bad token in command line format\r\n"});
 }
 
+/* E, which newer memcacheds have: the client chooses the id of what is written. */
+TEST(meta_ids_of_the_clients_choice)
+{
+    test_fresh();
+    RUN({"ms a 1 E7 c\r\nx\r\n", "HD c7\r\n"}, {"mg a c E8\r\n", "HD c7\r\n"},
+        {"ms a 1 C7 E900 c\r\ny\r\n", "HD c900\r\n"}, {"ms a 1 C7 E5 c\r\nz\r\n", "EX c0\r\n"},
+        {"ms a 1 C899 I E5 c\r\nz\r\n", "HD c5\r\n"}, {"mg a v c\r\n", "VA 1 c5 X W\r\nz\r\n"},
+        {"ms a 1 MA E3 s q\r\n>\r\n", ""}, {"gets a\r\n", "VALUE a 0 2 3\r\nz>\r\nEND\r\n"},
+        {"ms a 1 T-1 E9 c\r\nx\r\n", "HD c9\r\n"}, {"mg a N60 E77 c\r\n", "HD c77 W\r\n"},
+        {"md a I E99\r\n", "HD\r\n"}, {"mg a c\r\n", "HD c99 X W\r\n"},
+        {"ma n N0 E50 c\r\n", "HD c50\r\n"}, {"ma n E51 c v\r\n", "VA 1 c51\r\n1\r\n"},
+        {"ma n C50 E52\r\n", "EX\r\n"}, {"md n C51 E52\r\n", "HD\r\n"}, {"mg n\r\n", "EN\r\n"},
+        {"ms a 1 E\r\nx\r\n", "CLIENT_ERROR bad token in command line format\r\n"},
+        {"md a Ex\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n"});
+}
+
+TEST(meta_flush_minds_no_chosen_ids)
+{
+    test_fresh();
+    RUN({"ms low 1 E0\r\nx\r\n", "HD\r\n"}, {"mg low v c\r\n", "VA 1 c0\r\nx\r\n"},
+        {"ms high 1 E18446744073709551615 c\r\nx\r\n", "HD c18446744073709551615\r\n"},
+        {"flush_all\r\n", "OK\r\n"}, {"mg low\r\n", "EN\r\n"}, {"mg high\r\n", "EN\r\n"},
+        {"ms low 1 E0\r\ny\r\n", "HD\r\n"}, {"ms low 1 E1\r\nz\r\n", "HD\r\n"},
+        {"mg low v c\r\n", "VA 1 c1\r\nz\r\n"});
+}
+
+/* x, which newer memcacheds have, too: the item stays, without its value. */
+TEST(meta_delete_removes_the_value_alone)
+{
+    test_fresh();
+    RUN({"md a x k\r\n", "NF ka\r\n"}, {"ms a 3 F7 T60 c\r\nabc\r\n", "HD c1\r\n"},
+        {"md a x C9\r\n", "EX\r\n"}, {"md a x q\r\n", ""},
+        {"mg a v f t c s h\r\n", "VA 0 f0 t-1 c1 s0 h0\r\n\r\n"}, {"md a I x T30 F5\r\n", "HD\r\n"},
+        {"mg a v f t\r\n", "VA 0 f5 t30 X W\r\n\r\n"}, {"md a x E40 T60\r\n", "HD\r\n"},
+        {"mg a c t\r\n", "HD c40 t60\r\n"}, {"md a x I T-1\r\n", "HD\r\n"}, {"mg a\r\n", "EN\r\n"},
+        {"ms YQ== 1 b\r\nx\r\n", "HD\r\n"}, {"md YQ== b x\r\n", "HD\r\n"},
+        {"mg a k v\r\n", "VA 0 kYQ== b\r\n\r\n"});
+}
+
 TEST(meta_delete_and_arithmetic)
 {
     test_fresh();
