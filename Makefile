@@ -127,7 +127,8 @@ objects = $(patsubst src/%,$(BUILD)/obj-$(1)/%.o,$(if $(app_path),$(patsubst \
 fast := src/boot/pvh/string.c $(addprefix src/netbuf/,checksum.c inet.c inet_frame.c ipv6.c pool.c) \
 	$(addprefix src/netdev/,idle.c loop.c netdev_app.c) $(filter src/netbuf/inet6% src/netdev/tap/% \
 	%_burst.c %_intr.c %_rx.c %_tx.c %/netfront_csum.c,$(lib_files))
-small := $(filter-out $(fast),$(lib_files)) $(foreach a,$(APPS),$(addprefix src/apps/$(a)/,$($(a).small)))
+small := $(strip $(filter-out $(fast),$(lib_files)) \
+	$(foreach a,$(APPS),$(addprefix src/apps/$(a)/,$($(a).small))))
 # Without jump tables, which take 8 bytes a case.
 small_cflags := -Os -fno-jump-tables
 # P.general_regs names the files that run in ring 0 before the processor is set up, which may use

@@ -14,6 +14,7 @@ What must differ is listed in memcached_peer.py; everything else is an error.
 """
 import argparse
 import contextlib
+import os
 import re
 import struct
 import sys
@@ -87,6 +88,16 @@ def split_times(answer, cas_base):
 
     answer = re.sub(rb"(VALUE \S+ \d+ \d+ )(\d+)(?=\r\n)", relative, answer)
     return re.sub(rb"(?:VA|HD|NS|EX|NF|ME)[^\r]*\r\n", line, answer), times
+
+
+def taken_back(ours, theirs):
+    """Our text and times without the answers that memcached took back: one piece out of the middle, or the front."""
+    (text, times), (short, short_times) = ours, theirs
+    before = os.path.commonprefix([text, short])
+    if not text.endswith(short[len(before) :]):
+        return ours
+    kept = before.count(b"TIME")
+    return short, times[:kept] + times[len(times) - len(short_times) + kept :]
 
 
 def with_short_end(request):
@@ -207,10 +218,10 @@ class Comparison:
             texts.append(text)
         for text, endpoint in zip(texts, (self.memcached, self.udpkv)):
             parts.append(split_times(text, endpoint.cas_base))
-        (theirs, their_times), (ours, our_times) = parts
+        (theirs, _), (ours, _) = parts
         if LONG_GET.search(request) and len(ours) > len(theirs):
             self.counts["answers before a get with too long a key"] += 1
-            parts[1] = ours[len(ours) - len(theirs) :], our_times[len(our_times) - len(their_times) :]
+            parts[1] = taken_back(parts[1], parts[0])
         same = parts[0][0] == parts[1][0] and all(
             a == b or (a is not None and b is not None and abs(a - b) <= patience_s)
             for a, b in zip(parts[0][1], parts[1][1]))

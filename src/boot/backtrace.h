@@ -15,8 +15,7 @@ void report_begin(bool *begun, int code);
 /*
  * Prints `backtrace: 0x... 0x...`: the address `at`, then the return addresses found by walking the
  * frame pointers from `frame` upwards, at most 32. `make lines` turns them into source lines. A
- * frame that isn't on a stack ends the walk. In an image a function that calls none has no frame:
- * where it faults, its caller is left out.
+ * frame that isn't on a stack ends the walk.
  */
 void backtrace_print(uintptr_t at, uintptr_t frame);
 

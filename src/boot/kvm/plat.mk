@@ -5,8 +5,7 @@ kvm.also := src/boot/xen/hypercall% src/boot/xen/find% src/boot/xen/last_words%
 kvm.header := /usr/include/xen/arch-x86/hvm/start_info.h
 kvm.package := libxen-dev
 kvm.cflags := -ffreestanding -fbuiltin -mno-red-zone -fno-pic -mcmodel=small -fcf-protection=none \
-	-momit-leaf-frame-pointer -fno-asynchronous-unwind-tables -mstack-protector-guard=global \
-	-D__XEN_INTERFACE_VERSION__=0x00040e00
+	-fno-asynchronous-unwind-tables -mstack-protector-guard=global -D__XEN_INTERFACE_VERSION__=0x00040e00
 # -n: segments follow each other in the file without padding up to pages; in memory they are apart.
 kvm.ldflags := -nostdlib -static -Wl,-T,src/boot/pvh/image.ld -Wl,-z,max-page-size=4096 -Wl,-n
 kvm.link_deps := src/boot/pvh/image.ld
