@@ -92,10 +92,8 @@ endif
 # --- flags ----------------------------------------------------------------------------------------
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wold-style-definition
-# Only functions and loops are aligned. clang aligns neither jumps nor labels, and knows no flag for it.
-unaligned := $(if $(findstring clang,$(CC)),,-falign-jumps=1 -falign-labels=1)
 CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -fno-common -fno-omit-frame-pointer \
-	-fstack-protector-strong $(unaligned) -ffunction-sections -fdata-sections \
+	-fstack-protector-strong -ffunction-sections -fdata-sections \
 	-fno-pie -ffile-prefix-map=$(CURDIR)=. -Isrc
 LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 
