@@ -46,7 +46,7 @@ def end(app, system):
 def udpkv(system, folder, keys="", cores=2, queues=2, spread=0):
     """Starts udpkv and yields (app, port); then ends it in order."""
     socket = folder / "vhost"
-    with VhostPort(socket, queues, spread) as port:
+    with VhostPort(socket, queues, spread, used=min(cores, queues)) as port:
         with start(system, socket, keys, cores, queues) as app:
             app.expect("^udpkv: serves ")
             yield app, port

@@ -65,9 +65,12 @@ class Ring:
         memory, start = self.places[part]
         return struct.unpack_from(form, memory, start + offset)[0]
 
+    def has_chain(self):
+        return bool(self.places) and self.read("@H", 1, 2) != self.next
+
     def take(self):
         """The next chain that the driver made available: its id and descriptors; None without."""
-        if not self.places or self.read("@H", 1, 2) == self.next:
+        if not self.has_chain():
             return None
         head = at = self.read("@H", 1, 4 + 2 * (self.next % self.num))
         self.next = (self.next + 1) & 0xFFFF
@@ -95,10 +98,11 @@ class VhostPort:
     spread  how many datagrams come on a queue before the next one has its turn. 0: all of a client
             come on one, and the clients take turns
     mac     the app's address; None: it tells by a packet before anybody asks it
+    used    of the queues, those that the app uses; None: all
     """
 
-    def __init__(self, path, queues, spread=0, mac=None):
-        self.queues, self.spread = queues, spread
+    def __init__(self, path, queues, spread=0, mac=None, used=None):
+        self.queues, self.spread, self._used = queues, spread, used or queues
         self.by_queue = [0] * queues  # datagrams that came on each
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -112,17 +116,31 @@ class VhostPort:
         self._stop, self._stopped = os.eventfd(0), False
         self._selector = selectors.DefaultSelector()
         self._connection = None
+        self._hears = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._fresh()
 
     def _fresh(self):
         self._rings = [Ring() for _ in range(2 * self.queues)]
+        self._hear_clients(False)
+
+    def _hear_clients(self, hear):
+        """Until the app has room in each queue, and a packet of its has told its address, what clients send
+        waits in the socket."""
+        if hear and not self._hears:
+            self._selector.register(self._udp, selectors.EVENT_READ, self._from_clients)
+        elif self._hears and not hear:
+            self._selector.unregister(self._udp)
+        self._hears = hear
+
+    def _look_whether_it_takes(self):
+        if not self._hears and self.mac and all(ring.has_chain() for ring in self._rings[: 2 * self._used : 2]):
+            self._hear_clients(True)
 
     def __enter__(self):
         for source, act in (
             (self._stop, self._end),
             (self._listener, self._accept),
-            (self._udp, self._from_clients),
         ):
             self._selector.register(source, selectors.EVENT_READ, act)
         self._thread.start()
@@ -215,6 +233,7 @@ class VhostPort:
             ring.places = [self._at_user(a) for a in (table, available, used)]
         elif request == GET_VRING_BASE:
             ring.places = None
+            self._hear_clients(False)
             self._set_kick(ring, None)
             return struct.pack("@II", number, ring.next)
         elif request == SET_VRING_KICK:
@@ -242,6 +261,7 @@ class VhostPort:
         with contextlib.suppress(BlockingIOError):  # it need not have been kicked
             os.eventfd_read(ring.kick)
         if self._rings.index(ring) % 2 == 0:
+            self._look_whether_it_takes()
             return
         while chain := ring.take():
             data = b""
@@ -253,11 +273,14 @@ class VhostPort:
 
     def _to_client(self, data):
         self.mac = data[6:12]
+        self._look_whether_it_takes()
         if data[12:14] == b"\x08\x00" and data[23] == 17:
             port, size = struct.unpack_from("!HH", data, 36)
             self._udp.sendto(data[42 : 34 + size], ("127.0.0.1", port))
 
     def _from_clients(self):
+        if not self._hears:
+            return  # since it was seen that something came
         payload, (_, port) = self._udp.recvfrom(65536)
         if self.spread:
             queue = self._count // self.spread % self.queues
@@ -265,8 +288,6 @@ class VhostPort:
             queue = self._queue_of.setdefault(port, len(self._queue_of)) % self.queues
         self._count += 1
         ring = self._rings[2 * queue]
-        if not self.mac:
-            return
         for frame in frames(self.mac, port, self._count & 0xFFFF, payload):
             chain = ring.take()
             if not chain:
