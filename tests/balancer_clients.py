@@ -6,8 +6,8 @@ one question after the other, and see which back end answers.
     python3 tests/balancer_clients.py HOST PORT FLOWS
 
 Runs until its standard input ends. For each line that it reads it prints a line of JSON about the time
-since the last one: answers, losses (no answer in time), who answered each flow last, and how many flows
-were answered by another one than before.
+since the last one: answers, losses (no answer in time), who answered each flow last, how many flows were
+answered by another one than before, and since when the oldest question waits, by the system's monotonic clock.
 """
 import json
 import selectors
@@ -16,7 +16,7 @@ import time
 
 from udpkv_client import HEADER, connected_socket
 
-TIMEOUT_S = 2
+TIMEOUT_S = 4
 PAUSE_S = 0.01  # between two questions of a flow
 
 
@@ -58,7 +58,9 @@ class Clients:
         """False if nobody wants to know any more."""
         if not sys.stdin.readline():
             return False
+        asked = [flow.due - TIMEOUT_S for flow in self.flows if flow.waits]
         told = {"answers": self.answers, "lost": self.lost, "moved": self.moved,
+                "oldest": min(asked, default=time.monotonic()),
                 "who": [flow.who for flow in self.flows]}
         print(json.dumps(told), flush=True)
         self.answers = self.lost = self.moved = 0

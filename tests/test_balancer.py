@@ -35,7 +35,7 @@ control.connect(({host!r}, {port}))
 control.send({command!r}.encode())
 print(control.recv(2048).decode(), end='')
 """
-Row = collections.namedtuple("Row", "state up flows packets slots")
+Row = collections.namedtuple("Row", "state up is_in_table flows packets")
 
 
 def backend_ip(number):
@@ -57,11 +57,12 @@ class Clients:
         return json.loads(self._process.stdout.readline())
 
     def after(self, answers=5 * FLOWS, moved=0, lost=0):
-        """The same, once there were so many answers, and flows that were answered by another one, more."""
-        sums = collections.Counter()
-        end_s = time.monotonic() + DEADLINE_S
-        while sums["answers"] < answers or sums["moved"] < moved:
-            assert time.monotonic() < end_s, sums
+        """Who answers, once there were so many answers, and flows that were answered by another one, more, and
+        it is known what became of each question that was under way."""
+        sums, told = collections.Counter(), {"oldest": 0}
+        begin_s = time.monotonic()
+        while sums["answers"] < answers or sums["moved"] < moved or told["oldest"] < begin_s:
+            assert time.monotonic() < begin_s + DEADLINE_S, sums
             told = self.tell()
             sums.update({name: told[name] for name in ("answers", "lost", "moved")})
             time.sleep(0.05)
@@ -119,7 +120,7 @@ class Pool:
     def rows(self):
         told = self.command("list")
         found = re.findall(r"^(\S+) (\w+) weight=1 (\w+) slots=(\d+) flows=(\d+) packets=(\d+)", told, re.M)
-        return {ip: Row(state, up == "up", int(flows), int(packets), int(slots))
+        return {ip: Row(state, up == "up", slots != "0", int(flows), int(packets))
                 for ip, state, up, slots, flows, packets in found}
 
     def wait(self, number, **wanted):
@@ -131,6 +132,10 @@ class Pool:
                 return row
             assert time.monotonic() < end, self.rows()
             time.sleep(0.05)
+
+    def wait_up(self, number):
+        """Until it gets new flows."""
+        self.wait(number, up=True, is_in_table=True)
 
     def stats(self):
         return {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", self.command("stats"), re.M)}
@@ -163,24 +168,24 @@ def test_a_pool_loses_only_what_a_killed_one_had(pool):
     backends = {number: pool.backend(number) for number in range(3)}
     balancer = pool.balancer(" ".join(f"lb.backend={backend_ip(number)}" for number in backends))
     for number in backends:
-        pool.wait(number, up=True)
+        pool.wait_up(number)
     clients = pool.clients()
     who = clients.after()
     assert set(who) == {"0", "1", "2"}
 
     had = who.count("1")
     backends[1].process.kill()
-    pool.wait(1, up=False)
+    pool.wait(1, up=False, is_in_table=False)
     who = clients.after(moved=had, lost=had)  # each had one question on its way
     assert set(who) == {"0", "2"}
 
     backends[1] = pool.backend(1)
-    pool.wait(1, up=True)
+    pool.wait_up(1)
     assert clients.after() == who  # who has a back end keeps it
 
     backends[3] = pool.backend(3)
     assert pool.command(f"add {backend_ip(3)}") == f"OK {backend_ip(3)} active weight=1 down flows=0\n"
-    assert pool.wait(3, up=True).state == "active"
+    pool.wait_up(3)
     assert clients.after() == who
     clients.close()
     clients = pool.clients()  # new flows
@@ -188,7 +193,7 @@ def test_a_pool_loses_only_what_a_killed_one_had(pool):
     assert set(who) == {"0", "1", "2", "3"}
 
     assert "draining" in pool.command(f"drain {backend_ip(2)}")
-    pool.wait(2, state="drained", slots=0)
+    pool.wait(2, state="drained", is_in_table=False)
     who = clients.after(moved=who.count("2"))
     assert set(who) == {"0", "1", "3"}
     end(backends[2], "udpkv")
@@ -209,13 +214,13 @@ def test_a_second_balancer_takes_over_with_the_same_choice(pool):
     keys = " ".join(f"lb.backend={backend_ip(number)}" for number in numbers)
     first = pool.balancer(keys)
     for number in numbers:
-        pool.wait(number, up=True)
+        pool.wait_up(number)
     clients = pool.clients()
     who = clients.after()
     first.process.kill()
     second = pool.balancer(keys)
     for number in numbers:
-        pool.wait(number, up=True)
+        pool.wait_up(number)
     assert clients.after(lost=2 * FLOWS) == who
     assert clients.after() == who
     clients.close()
