@@ -19,7 +19,7 @@ from vm import DEADLINE_S, Vm, image, mac, qemu_command
 HOST_IP, BALANCER_IP, SERVICE_IP = "10.0.2.2", "10.0.2.15", "10.0.2.100"
 PORT, CONTROL_PORT, FLOWS = 11211, 900, 48
 KEYS = (f"net.ip={BALANCER_IP}/24 lb.service={SERVICE_IP}:{PORT}/udp lb.control={CONTROL_PORT}"
-        f" lb.allow={HOST_IP}/32 lb.check.ms=100 lb.drain=1")
+        f" lb.allow={HOST_IP}/32 lb.check.ms=100 lb.check.down=10 lb.drain=1")
 ASK = """
 import sys
 sys.path.insert(0, '.')
@@ -81,7 +81,8 @@ class Pool:
     def __init__(self, namespace, plat, way, opened):  # noqa: F811
         self.namespace, self.plat, self.way, self._opened = namespace, plat, way, opened
         self._taps = 0
-        namespace.run("ip link add ring type bridge")
+        # With an address of its own, as it else takes the lowest of its ports', and so another one with a new port.
+        namespace.run("ip link add ring address 02:00:00:00:00:02 type bridge")
         namespace.up("ring", f"{HOST_IP}/24")
 
     def start(self, app, keys):
