@@ -36,7 +36,7 @@ import pytest
 from test_ipv6 import APP, GUEST_MAC, Host, end
 from test_tap import APP_IP, Namespace
 from udpkv_client import Client
-from vm import DEADLINE_S, GUEST_PORT, ROOT, image, kvm_problem
+from vm import DEADLINE_S, GUEST_PORT, ROOT, end_on_signals, image, kvm_problem
 
 KVLOAD = ROOT / "build/bench/kvload"
 SECONDS = 10
@@ -319,4 +319,5 @@ def main():
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

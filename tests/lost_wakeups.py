@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
+from vm import Vm, end_on_signals, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 WAKE_S = 60
 DEADLINE_S = 20
@@ -152,4 +152,5 @@ def main():
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

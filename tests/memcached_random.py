@@ -27,7 +27,7 @@ from memcached_compare import Endpoint, body, header_fault
 from memcached_draws import sequence
 from memcached_peer import (
     DELAYED_FLUSH, HOST, LONG_GET, NEWER_FLAG, QUIT, SAME_AFTER, STATS_EQUAL, Memcached)
-from vm import Vm, free_udp_port, image, kvm_problem, qemu_command, user_netdev
+from vm import Vm, end_on_signals, free_udp_port, image, kvm_problem, qemu_command, user_netdev
 
 PROGRESS = 500  # sequences between two signs of life
 MAX_ANSWER = 64 * 1392  # bytes of an answer of udpkv
@@ -328,4 +328,5 @@ def main():
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())
