@@ -25,7 +25,7 @@ Q := $(if $(V),,@)
 APPS  := $(sort $(notdir $(patsubst %/,%,$(wildcard src/apps/*/))))
 PLATS := $(sort $(patsubst src/boot/%/plat.mk,%,$(wildcard src/boot/*/plat.mk)))
 include $(PLATS:%=src/boot/%/plat.mk)
-# An app may have an app.mk that sets APP.small: its files that are made small, not fast.
+# An app in src/apps may have an app.mk that sets APP.small: its files that are made small, not fast.
 include $(wildcard $(APPS:%=src/apps/%/app.mk))
 
 # APP may be the path of a folder anywhere: what has a slash in it. The app's name is the folder's.
@@ -93,8 +93,8 @@ endif
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wold-style-definition
 CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -fno-strict-aliasing -fno-common -fno-omit-frame-pointer \
-	-fstack-protector-strong -ffunction-sections -fdata-sections \
-	-fno-pie -ffile-prefix-map=$(CURDIR)=. -Isrc
+	-fstack-protector-strong -ffunction-sections -fdata-sections -fno-pie \
+	-ffile-prefix-map=$(CURDIR)=. -Isrc
 LDFLAGS := -Wl,--gc-sections -Wl,-z,noexecstack -Wl,--build-id=none
 
 # --- sources --------------------------------------------------------------------------------------

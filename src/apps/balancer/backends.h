@@ -89,7 +89,7 @@ static inline bool backends_takes(const struct backends *backends, uint16_t id)
     const struct backend *b = &backends->list[id];
 
     return (b->state == BACKEND_ACTIVE || b->state == BACKEND_DRAINING) &&
-           (b->is_up || backends->keeps_last);
+           (b->is_up || (backends->keeps_last && backends->up == 0));
 }
 
 #endif

@@ -91,7 +91,7 @@ static void take_from_time(struct ipv4_header *ip)
 
 static struct balancer_client *client_slot(const struct balancer *lb, uint32_t ip)
 {
-    return &lb->clients[(hash_mix(ip ^ lb->flows.seed, HASH_ODD) >> 32) % BALANCER_CLIENTS];
+    return &lb->clients[(hash_mix(ip ^ lb->conf.seed, HASH_ODD) >> 32) % BALANCER_CLIENTS];
 }
 
 static void learn_client(struct balancer *lb, const struct look *look)
@@ -128,7 +128,6 @@ static bool pass_to_backend(struct balancer *lb, struct netbuf *nb, const struct
     send_to(lb, look, backend->mac);
     backend->packets++;
     backend->bytes += nb->len;
-    look->service->packets++;
     lb->passed++;
     nb->flags = NETBUF_CHANGED;
     return true;
@@ -166,7 +165,8 @@ static bool control(struct balancer *lb, struct netbuf *nb, const struct inet_ud
                     uint64_t now_ns)
 {
     char command[128];
-    const uint32_t len = MIN(udp->payload_len, (uint32_t)sizeof command);
+    /* A cut one could be another one: then it is none. */
+    const uint32_t len = udp->payload_len <= sizeof command ? udp->payload_len : 0;
 
     if (!is_allowed(lb, udp->from.ip))
         return drop_packet(lb, BALANCER_DROP_DENIED);
@@ -258,12 +258,11 @@ static void end_draining(struct balancer *lb, uint64_t now_ns)
     }
 }
 
-bool balancer_tick(struct balancer *lb, uint64_t now_ns, struct netbuf *nb)
+void balancer_tick(struct balancer *lb, uint64_t now_ns)
 {
     lb->flows.now_s = (uint32_t)(now_ns / 1000000000);
     flows_sweep(&lb->flows, SWEEP);
     end_draining(lb, now_ns);
-    return health_ask(lb, now_ns, nb);
 }
 
 /* --- set-up --------------------------------------------------------------------------------------
@@ -280,8 +279,7 @@ RUNS_SELDOM const char *balancer_services_problem(const struct balancer_conf *co
                 return "two services have one address and port";
             if (conf->way == BALANCER_NAT)
                 return "two services have one port, so that with lb.way=nat nobody could tell "
-                       "which "
-                       "of them a back end's answer is of";
+                       "which of them a back end's answer is of";
         }
     return conf->service_count == 0 ? "there is no service" : NULL;
 }
@@ -314,7 +312,7 @@ RUNS_SELDOM bool balancer_init(struct balancer *lb, const struct balancer_conf *
     inet_init(&lb->inet, conf->mac, conf->ip);
     lb->clients = boot_alloc_private(BALANCER_CLIENTS * sizeof *lb->clients, CACHE_LINE);
     if (!lb->clients || !put_addresses(lb) || !backends_create(&lb->backends, conf->table_size) ||
-        !flows_create(&lb->flows, conf->flows, BACKENDS_MAX, conf->idle_s, conf->seed))
+        !flows_create(&lb->flows, conf->flows, BACKENDS_MAX, conf->idle_s))
         return false;
     lb->backends.keeps_last = conf->keeps_last;
     return true;

@@ -58,7 +58,6 @@ struct balancer_service {
     uint32_t ip;
     uint16_t port;
     uint8_t protocol; /* IPV4_PROTOCOL_UDP or _TCP */
-    uint64_t packets;
 };
 
 struct balancer_check {
@@ -117,13 +116,13 @@ const char *balancer_services_problem(const struct balancer_conf *conf);
  */
 uint32_t balancer_burst(struct balancer *lb, struct netbuf **packets, uint32_t n, uint64_t now_ns);
 
-/* Now and then, a few times a second at least: drains, forgets, and asks back ends. Makes the fresh
- * buffer nb the next packet that health has to send, and returns true: call it again then. */
-bool balancer_tick(struct balancer *lb, uint64_t now_ns, struct netbuf *nb);
+/* Now and then, a few times a second at least: drains and forgets. */
+void balancer_tick(struct balancer *lb, uint64_t now_ns);
 
 /* --- the parts of it ------------------------------------------------------------------------- */
 
-/* health.c: asks the next back end whose time has come: true if nb is the question. */
+/* health.c: makes the fresh buffer nb the question for the next back end whose time has come, and
+ * returns true: call it again then. */
 bool health_ask(struct balancer *lb, uint64_t now_ns, struct netbuf *nb);
 
 /* A datagram from a back end's checked port. False if it isn't what was asked for. */

@@ -227,7 +227,7 @@ TEST(balancer_chooses_as_another_one_does)
     for (uint16_t i = 0; i < ARRAY_LEN(who); i++)
         who[i] = ask_from(4000 + i);
     balancer_begin(BALANCER_DIRECT);
-    lb.flows.seed = 999; /* each has a secret of its own */
+    lb.conf.seed = 999; /* each has a secret of its own */
     for (uint16_t i = 0; i < ARRAY_LEN(who); i++)
         CHECK_EQ(ask_from(4000 + i), who[i]);
 }
@@ -324,6 +324,12 @@ TEST(balancer_drops_and_counts)
     nb = request(4000);
     netbuf_chain(nb, netbuf_alloc(balancer_pool));
     check_drop(nb, BALANCER_DROP_LONG);
+    nb = request(4000);
+    nb->len = 34; /* the first piece ends behind the IP header, at the end of its buffer */
+    memmove(nb->start + nb->buf_bytes - nb->len, nb->data, nb->len);
+    nb->data = nb->start + nb->buf_bytes - nb->len;
+    netbuf_chain(nb, netbuf_alloc(balancer_pool));
+    check_drop(nb, BALANCER_DROP_LONG);
     check_drop(balancer_datagram(&backends[0], 0x0a0000c8, PORT, 77, "answer", 6),
                BALANCER_DROP_NO_CLIENT);
     lb.backends.list[0].has_mac = lb.backends.list[1].has_mac = false;
@@ -345,6 +351,10 @@ TEST(balancer_goes_on_with_the_last_table_if_told_so)
     balancer_build_table();
     CHECK_EQ(ask_from(4000), who);
     ask_from(4001);
+    /* Where another one is up, who went keeps nothing. */
+    backends_set_up(&lb.backends, (uint16_t)((who + 1) % BACKENDS), true);
+    balancer_build_table();
+    CHECK_EQ(ask_from(4000), (who + 1) % BACKENDS);
 }
 
 TEST(balancer_leaves_what_is_not_for_a_service_to_the_host)

@@ -32,7 +32,7 @@ static uint64_t *bucket_at(const struct flows *flows, uint32_t bucket)
 }
 
 RUNS_SELDOM bool flows_create(struct flows *flows, uint64_t count, uint32_t ids_max,
-                              uint32_t idle_s, uint64_t seed)
+                              uint32_t idle_s)
 {
     uint64_t buckets = FLOWS_PARTS;
 
@@ -47,7 +47,6 @@ RUNS_SELDOM bool flows_create(struct flows *flows, uint64_t count, uint32_t ids_
         .mask = (uint32_t)(buckets - 1),
         .part_mask = (uint32_t)(buckets / FLOWS_PARTS - 1),
         .idle_s = idle_s,
-        .seed = seed,
     };
     return flows->slots && flows->held;
 }

@@ -40,11 +40,10 @@ struct flows {
     uint64_t *slots; /* (mask + 1) buckets */
     uint32_t mask;
     uint32_t part_mask; /* of the buckets that one source has */
-    uint64_t seed;
-    uint32_t idle_s; /* a flow that was quiet for so long is forgotten */
-    uint32_t now_s;  /* the caller sets it, between bursts */
-    uint32_t swept;  /* buckets that the sweep has looked at */
-    uint32_t *held;  /* by id: its flows */
+    uint32_t idle_s;    /* a flow that was quiet for so long is forgotten */
+    uint32_t now_s;     /* the caller sets it, between bursts */
+    uint32_t swept;     /* buckets that the sweep has looked at */
+    uint32_t *held;     /* by id: its flows */
     uint64_t begun, displaced, forgotten;
 };
 
@@ -54,9 +53,8 @@ struct flow_place {
 };
 
 /* Memory for about `flows` of them, rounded up to a power of two, with ids up to ids_max - 1. False
- * if there isn't enough. `seed` is boot_random(). */
-bool flows_create(struct flows *flows, uint64_t count, uint32_t ids_max, uint32_t idle_s,
-                  uint64_t seed);
+ * if there isn't enough. */
+bool flows_create(struct flows *flows, uint64_t count, uint32_t ids_max, uint32_t idle_s);
 
 /* How many it has room for. */
 static inline uint64_t flows_room(const struct flows *flows)
@@ -64,7 +62,8 @@ static inline uint64_t flows_room(const struct flows *flows)
     return ((uint64_t)flows->mask + 1) * FLOWS_A_BUCKET;
 }
 
-/* `source` and `flow` are hashes: of the source's address, and of all that makes a flow. */
+/* `source` and `flow` are hashes with a secret seed: of the source's address, and of all that makes
+ * a flow. */
 static inline struct flow_place flows_place(const struct flows *flows, uint64_t source,
                                             uint64_t flow)
 {

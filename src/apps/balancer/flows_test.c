@@ -12,7 +12,7 @@ static struct flows flows;
 static void begin(void)
 {
     if (!flows.slots)
-        CHECK(flows_create(&flows, COUNT, IDS, IDLE_S, 1));
+        CHECK(flows_create(&flows, COUNT, IDS, IDLE_S));
     memset(flows.slots, 0, flows_room(&flows) * sizeof *flows.slots);
     memset(flows.held, 0, IDS * sizeof *flows.held);
     flows.begun = flows.displaced = flows.forgotten = 0;

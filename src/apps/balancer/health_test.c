@@ -32,7 +32,8 @@ static struct netbuf *next_question(void)
 
     CHECK(nb);
     balancer_now_ns += lb.conf.check.every_ns;
-    if (balancer_tick(&lb, balancer_now_ns, nb))
+    balancer_tick(&lb, balancer_now_ns);
+    if (health_ask(&lb, balancer_now_ns, nb))
         return nb;
     netbuf_free(nb);
     return NULL;

@@ -14,12 +14,13 @@ static enum look_kind look_dropped(struct balancer *lb, enum balancer_drop why)
     return LOOK_DROP;
 }
 
-static struct balancer_service *find_service(struct balancer *lb, uint32_t ip, uint16_t port,
-                                             uint8_t protocol)
+/* `ip` 0 is any: with nat no two services have one port. */
+static const struct balancer_service *find_service(const struct balancer *lb, uint32_t ip,
+                                                   uint16_t port, uint8_t protocol)
 {
     for (uint32_t i = 0; i < lb->conf.service_count; i++) {
-        struct balancer_service *s = &lb->conf.services[i];
-        if (s->ip == ip && s->port == port && s->protocol == protocol)
+        const struct balancer_service *s = &lb->conf.services[i];
+        if ((ip == 0 || s->ip == ip) && s->port == port && s->protocol == protocol)
             return s;
     }
     return NULL;
@@ -32,18 +33,6 @@ static bool is_service_address(const struct balancer *lb, uint32_t ip)
     while (i < lb->conf.service_count && lb->conf.services[i].ip != ip)
         i++;
     return i < lb->conf.service_count;
-}
-
-/* The service that a back end's answer is of: with nat no two have one port. */
-static struct balancer_service *service_by_port(struct balancer *lb, uint16_t port,
-                                                uint8_t protocol)
-{
-    for (uint32_t i = 0; i < lb->conf.service_count; i++) {
-        struct balancer_service *s = &lb->conf.services[i];
-        if (s->port == port && s->protocol == protocol)
-            return s;
-    }
-    return NULL;
 }
 
 /* Finds the headers of an IPv4 packet for us whose lengths agree; else it is the host's to judge.
@@ -91,7 +80,7 @@ static bool time_is_over(const struct balancer *lb, const struct look *look)
 }
 
 /* A packet to a service's address, of a protocol that services have. */
-static enum look_kind look_at_flow(struct balancer *lb, struct netbuf *nb, struct look *look)
+static enum look_kind look_at_flow(struct balancer *lb, struct look *look)
 {
     const uint32_t to = be32(look->ip->destination_address);
 
@@ -102,17 +91,15 @@ static enum look_kind look_at_flow(struct balancer *lb, struct netbuf *nb, struc
     look->service = find_service(lb, to, be16(look->ports->destination_port), look->ip->protocol);
     if (!look->service)
         return LOOK_HOST;
-    if (nb->next)
-        return look_dropped(lb, BALANCER_DROP_LONG);
     if (time_is_over(lb, look))
         return look_dropped(lb, BALANCER_DROP_TTL);
     uint32_t ports;
     __builtin_memcpy(&ports, look->ports, sizeof ports);
     look->addresses = (uint64_t)look->ip->source_address << 32 | look->ip->destination_address;
     look->rest = (uint64_t)look->ip->protocol << 32 | ports;
-    const uint64_t source = hash_mix(look->ip->source_address ^ lb->flows.seed, HASH_ODD);
+    const uint64_t source = hash_mix(look->ip->source_address ^ lb->conf.seed, HASH_ODD);
     const uint64_t flow =
-        hash_mix(hash_mix(look->addresses ^ lb->flows.seed, HASH_ODD) ^ look->rest, HASH_ODD);
+        hash_mix(hash_mix(look->addresses ^ lb->conf.seed, HASH_ODD) ^ look->rest, HASH_ODD);
     look->place = flows_place(&lb->flows, source, flow);
     flows_prefetch(&lb->flows, look->place);
     return LOOK_FLOW;
@@ -120,29 +107,23 @@ static enum look_kind look_at_flow(struct balancer *lb, struct netbuf *nb, struc
 
 /* direct: a packet to somebody else, from the service's address? It is left as it is, so that a
  * part of a datagram is as good as any. */
-static enum look_kind look_at_direct_answer(struct balancer *lb, struct netbuf *nb,
-                                            const struct look *look)
+static enum look_kind look_at_direct_answer(const struct balancer *lb, const struct look *look)
 {
-    if (!is_service_address(lb, be32(look->ip->source_address)))
-        return LOOK_HOST;
-    return nb->next ? look_dropped(lb, BALANCER_DROP_LONG) : LOOK_ANSWER;
+    return is_service_address(lb, be32(look->ip->source_address)) ? LOOK_ANSWER : LOOK_HOST;
 }
 
 /* nat: a packet to somebody else, from a back end's port of a service? */
-static enum look_kind look_at_nat_answer(struct balancer *lb, struct netbuf *nb, struct look *look)
+static enum look_kind look_at_nat_answer(struct balancer *lb, struct look *look)
 {
-    look->backend = backends_find(&lb->backends, be32(look->ip->source_address));
-    if (look->backend == BACKENDS_NONE)
+    if (backends_find(&lb->backends, be32(look->ip->source_address)) == BACKENDS_NONE)
         return LOOK_HOST;
     if (is_fragment(look))
         return look_dropped(lb, BALANCER_DROP_FRAGMENT);
     if (!has_checksum(look))
         return look_dropped(lb, BALANCER_DROP_SHORT);
-    look->service = service_by_port(lb, be16(look->ports->source_port), look->ip->protocol);
+    look->service = find_service(lb, 0, be16(look->ports->source_port), look->ip->protocol);
     if (!look->service)
         return LOOK_HOST;
-    if (nb->next)
-        return look_dropped(lb, BALANCER_DROP_LONG);
     if (time_is_over(lb, look))
         return look_dropped(lb, BALANCER_DROP_TTL);
     return LOOK_ANSWER;
@@ -155,12 +136,15 @@ static enum look_kind kind_of(struct balancer *lb, struct netbuf *nb, struct loo
     if (look->ip->protocol != IPV4_PROTOCOL_UDP && look->ip->protocol != IPV4_PROTOCOL_TCP)
         return LOOK_HOST;
     const uint32_t to = be32(look->ip->destination_address);
-    if (is_service_address(lb, to))
-        return look_at_flow(lb, nb, look);
-    if (to == lb->inet.prefix.address)
+    const bool is_for_service = is_service_address(lb, to);
+    if (!is_for_service && to == lb->inet.prefix.address)
         return LOOK_HOST;
-    return lb->conf.way == BALANCER_NAT ? look_at_nat_answer(lb, nb, look)
-                                        : look_at_direct_answer(lb, nb, look);
+    if (nb->next) /* its first piece needn't have more than the IP header */
+        return look_dropped(lb, BALANCER_DROP_LONG);
+    if (is_for_service)
+        return look_at_flow(lb, look);
+    return lb->conf.way == BALANCER_NAT ? look_at_nat_answer(lb, look)
+                                        : look_at_direct_answer(lb, look);
 }
 
 void look_at(struct look *look, struct balancer *lb, struct netbuf *nb)

@@ -10,7 +10,7 @@
 enum look_kind {
     LOOK_HOST,   /* the host's own */
     LOOK_FLOW,   /* of a flow to a service */
-    LOOK_ANSWER, /* of a back end to a client: nat */
+    LOOK_ANSWER, /* of a back end to a client */
     LOOK_DROP,
 };
 
@@ -22,8 +22,7 @@ struct look {
     struct udp_header *ports; /* of TCP only its ports */
     uint64_t addresses, rest; /* what makes the flow */
     struct flow_place place;
-    uint16_t backend; /* with LOOK_ANSWER */
-    struct balancer_service *service;
+    const struct balancer_service *service; /* with nat, or LOOK_FLOW */
 };
 
 /* Looks at a packet, counts it if it is dropped, and prefetches where its flow would be. */

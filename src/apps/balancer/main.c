@@ -16,6 +16,8 @@ enum {
     FRAME_BYTES = 1518,
     TRIES = 256, /* of making a table, a turn */
     TICK_NS = 5000000,
+    QUESTIONS =
+        32, /* a tick: fewer than a ring has room for, so that none is dropped for want of it */
 };
 
 static const char *parse_service(const struct boot_key *key, const char *text);
@@ -252,19 +254,19 @@ static void configure(void)
         backends_add(&lb.backends, given[i].ip, given[i].weight);
 }
 
-/* Asks back ends, as many as want to be asked now. */
+/* Drains, forgets, and asks back ends. */
 static void run_tick(struct netdev_timer *timer)
 {
     const uint64_t now_ns = clock_ns();
-    struct netbuf *nb;
+    struct netbuf *questions[QUESTIONS];
+    const uint32_t room = netbuf_alloc_bulk(pool, questions, QUESTIONS);
+    uint32_t n = 0;
 
-    while ((nb = netbuf_alloc(pool))) {
-        if (!balancer_tick(&lb, now_ns, nb)) {
-            netbuf_free(nb);
-            break;
-        }
-        netdev_send(dev, 0, &nb, 1, 0);
-    }
+    balancer_tick(&lb, now_ns);
+    while (n < room && health_ask(&lb, now_ns, questions[n]))
+        n++;
+    netbuf_free_bulk(questions + n, room - n);
+    netdev_send(dev, 0, questions, n, 0);
     netdev_loop_at(timer->loop, timer, now_ns + TICK_NS);
 }
 
